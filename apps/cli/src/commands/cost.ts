@@ -1,0 +1,38 @@
+import { cost, costTable, parseModelConfig, type ModelConfig } from '@vwn/core';
+import { parseTrainConfig } from '@vwn/trainer';
+import { Command } from 'commander';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fraction, positiveInteger } from '../arguments';
+import { parseUserJson, readUserFile } from '../files';
+import { table } from '../terminal/format';
+import { printResult } from '../terminal/output';
+
+interface CostFlags {
+  sequenceLength: number;
+  batchSize: number;
+  eta: number;
+  json?: boolean;
+}
+
+export function costCommand(): Command {
+  return new Command('cost')
+    .description('FLOPs, parameters and activation memory of a model (§3.5), against the plain and the naively widened one.')
+    .argument('<config>', 'a training configuration (.yaml), a config.json, or a checkpoint folder')
+    .option('--sequence-length <T>', 'tokens in a sequence', positiveInteger, 2048)
+    .option('--batch-size <B>', 'sequences in a batch', positiveInteger, 1)
+    .option('--eta <share>', 'share of width-connection inputs kept for the backward pass', fraction, 0.5)
+    .option('--json', 'print one JSON document')
+    .action((path: string, flags: CostFlags) => {
+      const { sequenceLength, batchSize, eta } = flags;
+      const report = cost(readModelConfig(path), { sequenceLength, batchSize, eta });
+      printResult(flags.json, report, () => table(costTable(report)));
+    });
+}
+
+function readModelConfig(path: string): ModelConfig {
+  const isFolder = existsSync(path) && statSync(path).isDirectory();
+  const file = isFolder ? join(path, 'config.json') : path;
+  const text = readUserFile(file, 'a configuration').toString('utf8');
+  return /\.ya?ml$/.test(file) ? parseTrainConfig(text, { source: file }).model : parseModelConfig(parseUserJson(text, file), file);
+}

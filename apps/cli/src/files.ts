@@ -1,0 +1,49 @@
+import { DataError, StorageError } from '@vwn/core';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** Reads a file that the user named. @throws DataError saying what was expected there. */
+export function readUserFile(file: string, what: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    const got = describe(cause);
+    throw new DataError(`cannot read ${file}`, { expected: what, got, hint: 'Check the path and its permissions', cause });
+  }
+}
+
+/** @throws DataError naming the file and where the JSON breaks. */
+export function parseUserJson(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const got = cause instanceof Error ? cause.message : String(cause);
+    throw new DataError(`${file} is not valid JSON`, { got, hint: 'Is the file complete?', cause });
+  }
+}
+
+/** Writes a result file, making its folder. @throws StorageError */
+export function writeUserFile(file: string, content: string): void {
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, content);
+  } catch (cause) {
+    throw new StorageError(`cannot write ${file}`, {
+      got: describe(cause),
+      hint: 'Free some space or choose another place',
+      cause,
+    });
+  }
+}
+
+function describe(cause: unknown): string {
+  const code = (cause as NodeJS.ErrnoException).code;
+  const known: Record<string, string> = {
+    ENOENT: 'nothing at that path',
+    EISDIR: 'a folder',
+    EACCES: 'no permission',
+    ENOSPC: 'no space left on the device',
+    ENOTDIR: 'a file where a folder should be',
+  };
+  return (code && known[code]) ?? (cause instanceof Error ? cause.message : String(cause));
+}

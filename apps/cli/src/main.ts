@@ -1,0 +1,10 @@
+/** `vwn`: reads the command line, runs one command, turns errors into one readable message and an exit code. */
+import { buildProgram } from './program';
+import { exitCodeOf, printFailure } from './terminal/failure';
+
+try {
+  await buildProgram().parseAsync(process.argv);
+} catch (error) {
+  printFailure(error);
+  process.exitCode = exitCodeOf(error);
+}

@@ -1,0 +1,81 @@
+/**
+ * What a user gets: every package is packed with `npm pack`, installed into an empty project of its own (its
+ * neighbours from their tarballs, the rest from the registry), and used there from JavaScript and from TypeScript.
+ */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const work = mkdtempSync(join(tmpdir(), 'vwn-packages-'));
+
+/** Smoke programs, a folder of files for each package: `main.mjs` runs, `types.ts` must type-check. */
+const consumers = join(root, 'scripts', 'consumers');
+
+try {
+  const packed = packAll();
+  for (const name of Object.keys(packed)) checkConsumer(name, packed);
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+/** → { name: { tarball, manifest } } for every publishable package. */
+function packAll() {
+  const packed = {};
+  for (const parent of ['packages', 'apps'])
+    for (const folder of readdirSync(join(root, parent))) {
+      const cwd = join(root, parent, folder);
+      const manifest = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'));
+      if (manifest.private) continue;
+      const [{ filename }] = JSON.parse(command('npm', ['pack', '--json', '--pack-destination', work], cwd));
+      packed[manifest.name] = { tarball: join(work, filename), manifest };
+    }
+  return packed;
+}
+
+function checkConsumer(name, packed) {
+  const started = performance.now();
+  const project = join(work, name.replace('/', '-'));
+  mkdirSync(project);
+  const tarballs = neighbours(name, packed);
+  const { peerDependencies = {}, peerDependenciesMeta = {} } = packed[name].manifest;
+  const peers = Object.entries(peerDependencies).filter(([peer]) => !peerDependenciesMeta[peer]?.optional);
+  const dependencies = {
+    '@tensorflow/tfjs-backend-cpu': '~4.22.0',
+    ...Object.fromEntries(peers),
+    ...Object.fromEntries(tarballs.map((each) => [each, `file:${packed[each].tarball}`])),
+  };
+  // A neighbour is itself a tarball, so the ranges between packages must lead there and not to the registry.
+  const overrides = Object.fromEntries(tarballs.map((each) => [each, `$${each}`]));
+  const manifest = { name: 'consumer', private: true, type: 'module', dependencies, overrides };
+  writeFileSync(join(project, 'package.json'), JSON.stringify(manifest, null, 2));
+  command('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts'], project);
+  cpSync(join(consumers, name.replace('@vwn/', '')), project, { recursive: true });
+  command(process.execPath, ['main.mjs'], project);
+  if (readdirSync(project).includes('types.ts')) checkTypes(project);
+  process.stdout.write(`  ${name}: installs and runs alone (${((performance.now() - started) / 1000).toFixed(1)} s)\n`);
+}
+
+function neighbours(name, packed, seen = new Set()) {
+  seen.add(name);
+  for (const dependency of Object.keys(packed[name].manifest.dependencies ?? {}))
+    if (packed[dependency] && !seen.has(dependency)) neighbours(dependency, packed, seen);
+  return [...seen];
+}
+
+function checkTypes(project) {
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const flags = ['--strict', '--noEmit', '--skipLibCheck', '--target', 'es2022', '--module', 'nodenext', '--types', ''];
+  command(process.execPath, [tsc, ...flags, 'types.ts'], project);
+}
+
+function command(program, args, cwd) {
+  try {
+    return execFileSync(program, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  } catch (error) {
+    process.stderr.write(`${error.stdout ?? ''}${error.stderr ?? ''}\n`);
+    throw new Error(`\`${program} ${args.join(' ')}\` failed in ${cwd}`, { cause: error });
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * Everything that `npm test` runs, in the order in which a failure is cheapest to learn. Each step is a line in the
+ * summary; the first failure stops the run with that step's own output.
+ */
+import { spawnSync } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const bin = (name) => join(root, 'node_modules', '.bin', name);
+const node = process.execPath;
+
+const timings = [];
+run('types', [bin('tsc'), '--noEmit', '-p', 'tsconfig.json']);
+run('lint', [bin('eslint'), '.']);
+run('format', [bin('prettier'), '--check', '--log-level', 'warn', '.']);
+run('house rules', [node, 'scripts/check-house.mjs']);
+const env = { ...backendEnvironment() };
+run(`unit tests (${env.VWN_TEST_BACKENDS})`, [bin('vitest'), 'run'], env);
+run('documentation code', [node, 'scripts/check-docs.mjs'], env);
+run('packed tarballs', [node, 'scripts/check-packages.mjs']);
+
+process.stdout.write('\n');
+for (const { title, seconds } of timings) process.stdout.write(`  ok  ${seconds.toFixed(1).padStart(7)} s  ${title}\n`);
+process.stdout.write(`\n${timings.length} passed, 0 failed\n`);
+
+/**
+ * Which TensorFlow.js backends the tests must pass on. `cpu` and `wasm` always; `tensorflow` where libtensorflow can
+ * be had, and its absence is a failure when VWN_TEST_BACKENDS names it.
+ */
+function backendEnvironment() {
+  if (process.env.VWN_TEST_BACKENDS) return { VWN_TEST_BACKENDS: process.env.VWN_TEST_BACKENDS };
+  process.stdout.write('\n> tensorflow backend\n');
+  const result = spawnSync(node, ['scripts/install-tensorflow-backend.mjs'], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const module = result.stdout.trim().split('\n').at(-1);
+  if (result.status === 0 && module) {
+    process.stdout.write(`  testing on it too: ${module}\n`);
+    return { VWN_TEST_BACKENDS: 'cpu,wasm,tensorflow', VWN_TENSORFLOW_MODULE: module };
+  }
+  if (result.status !== 3) process.exit(result.status ?? 1);
+  process.stdout.write('  NOT TESTED on the tensorflow backend here: libtensorflow cannot be had (reason above)\n');
+  return { VWN_TEST_BACKENDS: 'cpu,wasm' };
+}
+
+function run(title, [command, ...args], extra = {}) {
+  const started = performance.now();
+  process.stdout.write(`\n> ${title}\n`);
+  const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...extra } });
+  if (result.status !== 0) {
+    process.stderr.write(`\nfailed: ${title} (${[command, ...args].join(' ').replaceAll(`${root}/`, '')})\n`);
+    process.stdout.write(`${timings.length} passed, 1 failed\n`);
+    process.exit(1);
+  }
+  timings.push({ title, seconds: (performance.now() - started) / 1000 });
+}
