@@ -18,6 +18,7 @@ import {
   type NamedTensorMap,
   type Tensor,
 } from '@tensorflow/tfjs-core';
+import { registerStandardGradients } from './standard-gradients';
 
 export type TensorsOf<I extends string> = Record<I, Tensor>;
 
@@ -85,6 +86,7 @@ function registerKernelGradient<I extends string, A extends object>(
   def: KernelDefinition<I, A>,
   gradient: KernelGradient<I, A>,
 ): void {
+  registerStandardGradients();
   registerGradient({
     kernelName: def.name,
     inputsToSave: [...def.inputs],

@@ -1,1 +1,17 @@
-export {};
+export * from './parameters';
+export { LinearLayer } from './linear-layer';
+export { RmsNormLayer } from './norm';
+export * from './over-width-embedding';
+export * from './connection';
+export { runSublayers, type Sublayer } from './residual-stream';
+export * from './reduce-operator';
+export * from './attention';
+export * from './key-value-cache';
+export * from './feed-forward';
+export * from './moe';
+export { DecoderLayer, type ForwardContext } from './decoder-layer';
+export { MultiTokenHead } from './mtp';
+export * from './language-model';
+export type { TokenIds } from './token-ids';
+export * from './generation/sampling';
+export * from './generation/generate';

@@ -17,15 +17,15 @@ export class Progress {
   ) {}
 
   /** `done` of `total`; `first` is where this run began (a resumed one does not begin at 0). */
-  update(done: number, facts: string, first = 0): void {
+  update(done: number, facts: string, first = 0, total = this.total): void {
     const elapsed = (performance.now() - this.started) / 1000;
     const rate = (done - first) / Math.max(elapsed, 1e-9);
-    const eta = done >= this.total ? `took ${duration(elapsed)}` : `ETA ${duration((this.total - done) / rate)}`;
-    const line = `${this.label} ${done}/${this.total} ${bar(done / this.total)} ${facts}  ${eta}`;
+    const eta = done >= total ? `took ${duration(elapsed)}` : `ETA ${duration((total - done) / rate)}`;
+    const line = `${this.label} ${done}/${total} ${bar(done / total)} ${facts}  ${eta}`;
     if (this.stream.isTTY) {
       this.stream.write(`\r\x1b[2K${line.slice(0, (this.stream.columns ?? 120) - 1)}`);
       this.live = true;
-    } else if (performance.now() - this.lastPlain > this.plainEveryMs || done >= this.total) {
+    } else if (performance.now() - this.lastPlain > this.plainEveryMs || done >= total) {
       this.lastPlain = performance.now();
       this.stream.write(`${line}\n`);
     }

@@ -1,1 +1,5 @@
-export {};
+export * from './check-gradients';
+export * from './connection-cases';
+export * from './evaluate-case';
+export * from './op-case';
+export * from './tolerances';

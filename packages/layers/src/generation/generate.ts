@@ -31,13 +31,13 @@ export async function* generate(
     });
   const limit = model.config.max_position_embeddings;
   const ids = [...prompt];
-  let cache = model.newCache(1);
+  let cache = model.newCache();
   try {
     let pending = ids.slice(-limit);
     for (let made = 0; made < options.maxTokens; made++) {
       if (cache.length + pending.length > limit) {
         cache.dispose();
-        cache = model.newCache(1);
+        cache = model.newCache();
         pending = ids.slice(-Math.max(1, Math.floor(limit / 2)));
       }
       const next = sampleToken(await lastLogits(model, pending, cache), options, options.rng);

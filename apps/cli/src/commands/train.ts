@@ -1,0 +1,69 @@
+import { ConfigError } from '@vwn/core';
+import { parseTrainConfig, train, type TrainEvent } from '@vwn/trainer';
+import { Command } from 'commander';
+import { basename, join } from 'node:path';
+import { collect } from '../arguments';
+import { useBackend } from '../backends';
+import { readUserFile } from '../files';
+import { Interrupted } from '../terminal/failure';
+import { printResult } from '../terminal/output';
+import { TrainingProgress } from '../terminal/training-progress';
+
+interface TrainFlags {
+  set: string[];
+  out?: string;
+  init?: string;
+  resume?: boolean;
+  backend?: string;
+  json?: boolean;
+}
+
+export function trainCommand(): Command {
+  return new Command('train')
+    .description('Train a language model. The run folder gets config.yaml, metrics.jsonl and checkpoint-<step> folders.')
+    .argument('<config.yaml>', 'model, data and train settings; examples/configs has some')
+    .option('--set <key=value>', 'override one setting, e.g. train.max_steps=100 (repeatable)', collect, [])
+    .option('--out <dir>', 'the run folder (default: runs/<name of the configuration>)')
+    .option('--init <checkpoint>', 'start from these weights')
+    .option('--resume', 'go on from the newest complete checkpoint of the run folder')
+    .option('--backend <name>', 'TensorFlow.js backend, else the first that works (vwn doctor)')
+    .option('--json', 'print the result as JSON at the end')
+    .action(async (file: string, flags: TrainFlags) => {
+      const text = readUserFile(file, 'a training configuration').toString('utf8');
+      const config = parseTrainConfig(text, { source: file, overrides: flags.set });
+      if (flags.init !== undefined && flags.resume)
+        throw new ConfigError('--init and --resume exclude each other', {
+          hint: 'A resumed run goes on from its own checkpoint; start a new run folder to begin from other weights',
+        });
+      const outDir = flags.out ?? join('runs', basename(file).replace(/\.\w+$/, ''));
+      const backend = await useBackend(flags.backend ?? config.train.backend);
+      process.stderr.write(`${outDir} on ${backend.name}\n`);
+      const result = await trainWithProgress(config, outDir, flags);
+      printResult(flags.json, result, () => `finished: ${result.checkpointDir}`);
+    });
+}
+
+async function trainWithProgress(config: ReturnType<typeof parseTrainConfig>, outDir: string, flags: TrainFlags) {
+  const progress = new TrainingProgress(config);
+  const stop = new AbortController();
+  const onSignal = () => {
+    if (stop.signal.aborted) process.exit(130); // a second Ctrl-C does not wait for the checkpoint
+    stop.abort();
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  try {
+    const result = await train(config, {
+      outDir,
+      resume: flags.resume ?? false,
+      ...(flags.init === undefined ? {} : { init: flags.init }),
+      signal: stop.signal,
+      onEvent: (event: TrainEvent) => progress.show(event),
+    });
+    if (result.interrupted)
+      throw new Interrupted(`stopped at step ${result.step}, saved ${result.checkpointDir}; go on with --resume`);
+    return result;
+  } finally {
+    progress.finish();
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  }
+}

@@ -1,0 +1,47 @@
+import type { TrainConfig, TrainEvent } from '@vwn/trainer';
+import { count } from './format';
+import { Progress } from './progress';
+
+/** Shows the events of a training run: what was prepared, a live line a step, held-out losses, saved checkpoints. */
+export class TrainingProgress {
+  private readonly progress: Progress;
+  private first = 0;
+  private heldOut = '';
+
+  constructor(config: TrainConfig, label = 'step') {
+    this.progress = new Progress(label, config.train.max_steps);
+  }
+
+  show(event: TrainEvent): void {
+    switch (event.type) {
+      case 'preparing':
+        return this.line(event.message);
+      case 'prepared':
+        this.first = event.step;
+        return this.line(
+          `${count(event.parameters)} parameters, ${count(event.trainTokens)} training tokens, ${count(event.heldOutTokens)} held out` +
+            (event.step > 0 ? `, going on from step ${event.step}` : ''),
+        );
+      case 'step':
+        return this.progress.update(
+          event.metrics.step,
+          `loss ${event.metrics.loss.toFixed(3)}${this.heldOut}  lr ${event.metrics.lr.toExponential(1)}  ${count(event.metrics.tokens_per_s)} tok/s`,
+          this.first,
+        );
+      case 'evaluated':
+        this.heldOut = `  held out ${event.loss.toFixed(3)}`;
+        return;
+      case 'saved':
+        return;
+    }
+  }
+
+  finish(): void {
+    this.progress.finish();
+  }
+
+  private line(text: string): void {
+    this.progress.finish();
+    process.stderr.write(`${text}\n`);
+  }
+}

@@ -1,0 +1,120 @@
+import { add, mul, reshape, softmax, sub, sum, tensor, transpose, type Tensor } from '@tensorflow/tfjs-core';
+import { ShapeError } from '../errors';
+import { defineKernel } from '../kernel';
+import { KernelName } from '../kernel-names';
+import { batchMatmul } from './internal/matmul';
+import { requireFloat, requireShape } from './internal/shapes';
+
+type Inputs = 'q' | 'k' | 'v';
+
+/** B, T queries, S keys, H query heads, K key/value heads, G = H/K query heads a key/value head, d. */
+interface Sizes {
+  readonly B: number;
+  readonly T: number;
+  readonly S: number;
+  readonly H: number;
+  readonly K: number;
+  readonly G: number;
+  readonly d: number;
+}
+
+function sizesOf(q: Tensor, k: Tensor): Sizes {
+  const [B = 0, T = 0, H = 0, d = 0] = q.shape;
+  const [, S = 0, K = 0] = k.shape;
+  return { B, T, S, H, K, G: H / K, d };
+}
+
+/** [B, T, H, d] → [B·K, G·T, d]: the queries of one key/value head as one matrix, so that keys are never repeated. */
+function groupQueries(x: Tensor, { B, T, K, G, d }: Sizes): Tensor {
+  return reshape(transpose(reshape(x, [B, T, K, G, d]), [0, 2, 3, 1, 4]), [B * K, G * T, d]);
+}
+
+/** The inverse of {@link groupQueries}. */
+function ungroupQueries(x: Tensor, { B, T, H, K, G, d }: Sizes): Tensor {
+  return reshape(transpose(reshape(x, [B, K, G, T, d]), [0, 3, 1, 2, 4]), [B, T, H, d]);
+}
+
+/** [B, S, K, d] → [B·K, S, d]. */
+function headsFirst(x: Tensor, { B, S, K, d }: Sizes): Tensor {
+  return reshape(transpose(x, [0, 2, 1, 3]), [B * K, S, d]);
+}
+
+function headsBack(x: Tensor, { B, S, K, d }: Sizes): Tensor {
+  return transpose(reshape(x, [B, K, S, d]), [0, 2, 1, 3]);
+}
+
+/** softmax(q kᵀ/√d + mask), [B·K, G·T, S], from grouped q and k. */
+function probabilities(q: Tensor, k: Tensor, { B, T, S, K, G, d }: Sizes): Tensor {
+  const scores = mul(batchMatmul(q, k, false, true), 1 / Math.sqrt(d));
+  if (T === 1) return softmax(scores); // the only query sees every key
+  const masked = add(reshape(scores, [B * K * G, T, S]), tensor(causalMask(T, S), [1, T, S]));
+  return reshape(softmax(masked), [B * K, G * T, S]);
+}
+
+/** Additive mask: query t sees keys 0 … S−T+t. Large but finite, so that no backend meets Inf − Inf. */
+function causalMask(T: number, S: number): Float32Array {
+  const mask = new Float32Array(T * S);
+  for (let t = 0; t < T; t++) mask.fill(-1e30, t * S + (S - T + t) + 1, (t + 1) * S);
+  return mask;
+}
+
+const gradKernel = defineKernel<Inputs | 'dy', object>({
+  name: KernelName.CausalAttentionGrad,
+  inputs: ['q', 'k', 'v', 'dy'],
+  composed: ({ q, k, v, dy }) => {
+    const sizes = sizesOf(q, k);
+    const [qs, ks, vs] = [groupQueries(q, sizes), headsFirst(k, sizes), headsFirst(v, sizes)];
+    const dOut = groupQueries(dy, sizes);
+    const p = probabilities(qs, ks, sizes);
+    const dP = batchMatmul(dOut, vs, false, true);
+    const dScores = mul(mul(p, sub(dP, sum(mul(dP, p), -1, true))), 1 / Math.sqrt(sizes.d));
+    return [
+      ungroupQueries(batchMatmul(dScores, ks), sizes),
+      headsBack(batchMatmul(dScores, qs, true, false), sizes),
+      headsBack(batchMatmul(p, dOut, true, false), sizes),
+    ];
+  },
+});
+
+const kernel = defineKernel<Inputs, object>({
+  name: KernelName.CausalAttention,
+  inputs: ['q', 'k', 'v'],
+  composed: ({ q, k, v }) => {
+    const sizes = sizesOf(q, k);
+    const p = probabilities(groupQueries(q, sizes), headsFirst(k, sizes), sizes);
+    return ungroupQueries(batchMatmul(p, headsFirst(v, sizes)), sizes);
+  },
+  gradient: {
+    backward: ([dy], { q, k, v }) => {
+      const [dq, dk, dv] = gradKernel({ q, k, v, dy: dy as Tensor }, {});
+      return { q: dq as Tensor, k: dk as Tensor, v: dv as Tensor };
+    },
+  },
+});
+
+/**
+ * Scaled dot-product attention with a causal mask and grouped key/value heads:
+ * q [B, T, H, d], k and v [B, S, K, d] → [B, T, H, d]; query head h uses key/value head floor(h·K/H). With S > T the
+ * first S−T keys come from a cache: query t attends to keys 0 … S−T+t. Scale 1/√d.
+ * @throws ShapeError
+ */
+export function causalAttention(q: Tensor, k: Tensor, v: Tensor): Tensor {
+  requireFloat('causalAttention', 'q', q);
+  requireShape('causalAttention', 'q', q, [null, null, null, null], 'q is [B, T, H, d]');
+  const [B = 0, T = 0, H = 0, d = 0] = q.shape;
+  requireShape('causalAttention', 'k', k, [B, null, null, d], 'k is [B, S, K, d] with the batch and head width of q');
+  requireShape('causalAttention', 'v', v, k.shape, 'v has the shape of k');
+  const [, S = 0, K = 0] = k.shape;
+  if (K === 0 || H % K !== 0)
+    throw new ShapeError('causalAttention: query heads do not divide among key/value heads', {
+      expected: 'a number of key/value heads that divides the query heads',
+      got: `${H} query heads, ${K} key/value heads`,
+    });
+  if (S < T)
+    throw new ShapeError('causalAttention: fewer keys than queries', {
+      expected: `at least ${T} keys`,
+      got: String(S),
+      hint: 'Keys of earlier tokens come first, those of the queries themselves last',
+    });
+  return kernel({ q, k, v }, {})[0] as Tensor;
+}
