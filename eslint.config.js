@@ -26,15 +26,37 @@ export default tseslint.config(
   },
   {
     files: ['scripts/**', 'bench/**', 'examples/**', 'apps/cli/**'],
-    languageOptions: { globals: { process: 'readonly', console: 'readonly', performance: 'readonly', URL: 'readonly', Buffer: 'readonly' } },
+    languageOptions: {
+      globals: {
+        process: 'readonly',
+        console: 'readonly',
+        performance: 'readonly',
+        URL: 'readonly',
+        Buffer: 'readonly',
+      },
+    },
     rules: { 'no-console': 'off' },
   },
   {
     files: ['**/*.mjs', '**/*.js'],
-    languageOptions: { globals: { process: 'readonly', console: 'readonly', performance: 'readonly', URL: 'readonly' } },
+    languageOptions: {
+      globals: { process: 'readonly', console: 'readonly', performance: 'readonly', URL: 'readonly' },
+    },
   },
   ...Object.entries(forbiddenImports).map(([name, patterns]) => ({
     files: [`packages/${name}/src/**/*.ts`],
-    rules: { 'no-restricted-imports': ['error', { patterns: [{ group: patterns.filter((p) => !(name === 'core' && p === '@vwn/core')), message: 'against the arrows of docs/architecture.md' }] }] },
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              group: patterns.filter((p) => !(name === 'core' && p === '@vwn/core')),
+              message: 'against the arrows of docs/architecture.md',
+            },
+          ],
+        },
+      ],
+    },
   })),
 );

@@ -34,7 +34,9 @@ process.stdout.write(`  ${documents.length} documents, ${failures} failures\n`);
 process.exit(failures === 0 ? 0 : 1);
 
 function listDocuments() {
-  const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`);
+  const docs = readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`);
   const readmes = ['packages', 'apps', 'examples'].flatMap((parent) =>
     readdirSync(join(root, parent)).map((name) => `${parent}/${name}/README.md`),
   );
@@ -74,14 +76,20 @@ function runModule(file, code, cwd, index) {
 
 function runShell(file, block, cwd) {
   let count = 0;
-  for (const line of block.replaceAll('\\\n', ' ').split('\n').map((each) => each.trim())) {
+  for (const line of block
+    .replaceAll('\\\n', ' ')
+    .split('\n')
+    .map((each) => each.trim())) {
     if (line === '' || elsewhere.some((pattern) => pattern.test(line))) continue;
     if (!line.startsWith('npx vwn ')) {
       report(`${file}: \`${line}\` is a kind of command that no check runs`, { status: 1 });
       continue;
     }
     count++;
-    const command = line.replace(/npx vwn /g, `"${process.execPath}" "${relative(cwd, join(root, 'apps/cli/bin/vwn.js'))}" `);
+    const command = line.replace(
+      /npx vwn /g,
+      `"${process.execPath}" "${relative(cwd, join(root, 'apps/cli/bin/vwn.js'))}" `,
+    );
     report(`${file}: ${line}`, spawnSync('bash', ['-euo', 'pipefail', '-c', command], { cwd, encoding: 'utf8' }));
   }
   return count;

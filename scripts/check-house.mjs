@@ -14,11 +14,16 @@ for (const parent of ['packages', 'apps', 'examples'])
   for (const name of readdirSync(join(root, parent)))
     if (existsSync(join(root, parent, name, 'package.json'))) checkReadme(`${parent}/${name}`);
 
-const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+  cwd: root,
+  encoding: 'utf8',
+})
   .split('\n')
   .filter((file) => file && existsSync(join(root, file)));
 for (const file of tracked.filter((name) => name.endsWith('.md'))) checkLinks(file);
-for (const file of tracked.filter((name) => /\.(ts|mjs|js|json|ya?ml|md|sh|py)$/.test(name) && name !== 'pnpm-lock.yaml'))
+for (const file of tracked.filter(
+  (name) => /\.(ts|mjs|js|json|ya?ml|md|sh|py)$/.test(name) && name !== 'pnpm-lock.yaml',
+))
   checkPaths(file);
 
 for (const problem of problems) process.stderr.write(`${problem}\n`);
@@ -43,6 +48,7 @@ function checkLinks(file) {
 function checkPaths(file) {
   const lines = readFileSync(join(root, file), 'utf8').split('\n');
   lines.forEach((line, i) => {
-    if (/(^|["'`\s=(])\/(work|root|home\/[a-z]+|Users|farm)\//.test(line)) problems.push(`${file}:${i + 1}: names a folder of one machine`);
+    if (/(^|["'`\s=(])\/(work|root|home\/[a-z]+|Users|farm)\//.test(line))
+      problems.push(`${file}:${i + 1}: names a folder of one machine`);
   });
 }

@@ -49,7 +49,11 @@ function backendEnvironment() {
 function run(title, [command, ...args], extra = {}) {
   const started = performance.now();
   process.stdout.write(`\n> ${title}\n`);
-  const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...extra } });
+  const result = spawnSync(command, args, {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...extra },
+  });
   if (result.status !== 0) {
     process.stderr.write(`\nfailed: ${title} (${[command, ...args].join(' ').replaceAll(`${root}/`, '')})\n`);
     process.stdout.write(`${timings.length} passed, 1 failed\n`);

@@ -28,10 +28,15 @@ try {
   run(python, [join(here, 'make_fixtures.py'), theirs]);
   for (const name of readdirSync(theirs)) {
     const folder = join(theirs, name);
-    compare(`${name}: transformers' checkpoint scored here`, readJson(join(folder, 'logprobs.json')), scoreHere(folder, join(folder, 'ids.json')));
+    compare(
+      `${name}: transformers' checkpoint scored here`,
+      readJson(join(folder, 'logprobs.json')),
+      scoreHere(folder, join(folder, 'ids.json')),
+    );
   }
   for (const experts of [0, 4]) checkOurs(experts);
-  if (flags['write-fixtures']) cpSync(theirs, join(root, 'packages/eval/test/fixtures/huggingface'), { recursive: true });
+  if (flags['write-fixtures'])
+    cpSync(theirs, join(root, 'packages/eval/test/fixtures/huggingface'), { recursive: true });
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
@@ -41,7 +46,14 @@ function checkOurs(experts) {
   const name = experts ? 'mixtral' : 'llama';
   const out = join(work, `ours-${name}`);
   const config = join(work, `${name}.json`);
-  const model = { vocab_size: 300, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2 };
+  const model = {
+    vocab_size: 300,
+    hidden_size: 32,
+    intermediate_size: 48,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+  };
   const settings = {
     model: experts ? { ...model, num_local_experts: experts } : model,
     data: { corpus: [join(root, 'README.md'), join(root, 'docs')], tokenizer: { vocab_size: 300 } },
@@ -51,14 +63,22 @@ function checkOurs(experts) {
   vwn('train', config, '--out', out);
   const checkpoint = join(out, 'checkpoint-10');
   const ids = join(work, 'ids.json');
-  writeFileSync(ids, JSON.stringify([[5, 17, 200, 299, 3, 3, 8], [0, 1]]));
+  writeFileSync(
+    ids,
+    JSON.stringify([
+      [5, 17, 200, 299, 3, 3, 8],
+      [0, 1],
+    ]),
+  );
   const theirs = JSON.parse(run(python, [join(here, 'score.py'), checkpoint, ids]));
   compare(`${name}: trained here, loaded by transformers`, theirs, scoreHere(checkpoint, ids));
 }
 
 function compare(title, expected, actual) {
   let largest = 0;
-  expected.forEach((row, i) => row.forEach((value, t) => (largest = Math.max(largest, Math.abs(value - actual[i][t])))));
+  expected.forEach((row, i) =>
+    row.forEach((value, t) => (largest = Math.max(largest, Math.abs(value - actual[i][t])))),
+  );
   worst = Math.max(worst, largest);
   console.log(`${largest <= tolerance ? 'ok  ' : 'FAIL'} ${title}: ${largest.toExponential(1)}`);
   if (!(largest <= tolerance)) process.exitCode = 1;

@@ -8,7 +8,12 @@ export function readUserFile(file: string, what: string): Buffer {
     return readFileSync(file);
   } catch (cause) {
     const got = describe(cause);
-    throw new DataError(`cannot read ${file}`, { expected: what, got, hint: 'Check the path and its permissions', cause });
+    throw new DataError(`cannot read ${file}`, {
+      expected: what,
+      got,
+      hint: 'Check the path and its permissions',
+      cause,
+    });
   }
 }
 

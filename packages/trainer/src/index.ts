@@ -1,1 +1,16 @@
-export {};
+export {
+  parseTrainConfig,
+  type DataConfig,
+  type ParseOptions,
+  type TrainConfig,
+  type TrainOptions,
+} from './train-config';
+export { train, type RunOptions, type TrainResult } from './train';
+export type { TrainEvent } from './events';
+export { readMetrics, type StepMetrics } from './log/metrics';
+export { learningRate, type Schedule } from './schedule';
+export { AdamWOptimizer, type OptimizerOptions } from './optimizer/adamw';
+export { decays } from './optimizer/decay';
+export { trainingStep, type StepResult, type StepSettings } from './step';
+export { Batches, type BatchOptions, type Tokens } from './data/batches';
+export { prepareData, type PreparedData } from './data/prepare';

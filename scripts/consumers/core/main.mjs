@@ -13,4 +13,14 @@ const h = tf.randomNormal([2, 5, 12]);
 const { x, carry, beta } = widthConnection(h, parameters, { m, n, eps: 1e-6 });
 assert.deepEqual(x.shape, [2, 5, 8]);
 assert.deepEqual(depthConnection(x, carry, beta, { m, n }).shape, [2, 5, 12]);
-assert.ok(cost(parseModelConfig({ vocab_size: 64, hidden_size: 8, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2 })));
+assert.ok(
+  cost(
+    parseModelConfig({
+      vocab_size: 64,
+      hidden_size: 8,
+      intermediate_size: 16,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+    }),
+  ),
+);

@@ -12,7 +12,9 @@ export function backendCommand(): Command {
   const command = new Command('backend').description('Manage TensorFlow.js backends that need more than npm.');
   command
     .command('install')
-    .description('Build a backend for this machine; `tensorflow`: tfjs-node’s addon on the libtensorflow of the PyPI wheel.')
+    .description(
+      'Build a backend for this machine; `tensorflow`: tfjs-node’s addon on the libtensorflow of the PyPI wheel.',
+    )
     .argument('<name>', 'tensorflow')
     .option('--wheel <file>', 'use this tensorflow or tensorflow-cpu wheel instead of asking pip for one')
     .option('--dir <folder>', 'where to put it (default: the user’s data folder, or VWN_BACKEND_DIR)')

@@ -17,7 +17,9 @@ interface CostFlags {
 
 export function costCommand(): Command {
   return new Command('cost')
-    .description('FLOPs, parameters and activation memory of a model (§3.5), against the plain and the naively widened one.')
+    .description(
+      'FLOPs, parameters and activation memory of a model (§3.5), against the plain and the naively widened one.',
+    )
     .argument('<config>', 'a training configuration (.yaml), a config.json, or a checkpoint folder')
     .option('--sequence-length <T>', 'tokens in a sequence', positiveInteger, 2048)
     .option('--batch-size <B>', 'sequences in a batch', positiveInteger, 1)
@@ -34,5 +36,7 @@ function readModelConfig(path: string): ModelConfig {
   const isFolder = existsSync(path) && statSync(path).isDirectory();
   const file = isFolder ? join(path, 'config.json') : path;
   const text = readUserFile(file, 'a configuration').toString('utf8');
-  return /\.ya?ml$/.test(file) ? parseTrainConfig(text, { source: file }).model : parseModelConfig(parseUserJson(text, file), file);
+  return /\.ya?ml$/.test(file)
+    ? parseTrainConfig(text, { source: file }).model
+    : parseModelConfig(parseUserJson(text, file), file);
 }

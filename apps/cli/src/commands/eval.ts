@@ -21,7 +21,9 @@ interface EvalFlags {
 
 export function evalCommand(): Command {
   return new Command('eval')
-    .description(`Multiple-choice tasks by log-likelihood, as lm-evaluation-harness scores them: ${taskNames().join(', ')}.`)
+    .description(
+      `Multiple-choice tasks by log-likelihood, as lm-evaluation-harness scores them: ${taskNames().join(', ')}.`,
+    )
     .argument('<checkpoint>', 'a checkpoint folder, or a run folder (its newest checkpoint)')
     .requiredOption('--tasks <names>', 'task names, separated by commas')
     .requiredOption('--data <dir>', 'folder with the tasks’ published JSONL files')

@@ -17,12 +17,15 @@ export function scoreCommand(): Command {
   return new Command('score')
     .description('Mean next-token loss and perplexity of a text or of token ids, with per-token log-probabilities.')
     .argument('<checkpoint>', 'a checkpoint folder, or a run folder (its newest checkpoint)')
-    .addOption(new Option('--text <file>', 'score a text file (needs the checkpoint’s tokenizer.json)').conflicts('ids'))
+    .addOption(
+      new Option('--text <file>', 'score a text file (needs the checkpoint’s tokenizer.json)').conflicts('ids'),
+    )
     .option('--ids <file.json>', 'score token ids, number[][]')
     .option('--backend <name>', 'TensorFlow.js backend, else the first that works (vwn doctor)')
     .option('--json', 'print loss, perplexity, bits_per_byte, logprobs and mtp_losses as JSON')
     .action(async (checkpoint: string, flags: ScoreFlags, command: Command) => {
-      if (flags.text === undefined && flags.ids === undefined) command.error('error: give --text FILE or --ids FILE.json');
+      if (flags.text === undefined && flags.ids === undefined)
+        command.error('error: give --text FILE or --ids FILE.json');
       await useBackend(flags.backend);
       const score = await scoreFile(checkpoint, flags);
       printResult(flags.json, score, () => describeScore(score));

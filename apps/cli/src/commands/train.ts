@@ -20,7 +20,9 @@ interface TrainFlags {
 
 export function trainCommand(): Command {
   return new Command('train')
-    .description('Train a language model. The run folder gets config.yaml, metrics.jsonl and checkpoint-<step> folders.')
+    .description(
+      'Train a language model. The run folder gets config.yaml, metrics.jsonl and checkpoint-<step> folders.',
+    )
     .argument('<config.yaml>', 'model, data and train settings; examples/configs has some')
     .option('--set <key=value>', 'override one setting, e.g. train.max_steps=100 (repeatable)', collect, [])
     .option('--out <dir>', 'the run folder (default: runs/<name of the configuration>)')

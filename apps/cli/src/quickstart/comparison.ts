@@ -49,8 +49,10 @@ export function comparisonTable(rows: readonly ComparisonRow[]): string[][] {
 export function verdict(rows: readonly ComparisonRow[]): string {
   const [plain, wide] = rows as [ComparisonRow, ComparisonRow];
   const difference = plain.loss - wide.loss;
-  if (difference <= 0) return `In this run ${wide.name} did not beat the ${plain.name} (${(-difference).toFixed(3)} nats behind).`;
-  const saved = wide.tokensToPlainLoss === undefined || plain.tokensToPlainLoss === undefined
+  if (difference <= 0)
+    return `In this run ${wide.name} did not beat the ${plain.name} (${(-difference).toFixed(3)} nats behind).`;
+  const saved =
+    wide.tokensToPlainLoss === undefined || plain.tokensToPlainLoss === undefined
       ? ''
       : ` and reached that loss with ${(plain.tokensToPlainLoss / wide.tokensToPlainLoss).toFixed(2)} times fewer tokens`;
   return `${wide.name} ended ${difference.toFixed(3)} nats below the ${plain.name}${saved}.`;

@@ -23,7 +23,12 @@ export async function runContestants(out: string, steps: number): Promise<Contes
   return outcomes;
 }
 
-async function runOne(contestant: Contestant, outDir: string, steps: number, tokenizer?: string): Promise<ContestantOutcome> {
+async function runOne(
+  contestant: Contestant,
+  outDir: string,
+  steps: number,
+  tokenizer?: string,
+): Promise<ContestantOutcome> {
   process.stderr.write(`\n${contestant.name}\n`);
   rmSync(outDir, { recursive: true, force: true });
   const config = quickstartConfig(contestant, steps, tokenizer);

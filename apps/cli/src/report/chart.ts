@@ -20,8 +20,18 @@ const margin = { left: 56, right: 16, top: 34, bottom: 44 };
 export function lineChart(series: readonly Series[], options: ChartOptions): string {
   const { width = 760, height = 380 } = options;
   const points = series.flatMap((each) => each.points);
-  const x = scale(points.map(([value]) => value), margin.left, width - margin.right, 0);
-  const y = scale(points.map(([, value]) => value), height - margin.bottom, margin.top, 0.04);
+  const x = scale(
+    points.map(([value]) => value),
+    margin.left,
+    width - margin.right,
+    0,
+  );
+  const y = scale(
+    points.map(([, value]) => value),
+    height - margin.bottom,
+    margin.top,
+    0.04,
+  );
   const grid = [
     ...y.ticks.map((tick) => horizontal(y.at(tick), margin.left, width - margin.right, label(tick))),
     ...x.ticks.map((tick) => vertical(x.at(tick), height - margin.bottom, label(tick))),

@@ -1,8 +1,8 @@
-import { concat, mul, reshape, slice, type Tensor } from '@tensorflow/tfjs-core';
+import { add, concat, mul, reshape, slice, type Tensor } from '@tensorflow/tfjs-core';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { segmentWidth } from './internal/connection-shapes';
-import { matmul } from './internal/matmul';
+import { leftTransposed, matmul } from './internal/matmul';
 import { sumRows } from './internal/reductions';
 import { requireShape } from './internal/shapes';
 import { normalizedGradient, reciprocalRms } from './rms-norm';
@@ -23,25 +23,32 @@ function normalize(x: Tensor, weight: Tensor, eps: number) {
   return { reciprocal, normalized, scaled: mul(normalized, weight) };
 }
 
+/** The halves of W_mix that meet the hidden state and the embedding, [db, db] each. */
+function halves(mix: Tensor): [Tensor, Tensor] {
+  const db = mix.shape[0] as number;
+  return [slice(mix, [0, 0], [db, db]), slice(mix, [0, db], [db, db])];
+}
+
 const gradKernel = defineKernel<Inputs | 'dz', Attrs>({
   name: KernelName.BlockMixGrad,
   inputs: [...inputNames, 'dz'],
   composed: ({ hidden, embed, hiddenNorm, embedNorm, mix, dz }, { eps }) => {
     const db = hiddenNorm.size;
-    const h = normalize(hidden, hiddenNorm, eps);
-    const e = normalize(embed, embedNorm, eps);
     const dRows = reshape(dz, [dz.size / db, db]);
-    const dBoth = matmul(dRows, mix);
-    const rows = dBoth.shape[0] as number;
-    const dH = slice(dBoth, [0, 0], [rows, db]);
-    const dE = slice(dBoth, [0, db], [rows, db]);
-    return [
-      reshape(normalizedGradient(mul(dH, hiddenNorm), h.normalized, h.reciprocal), hidden.shape),
-      reshape(normalizedGradient(mul(dE, embedNorm), e.normalized, e.reciprocal), embed.shape),
-      sumRows(mul(dH, h.normalized)),
-      sumRows(mul(dE, e.normalized)),
-      matmul(dRows, concat([h.scaled, e.scaled], 1), true, false),
-    ];
+    const timesRows = leftTransposed(dRows);
+    const [hiddenHalf, embedHalf] = halves(mix);
+    const side = (x: Tensor, weight: Tensor, half: Tensor) => {
+      const { reciprocal, normalized, scaled } = normalize(x, weight, eps);
+      const dScaled = matmul(dRows, half);
+      return {
+        x: reshape(normalizedGradient(mul(dScaled, weight), normalized, reciprocal), x.shape),
+        weight: sumRows(mul(dScaled, normalized)),
+        half: timesRows(scaled),
+      };
+    };
+    const h = side(hidden, hiddenNorm, hiddenHalf);
+    const e = side(embed, embedNorm, embedHalf);
+    return [h.x, e.x, h.weight, e.weight, concat([h.half, e.half], 1)];
   },
 });
 
@@ -49,8 +56,10 @@ const kernel = defineKernel<Inputs, Attrs>({
   name: KernelName.BlockMix,
   inputs: inputNames,
   composed: ({ hidden, embed, hiddenNorm, embedNorm, mix }, { eps }) => {
-    const both = concat([normalize(hidden, hiddenNorm, eps).scaled, normalize(embed, embedNorm, eps).scaled], 1);
-    return reshape(matmul(both, mix, false, true), hidden.shape);
+    const [hiddenHalf, embedHalf] = halves(mix);
+    const fromHidden = matmul(normalize(hidden, hiddenNorm, eps).scaled, hiddenHalf, false, true);
+    const fromEmbed = matmul(normalize(embed, embedNorm, eps).scaled, embedHalf, false, true);
+    return reshape(add(fromHidden, fromEmbed), hidden.shape);
   },
   gradient: {
     backward: ([dz], inputs, _outputs, attrs) => {

@@ -1,34 +1,32 @@
-import { add, concat, reshape, slice, zeros, type Tensor } from '@tensorflow/tfjs-core';
+import { add, pad, reshape, type Tensor } from '@tensorflow/tfjs-core';
 import { ShapeError } from '../errors';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { requireConnectionParameters, type ConnectionParameters, type ConnectionSizes } from './connection-parameters';
 import {
+  alphaColumns,
   coefficientGradients,
   coefficients,
   columns,
   mixSlots,
   mixSlotsGradients,
+  normalizeSlots,
   segmentsOf,
   writeSegments,
   writeSegmentsGradients,
-  type CoefficientParameters,
+  type Coefficients,
+  type NormalizedSlots,
 } from './internal/connection-math';
 import { segmentWidth } from './internal/connection-shapes';
 import { requireShape } from './internal/shapes';
 
-/** Gradient of a whole matrix from that of the columns which were read: zero for the others. */
+/** Gradient of a whole matrix from that of the columns which were used: zero for the others. */
 function padColumns(x: Tensor, before: number, after: number): Tensor {
-  const [rows = 0] = x.shape;
-  const parts = [x];
-  if (before > 0) parts.unshift(zeros([rows, before]));
-  if (after > 0) parts.push(zeros([rows, after]));
-  return parts.length === 1 ? x : concat(parts, 1);
+  return pad(x, [
+    [0, 0],
+    [before, after],
+  ]);
 }
-
-/** The part of `previous` that the step uses: the carry Â (columns m … m+n of alpha) beside beta, [·, n+m]. */
-const previousColumns = (alpha: Tensor, beta: Tensor, { m, n }: ConnectionSizes) =>
-  concat([columns(alpha, m, n), beta], 1);
 
 const previousNames = [
   'staticAlpha',
@@ -45,60 +43,62 @@ const dynamicInputs: readonly DynamicInputs[] = ['h', 'out', ...previousNames, .
 
 type Tensors<K extends string> = Record<K, Tensor>;
 
-function previousParameters(p: Tensors<(typeof previousNames)[number]>, sizes: ConnectionSizes): CoefficientParameters {
-  return {
-    offset: previousColumns(p.staticAlpha, p.staticBeta, sizes),
-    scale: previousColumns(p.alphaScale, p.betaScale, sizes),
-    fn: previousColumns(p.alphaFn, p.betaFn, sizes),
-    normWeight: p.normWeight,
-  };
+/** What of `previous` leads to the next state: its carry Â and write Bᵀ, rebuilt from h. */
+function rebuild(inputs: Tensors<DynamicInputs>, { m, n, eps }: ConnectionSizes) {
+  const { h, out, normWeight, staticBeta, betaScale, betaFn } = inputs;
+  const [s, o] = [segmentsOf(h, n), segmentsOf(out, m)];
+  const slots = normalizeSlots(s, eps);
+  const carry = coefficients(slots, normWeight, alphaColumns(inputs, m, n));
+  const write = coefficients(slots, normWeight, { offset: staticBeta, scale: betaScale, fn: betaFn });
+  return { s, o, slots, carry, write };
 }
 
 /** Of `next` the step needs only the read A°, the first m columns of alpha. */
-function nextParameters(p: Tensors<(typeof nextNames)[number]>, { m }: ConnectionSizes): CoefficientParameters {
-  return {
-    offset: columns(p.nextStaticAlpha, 0, m),
-    scale: columns(p.nextAlphaScale, 0, m),
-    fn: columns(p.nextAlphaFn, 0, m),
-    normWeight: p.nextNormWeight,
-  };
+function nextRead(slots: NormalizedSlots, inputs: Tensors<DynamicInputs>, { m }: ConnectionSizes): Coefficients {
+  const { nextStaticAlpha, nextAlphaScale, nextAlphaFn, nextNormWeight } = inputs;
+  const next = { staticAlpha: nextStaticAlpha, alphaScale: nextAlphaScale, alphaFn: nextAlphaFn };
+  return coefficients(slots, nextNormWeight, alphaColumns(next, 0, m));
 }
 
-const dynamicGradKernel = defineKernel<DynamicInputs | 'dh' | 'dx', ConnectionSizes>({
+/**
+ * `hNext` is the step's first output. It costs no memory, for the step after it keeps it as its h; a native kernel may
+ * rebuild it from h and out instead of reading it.
+ */
+const dynamicGradKernel = defineKernel<DynamicInputs | 'hNext' | 'dh' | 'dx', ConnectionSizes>({
   name: KernelName.ConnectionStepGrad,
-  inputs: [...dynamicInputs, 'dh', 'dx'],
+  inputs: [...dynamicInputs, 'hNext', 'dh', 'dx'],
   composed: (inputs, sizes) => {
-    const { h, out, dh, dx } = inputs;
+    const { h, out, normWeight, nextNormWeight, hNext, dh, dx } = inputs;
     const { m, n, eps } = sizes;
-    const [s, o] = [segmentsOf(h, n), segmentsOf(out, m)];
-    const before = previousParameters(inputs, sizes);
-    const after = nextParameters(inputs, sizes);
-    const previous = coefficients(s, before, eps);
-    const [carried, beta] = [columns(previous.value, 0, n), columns(previous.value, n, m)];
-    const next = add(writeSegments(beta, o), mixSlots(carried, s));
-    const read = coefficients(next, after, eps);
+    const { s, o, slots, carry, write } = rebuild(inputs, sizes);
+    const next = segmentsOf(hNext, n);
+    const nextSlots = normalizeSlots(next, eps);
+    const read = nextRead(nextSlots, inputs, sizes);
 
     const reading = mixSlotsGradients(read.value, next, segmentsOf(dx, m));
-    const dRead = coefficientGradients(reading.alpha, read, after);
-    const dNext = add(segmentsOf(dh, n), add(reading.s, dRead.s));
-    const writing = writeSegmentsGradients(beta, o, dNext);
-    const carrying = mixSlotsGradients(carried, s, dNext);
-    const dPrevious = coefficientGradients(concat([carrying.alpha, writing.beta], 2), previous, before);
+    const after = coefficientGradients(nextSlots, nextNormWeight, { read: { ...read, upstream: reading.alpha } });
+    const dNext = add(segmentsOf(dh, n), add(reading.s, after.s));
+    const writing = writeSegmentsGradients(write.value, o, dNext);
+    const carrying = mixSlotsGradients(carry.value, s, dNext);
+    const before = coefficientGradients(slots, normWeight, {
+      carry: { ...carry, upstream: carrying.alpha },
+      write: { ...write, upstream: writing.beta },
+    });
 
-    const alphaOf = (x: Tensor) => padColumns(columns(x, 0, n), m, 0);
-    const betaOf = (x: Tensor) => columns(x, n, m);
+    const { carry: dCarry, write: dWrite } = before.parameters;
+    const { read: dRead } = after.parameters;
     return [
-      reshape(add(carrying.s, dPrevious.s), h.shape),
+      reshape(add(carrying.s, before.s), h.shape),
       reshape(writing.o, out.shape),
-      alphaOf(dPrevious.offset),
-      betaOf(dPrevious.offset),
-      dPrevious.normWeight,
-      alphaOf(dPrevious.fn),
-      betaOf(dPrevious.fn),
-      alphaOf(dPrevious.scale),
-      betaOf(dPrevious.scale),
+      padColumns(dCarry.offset, m, 0),
+      dWrite.offset,
+      before.normWeight,
+      padColumns(dCarry.fn, m, 0),
+      dWrite.fn,
+      padColumns(dCarry.scale, m, 0),
+      dWrite.scale,
       padColumns(dRead.offset, 0, n),
-      dRead.normWeight,
+      after.normWeight,
       padColumns(dRead.fn, 0, n),
       padColumns(dRead.scale, 0, n),
     ];
@@ -109,17 +109,15 @@ const dynamicKernel = defineKernel<DynamicInputs, ConnectionSizes>({
   name: KernelName.ConnectionStep,
   inputs: dynamicInputs,
   composed: (inputs, sizes) => {
-    const { h, out } = inputs;
-    const { m, n, eps } = sizes;
-    const s = segmentsOf(h, n);
-    const { value } = coefficients(s, previousParameters(inputs, sizes), eps);
-    const next = add(writeSegments(columns(value, n, m), segmentsOf(out, m)), mixSlots(columns(value, 0, n), s));
-    const read = coefficients(next, nextParameters(inputs, sizes), eps);
-    return [reshape(next, h.shape), reshape(mixSlots(read.value, next), out.shape)];
+    const { s, o, carry, write } = rebuild(inputs, sizes);
+    const next = add(writeSegments(write.value, o), mixSlots(carry.value, s));
+    const read = nextRead(normalizeSlots(next, sizes.eps), inputs, sizes);
+    return [reshape(next, inputs.h.shape), reshape(mixSlots(read.value, next), inputs.out.shape)];
   },
   gradient: {
-    backward: ([dh, dx], inputs, _outputs, sizes) => {
-      const grads = dynamicGradKernel({ ...inputs, dh: dh as Tensor, dx: dx as Tensor }, sizes);
+    savedOutputs: [true, false],
+    backward: ([dh, dx], inputs, [hNext], sizes) => {
+      const grads = dynamicGradKernel({ ...inputs, hNext: hNext as Tensor, dh: dh as Tensor, dx: dx as Tensor }, sizes);
       return Object.fromEntries(dynamicInputs.map((name, i) => [name, grads[i] as Tensor]));
     },
   },
@@ -132,13 +130,13 @@ function staticNext({ h, out, staticAlpha, staticBeta }: Tensors<StaticInputs>, 
   return add(writeSegments(staticBeta, segmentsOf(out, m)), mixSlots(columns(staticAlpha, m, n), segmentsOf(h, n)));
 }
 
-const staticGradKernel = defineKernel<StaticInputs | 'dh' | 'dx', ConnectionSizes>({
+const staticGradKernel = defineKernel<StaticInputs | 'hNext' | 'dh' | 'dx', ConnectionSizes>({
   name: KernelName.StaticConnectionStepGrad,
-  inputs: [...staticInputs, 'dh', 'dx'],
+  inputs: [...staticInputs, 'hNext', 'dh', 'dx'],
   composed: (inputs, sizes) => {
-    const { h, out, staticAlpha, staticBeta, nextStaticAlpha, dh, dx } = inputs;
+    const { h, out, staticAlpha, staticBeta, nextStaticAlpha, hNext, dh, dx } = inputs;
     const { m, n } = sizes;
-    const next = staticNext(inputs, sizes);
+    const next = segmentsOf(hNext, n);
     const reading = mixSlotsGradients(columns(nextStaticAlpha, 0, m), next, segmentsOf(dx, m));
     const dNext = add(segmentsOf(dh, n), reading.s);
     const writing = writeSegmentsGradients(staticBeta, segmentsOf(out, m), dNext);
@@ -162,8 +160,9 @@ const staticKernel = defineKernel<StaticInputs, ConnectionSizes>({
     return [reshape(next, inputs.h.shape), reshape(x, inputs.out.shape)];
   },
   gradient: {
-    backward: ([dh, dx], inputs, _outputs, sizes) => {
-      const grads = staticGradKernel({ ...inputs, dh: dh as Tensor, dx: dx as Tensor }, sizes);
+    savedOutputs: [true, false],
+    backward: ([dh, dx], inputs, [hNext], sizes) => {
+      const grads = staticGradKernel({ ...inputs, hNext: hNext as Tensor, dh: dh as Tensor, dx: dx as Tensor }, sizes);
       return Object.fromEntries(staticInputs.map((name, i) => [name, grads[i] as Tensor]));
     },
   },

@@ -1,17 +1,20 @@
-import { add, concat, reshape, slice, type Tensor } from '@tensorflow/tfjs-core';
+import { add, concat, reshape, type Tensor } from '@tensorflow/tfjs-core';
 import { defineKernel, type TensorsOf } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { requireConnectionParameters, type ConnectionParameters, type ConnectionSizes } from './connection-parameters';
 import {
+  alphaColumns,
   coefficientGradients,
   coefficients,
   columns,
   mixSlots,
   mixSlotsGradients,
+  normalizeSlots,
   segmentsOf,
-  type CoefficientParameters,
+  type NormalizedSlots,
 } from './internal/connection-math';
 import { segmentWidth } from './internal/connection-shapes';
+import { lastOf } from './internal/shapes';
 
 type DynamicInputs =
   'h' | 'staticAlpha' | 'staticBeta' | 'normWeight' | 'alphaFn' | 'betaFn' | 'alphaScale' | 'betaScale';
@@ -27,62 +30,42 @@ const dynamicInputs = [
   'betaScale',
 ] as const;
 
-/** Alpha's m+n and beta's m columns side by side, so that both are one product and one tanh. */
-function joined({
-  staticAlpha,
-  staticBeta,
-  normWeight,
-  alphaFn,
-  betaFn,
-  alphaScale,
-  betaScale,
-}: TensorsOf<Exclude<DynamicInputs, 'h'>>): CoefficientParameters {
+/** The three kinds of coefficients of the state's slots: read A° and carry Â (alpha's columns), and write Bᵀ. */
+function allCoefficients(slots: NormalizedSlots, p: TensorsOf<DynamicInputs>, { m, n }: ConnectionSizes) {
+  const write = { offset: p.staticBeta, scale: p.betaScale, fn: p.betaFn };
   return {
-    offset: concat([staticAlpha, staticBeta], 1),
-    scale: concat([alphaScale, betaScale], 1),
-    fn: concat([alphaFn, betaFn], 1),
-    normWeight,
+    read: coefficients(slots, p.normWeight, alphaColumns(p, 0, m)),
+    carry: coefficients(slots, p.normWeight, alphaColumns(p, m, n)),
+    write: coefficients(slots, p.normWeight, write),
   };
-}
-
-/** mix [P, m+n, db] → x [..., D] and carry [..., n·db]. */
-function splitMix(mix: Tensor, lead: number[], { m, n }: ConnectionSizes): [Tensor, Tensor] {
-  const [P = 0, , db = 0] = mix.shape;
-  const flat = reshape(mix, [P, (m + n) * db]);
-  return [
-    reshape(slice(flat, [0, 0], [P, m * db]), [...lead, m * db]),
-    reshape(slice(flat, [0, m * db], [P, n * db]), [...lead, n * db]),
-  ];
-}
-
-function joinMix(dx: Tensor, dCarry: Tensor, P: number, { m, n }: ConnectionSizes): Tensor {
-  const both = concat(
-    [reshape(dx, [P, dx.size / Math.max(1, P)]), reshape(dCarry, [P, dCarry.size / Math.max(1, P)])],
-    1,
-  );
-  return reshape(both, [P, m + n, (both.shape[1] as number) / (m + n)]);
 }
 
 const dynamicGradKernel = defineKernel<DynamicInputs | 'dx' | 'dCarry' | 'dBeta', ConnectionSizes>({
   name: KernelName.WidthConnectionGrad,
   inputs: [...dynamicInputs, 'dx', 'dCarry', 'dBeta'],
-  composed: ({ h, dx, dCarry, dBeta, ...parameters }, sizes) => {
-    const { m, n } = sizes;
-    const s = segmentsOf(h, sizes.n);
-    const P = s.shape[0] as number;
-    const both = joined(parameters);
-    const coefs = coefficients(s, both, sizes.eps);
-    const mixed = mixSlotsGradients(columns(coefs.value, 0, m + n), s, joinMix(dx, dCarry, P, sizes));
-    const grads = coefficientGradients(concat([mixed.alpha, reshape(dBeta, [P, n, m])], 2), coefs, both);
+  composed: (inputs, sizes) => {
+    const { h, normWeight, dx, dCarry, dBeta } = inputs;
+    const { m, n, eps } = sizes;
+    const s = segmentsOf(h, n);
+    const slots = normalizeSlots(s, eps);
+    const { read, carry, write } = allCoefficients(slots, inputs, sizes);
+    const reading = mixSlotsGradients(read.value, s, segmentsOf(dx, m));
+    const carrying = mixSlotsGradients(carry.value, s, segmentsOf(dCarry, n));
+    const grads = coefficientGradients(slots, normWeight, {
+      read: { ...read, upstream: reading.alpha },
+      carry: { ...carry, upstream: carrying.alpha },
+      write: { ...write, upstream: dBeta },
+    });
+    const { read: dRead, carry: dCarried, write: dWrite } = grads.parameters;
     return [
-      reshape(add(mixed.s, grads.s), h.shape),
-      columns(grads.offset, 0, m + n),
-      columns(grads.offset, m + n, m),
+      reshape(add(add(reading.s, carrying.s), grads.s), h.shape),
+      concat([dRead.offset, dCarried.offset], 1),
+      dWrite.offset,
       grads.normWeight,
-      columns(grads.fn, 0, m + n),
-      columns(grads.fn, m + n, m),
-      columns(grads.scale, 0, m + n),
-      columns(grads.scale, m + n, m),
+      concat([dRead.fn, dCarried.fn], 1),
+      dWrite.fn,
+      concat([dRead.scale, dCarried.scale], 1),
+      dWrite.scale,
     ];
   },
 });
@@ -90,13 +73,17 @@ const dynamicGradKernel = defineKernel<DynamicInputs | 'dx' | 'dCarry' | 'dBeta'
 const dynamicKernel = defineKernel<DynamicInputs, ConnectionSizes>({
   name: KernelName.WidthConnection,
   inputs: dynamicInputs,
-  composed: ({ h, ...parameters }, sizes) => {
-    const { m, n } = sizes;
+  composed: (inputs, sizes) => {
+    const { h } = inputs;
+    const { m, n, eps } = sizes;
     const lead = h.shape.slice(0, -1);
-    const s = segmentsOf(h, sizes.n);
-    const { value } = coefficients(s, joined(parameters), sizes.eps);
-    const [x, carry] = splitMix(mixSlots(columns(value, 0, m + n), s), lead, sizes);
-    return [x, carry, reshape(columns(value, m + n, m), [...lead, n, m])];
+    const s = segmentsOf(h, n);
+    const { read, carry, write } = allCoefficients(normalizeSlots(s, eps), inputs, sizes);
+    return [
+      reshape(mixSlots(read.value, s), [...lead, (m * lastOf(h)) / n]),
+      reshape(mixSlots(carry.value, s), h.shape),
+      reshape(write.value, [...lead, n, m]),
+    ];
   },
   gradient: {
     backward: ([dx, dCarry, dBeta], inputs, _outputs, sizes) => {
@@ -110,18 +97,24 @@ const dynamicKernel = defineKernel<DynamicInputs, ConnectionSizes>({
 const staticGradKernel = defineKernel<'h' | 'staticAlpha' | 'dx' | 'dCarry', ConnectionSizes>({
   name: KernelName.StaticWidthConnectionGrad,
   inputs: ['h', 'staticAlpha', 'dx', 'dCarry'],
-  composed: ({ h, staticAlpha, dx, dCarry }, sizes) => {
-    const s = segmentsOf(h, sizes.n);
-    const grads = mixSlotsGradients(staticAlpha, s, joinMix(dx, dCarry, s.shape[0] as number, sizes));
-    return [reshape(grads.s, h.shape), grads.alpha];
+  composed: ({ h, staticAlpha, dx, dCarry }, { m, n }) => {
+    const s = segmentsOf(h, n);
+    const reading = mixSlotsGradients(columns(staticAlpha, 0, m), s, segmentsOf(dx, m));
+    const carrying = mixSlotsGradients(columns(staticAlpha, m, n), s, segmentsOf(dCarry, n));
+    return [reshape(add(reading.s, carrying.s), h.shape), concat([reading.alpha, carrying.alpha], 1)];
   },
 });
 
 const staticKernel = defineKernel<'h' | 'staticAlpha', ConnectionSizes>({
   name: KernelName.StaticWidthConnection,
   inputs: ['h', 'staticAlpha'],
-  composed: ({ h, staticAlpha }, sizes) =>
-    splitMix(mixSlots(staticAlpha, segmentsOf(h, sizes.n)), h.shape.slice(0, -1), sizes),
+  composed: ({ h, staticAlpha }, { m, n }) => {
+    const s = segmentsOf(h, n);
+    return [
+      reshape(mixSlots(columns(staticAlpha, 0, m), s), [...h.shape.slice(0, -1), (m * lastOf(h)) / n]),
+      reshape(mixSlots(columns(staticAlpha, m, n), s), h.shape),
+    ];
+  },
   gradient: {
     backward: ([dx, dCarry], { h, staticAlpha }, _outputs, sizes) => {
       const [dh, dAlpha] = staticGradKernel({ h, staticAlpha, dx: dx as Tensor, dCarry: dCarry as Tensor }, sizes);
@@ -154,18 +147,8 @@ export function widthConnection(
   const { staticAlpha, staticBeta, dynamic } = parameters;
   const sizes = { m, n, eps };
   const outputs = dynamic
-    ? dynamicKernel({ h, staticAlpha, staticBeta, ...dynamicTensors(dynamic) }, sizes)
+    ? dynamicKernel({ h, staticAlpha, staticBeta, ...dynamic }, sizes)
     : [...staticKernel({ h, staticAlpha }, sizes), staticBeta];
   const [x, carry, beta] = outputs as [Tensor, Tensor, Tensor];
   return { x, carry, beta };
-}
-
-function dynamicTensors({
-  normWeight,
-  alphaFn,
-  betaFn,
-  alphaScale,
-  betaScale,
-}: Required<ConnectionParameters>['dynamic']) {
-  return { normWeight, alphaFn, betaFn, alphaScale, betaScale };
 }

@@ -1,0 +1,52 @@
+import { CheckpointError, ShapeError, parseModelConfig, type ModelConfig } from '@vwn/core';
+import { join } from 'node:path';
+import { LanguageModel } from '../language-model';
+import type { StoredTensor } from '../parameters';
+import { readCheckpointJson, readModelTensors, resolveCheckpointDir } from './checkpoint-files';
+import { splitFusedExperts } from './fused-experts';
+
+/** Stored in old Llama checkpoints, computed here. */
+const ignored = /rotary_emb\.inv_freq$/;
+
+/** Reads only the configuration of a checkpoint. @throws CheckpointError, ConfigError naming file and field */
+export async function loadCheckpointConfig(path: string): Promise<ModelConfig> {
+  const file = join(await resolveCheckpointDir(path), 'config.json');
+  return parseModelConfig(await readCheckpointJson(file), file);
+}
+
+/**
+ * Loads a model from a checkpoint folder: ours, or Hugging Face's Llama or Mixtral (one file or shards; F32, F16, BF16;
+ * tied embeddings). A run's folder means its newest complete checkpoint.
+ * @throws CheckpointError, ConfigError naming file, tensor or field, and the remedy
+ */
+export async function loadCheckpoint(path: string): Promise<LanguageModel> {
+  const dir = await resolveCheckpointDir(path);
+  const config = await loadCheckpointConfig(dir);
+  const stored = splitFusedExperts(await readModelTensors(dir));
+  const values = new Map([...stored].filter(([name]) => !ignored.test(name)));
+  if (config.tie_word_embeddings) values.delete('lm_head.weight');
+  return buildModel(config, values, dir);
+}
+
+function buildModel(config: ModelConfig, values: Map<string, StoredTensor>, dir: string): LanguageModel {
+  let model: LanguageModel;
+  try {
+    model = new LanguageModel(config, { values });
+  } catch (cause) {
+    if (cause instanceof ShapeError) throw new CheckpointError(`${dir}: ${cause.message}`, { cause });
+    throw cause;
+  }
+  const missing = model.parameters.entries().flatMap(([name]) => (values.has(name) ? [] : [name]));
+  const unexpected = model.parameters.unused();
+  if (missing.length === 0 && unexpected.length === 0) return model;
+  model.dispose();
+  throw new CheckpointError(`the tensors of ${dir} are not those of its config.json`, {
+    expected: missing.length > 0 ? `also ${some(missing)}` : 'nothing more',
+    got: unexpected.length > 0 ? `unknown ${some(unexpected)}` : `${values.size} tensors`,
+    hint: 'Check model_type, num_hidden_layers, tie_word_embeddings and virtual_width',
+  });
+}
+
+function some(names: readonly string[]): string {
+  return names.length > 4 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', ');
+}

@@ -1,0 +1,92 @@
+import { DataError } from '@vwn/core';
+import { MergeCounter } from './bpe-merges';
+import { byteCharacters, wordPattern } from './bytes';
+
+/** The parts of Hugging Face's tokenizer.json that a byte-level BPE fills. */
+export interface TokenizerJson {
+  readonly version: string;
+  readonly added_tokens: readonly Record<string, unknown>[];
+  readonly model: {
+    readonly type: string;
+    readonly vocab: Record<string, number>;
+    readonly merges: unknown;
+    [key: string]: unknown;
+  };
+  readonly [key: string]: unknown;
+}
+
+export interface TrainBpeOptions {
+  /** Tokens in all: the end-of-text token, 256 bytes, and one for each merge. */
+  readonly vocabSize: number;
+  /** Pairs that occur less often are not merged. */
+  readonly minFrequency?: number;
+  readonly onProgress?: (merges: number, wanted: number) => void;
+}
+
+/** Stands between documents, as in GPT-2. */
+export const endOfText = '<|endoftext|>';
+
+/**
+ * Trains a byte-level BPE tokenizer on texts and returns it as Hugging Face's tokenizer.json. The same texts give the
+ * same tokenizer: ties go to the pair whose symbols came first.
+ * @throws DataError when the vocabulary cannot hold the bytes
+ */
+export function trainBpe(texts: Iterable<string>, options: TrainBpeOptions): TokenizerJson {
+  const { vocabSize, minFrequency = 2, onProgress } = options;
+  const base = 1 + byteCharacters.length;
+  if (!Number.isInteger(vocabSize) || vocabSize < base)
+    throw new DataError('the vocabulary is too small for a byte-level tokenizer', {
+      expected: `at least ${base} tokens: ${endOfText} and 256 bytes`,
+      got: String(vocabSize),
+    });
+  const tokens = [endOfText, ...byteCharacters];
+  const merges: [string, string][] = [];
+  const counter = new MergeCounter(countWords(texts));
+  while (tokens.length < vocabSize) {
+    const merge = counter.best(minFrequency);
+    if (!merge) break;
+    const pair: [string, string] = [tokens[merge.left] as string, tokens[merge.right] as string];
+    counter.apply(merge, tokens.length);
+    merges.push(pair);
+    tokens.push(pair.join(''));
+    if (merges.length % 256 === 0) onProgress?.(merges.length, vocabSize - base);
+  }
+  onProgress?.(merges.length, vocabSize - base);
+  return tokenizerJson(tokens, merges);
+}
+
+/** Distinct words of the texts, as symbols (token ids of their bytes), with how often they occur. */
+function countWords(texts: Iterable<string>): { symbols: number[]; count: number }[] {
+  const counts = new Map<string, number>();
+  for (const text of texts)
+    for (const [word] of text.matchAll(wordPattern)) counts.set(word, (counts.get(word) ?? 0) + 1);
+  const encoder = new TextEncoder();
+  return [...counts].map(([word, count]) => ({ symbols: Array.from(encoder.encode(word), (byte) => byte + 1), count }));
+}
+
+function tokenizerJson(tokens: readonly string[], merges: [string, string][]): TokenizerJson {
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: [{ id: 0, content: endOfText, ...flags }],
+    normalizer: null,
+    pre_tokenizer: byteLevel,
+    post_processor: null,
+    decoder: byteLevel,
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges,
+    },
+  };
+}

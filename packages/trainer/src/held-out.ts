@@ -1,0 +1,20 @@
+import type { LanguageModel } from '@vwn/layers';
+import { tidy } from '@tensorflow/tfjs-core';
+import { Batches, type BatchOptions, type Tokens } from './data/batches';
+
+/** A fixed set of held-out windows, the same at every evaluation and for every model of one data configuration. */
+export class HeldOut {
+  private readonly batches: readonly Int32Array[][];
+
+  constructor(tokens: Tokens, options: BatchOptions, count: number) {
+    const all = new Batches(tokens, { ...options, seed: `held out ${options.seed}` });
+    const distinct = Math.max(1, Math.min(count, Math.floor(all.windows / options.batchSize)));
+    this.batches = Array.from({ length: distinct }, (_, i) => all.batch(i));
+  }
+
+  /** Mean next-token loss in nats. */
+  loss(model: LanguageModel): number {
+    const losses = this.batches.map((batch) => tidy(() => model.loss(batch).losses[0]?.dataSync()[0] as number));
+    return losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
+  }
+}

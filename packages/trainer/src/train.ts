@@ -1,0 +1,222 @@
+import { CheckpointError, ConfigError, NumericsError } from '@vwn/core';
+import { LanguageModel } from '@vwn/layers';
+import { resolveCheckpointDir } from '@vwn/layers/checkpoint';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  fingerprint,
+  firstDifference,
+  modelFromCheckpoint,
+  readTrainerState,
+  restoreOptimizer,
+  saveTrainingCheckpoint,
+} from './checkpoint';
+import { Batches } from './data/batches';
+import { prepareData, type PreparedData } from './data/prepare';
+import type { TrainEvent } from './events';
+import { HeldOut } from './held-out';
+import { appendMetrics, cutMetrics, type StepMetrics } from './log/metrics';
+import { AdamWOptimizer } from './optimizer/adamw';
+import { RunFolder } from './run-folder';
+import { learningRate } from './schedule';
+import { trainingStep, type StepResult } from './step';
+import type { TrainConfig } from './train-config';
+
+export interface RunOptions {
+  /** The run's folder: config.yaml, metrics.jsonl, checkpoint-<step>/. */
+  readonly outDir: string;
+  /** Go on from the newest complete checkpoint; from the start when there is none yet. */
+  readonly resume?: boolean;
+  /** Start from the weights of this checkpoint. */
+  readonly init?: string;
+  readonly onEvent?: (event: TrainEvent) => void;
+  /** When aborted, the step under way is finished, a checkpoint saved, and the run ends. */
+  readonly signal?: AbortSignal;
+}
+
+export interface TrainResult {
+  readonly step: number;
+  /** The last checkpoint. */
+  readonly checkpointDir: string;
+  /** Total training loss of the last step. */
+  readonly loss: number;
+  /** Last held-out next-token loss, if anything is held out. */
+  readonly evalLoss?: number;
+  /** Stopped by the signal before max_steps. */
+  readonly interrupted: boolean;
+}
+
+/**
+ * Trains a model as configured, on the current tfjs backend. Deterministic on one backend: the same configuration gives
+ * the same losses, whether or not the run was killed and resumed in between.
+ * @throws ConfigError, DataError, CheckpointError, StorageError, NumericsError
+ */
+export async function train(config: TrainConfig, options: RunOptions): Promise<TrainResult> {
+  const run = await Run.open(config, options);
+  try {
+    return await run.toEnd();
+  } finally {
+    run.dispose();
+  }
+}
+
+/** One run in progress. */
+class Run {
+  private metrics: StepMetrics | undefined;
+  private evalLoss: number | undefined;
+  private lastSaved = 0;
+
+  private constructor(
+    private readonly config: TrainConfig,
+    private readonly options: RunOptions,
+    private readonly folder: RunFolder,
+    private readonly data: PreparedData,
+    private readonly model: LanguageModel,
+    private readonly optimizer: AdamWOptimizer,
+    private step: number,
+  ) {
+    this.lastSaved = step;
+  }
+
+  static async open(config: TrainConfig, options: RunOptions): Promise<Run> {
+    const folder = new RunFolder(options.outDir);
+    await folder.open(options.resume ?? false);
+    const from = options.resume ? (await folder.checkpoints()).at(-1) : undefined;
+    const step = from ? await checkResumable(from.dir, config) : 0;
+    const emit = (message: string) => options.onEvent?.({ type: 'preparing', message });
+    const data = await prepareData(config, emit, await tokenizerPath(config, options, from?.dir));
+    const weights = from?.dir ?? options.init;
+    const model = weights
+      ? await modelFromCheckpoint(weights, config.model)
+      : new LanguageModel(config.model, { seed: config.train.seed });
+    const optimizer = new AdamWOptimizer(config.train);
+    if (from) await restoreOptimizer(from.dir, model, optimizer);
+    await folder.writeConfig(config);
+    await cutMetrics(folder.metricsFile, step);
+    return new Run(config, options, folder, data, model, optimizer, step);
+  }
+
+  async toEnd(): Promise<TrainResult> {
+    const { max_steps, save_steps, save_total_limit } = this.config.train;
+    const { signal, onEvent } = this.options;
+    const batches = new Batches(this.data.train, this.windowOptions());
+    const heldOut = this.heldOut();
+    onEvent?.({
+      type: 'prepared',
+      step: this.step,
+      parameters: this.model.parameters.count(),
+      trainTokens: this.data.train.length,
+      heldOutTokens: this.data.heldOut.length,
+    });
+    while (this.step < max_steps && !signal?.aborted) {
+      this.oneStep(batches, heldOut);
+      if (this.step % save_steps === 0 || this.step === max_steps) await this.save(save_total_limit);
+      await new Promise((resolve) => setImmediate(resolve)); // lets signals and timers in
+    }
+    const interrupted = this.step < max_steps;
+    if (this.lastSaved !== this.step) await this.save(save_total_limit);
+    return {
+      step: this.step,
+      checkpointDir: this.folder.checkpointDir(this.lastSaved),
+      loss: this.metrics?.loss ?? Number.NaN,
+      ...(this.evalLoss === undefined ? {} : { evalLoss: this.evalLoss }),
+      interrupted,
+    };
+  }
+
+  dispose(): void {
+    this.model.dispose();
+    this.optimizer.dispose();
+  }
+
+  private oneStep(batches: Batches, heldOut: HeldOut | undefined): void {
+    const { train } = this.config;
+    const started = performance.now();
+    const step = this.step + 1;
+    const lr = learningRate(step, train);
+    const accumulated = train.gradient_accumulation_steps;
+    const micro = Array.from({ length: accumulated }, (_, i) => batches.batch(this.step * accumulated + i));
+    const result = trainingStep(this.model, this.optimizer, micro, { lr, maxGradNorm: train.max_grad_norm });
+    if (!result.finite) throw this.notFinite(step, lr, result);
+    this.step = step;
+    const stepMs = performance.now() - started;
+    const stepTokens = train.batch_size * train.sequence_length * accumulated;
+    const metrics: StepMetrics = {
+      step,
+      tokens: step * stepTokens,
+      loss: result.loss,
+      losses: result.losses,
+      lr,
+      grad_norm: result.gradNorm,
+      step_ms: Math.round(stepMs * 100) / 100,
+      tokens_per_s: Math.round((stepTokens / stepMs) * 1e4) / 10,
+    };
+    this.record(metrics, heldOut);
+  }
+
+  private record(metrics: StepMetrics, heldOut: HeldOut | undefined): void {
+    const { step, tokens } = metrics;
+    const { eval_steps, max_steps } = this.config.train;
+    const evaluates = heldOut && (step % eval_steps === 0 || step === max_steps);
+    if (evaluates) this.evalLoss = heldOut.loss(this.model);
+    this.metrics = evaluates ? { ...metrics, eval_loss: this.evalLoss as number } : metrics;
+    appendMetrics(this.folder.metricsFile, this.metrics);
+    this.options.onEvent?.({ type: 'step', metrics: this.metrics });
+    if (evaluates) this.options.onEvent?.({ type: 'evaluated', step, tokens, loss: this.evalLoss as number });
+  }
+
+  private async save(limit: number): Promise<void> {
+    const dir = this.folder.checkpointDir(this.step);
+    const { batch_size, sequence_length, gradient_accumulation_steps, max_steps } = this.config.train;
+    const state = {
+      global_step: this.step,
+      max_steps,
+      num_input_tokens_seen: this.step * batch_size * sequence_length * gradient_accumulation_steps,
+      fingerprint: fingerprint(this.config),
+    };
+    await saveTrainingCheckpoint(dir, this.model, this.optimizer, state, this.data.tokenizer);
+    this.lastSaved = this.step;
+    await this.folder.prune(limit);
+    this.options.onEvent?.({ type: 'saved', step: this.step, dir });
+  }
+
+  private heldOut(): HeldOut | undefined {
+    if (this.config.data.holdout === 0) return undefined;
+    return new HeldOut(this.data.heldOut, this.windowOptions(), this.config.train.eval_batches);
+  }
+
+  private windowOptions() {
+    const { batch_size: batchSize, sequence_length: sequenceLength, seed } = this.config.train;
+    return { batchSize, sequenceLength, extraTokens: 1 + this.config.model.num_nextn_predict_layers, seed };
+  }
+
+  private notFinite(step: number, lr: number, { loss, gradNorm }: StepResult): NumericsError {
+    const last = this.lastSaved > 0 ? this.folder.checkpointDir(this.lastSaved) : undefined;
+    return new NumericsError(`training broke down at step ${step}`, {
+      expected: 'a finite loss and gradient',
+      got: `loss ${loss}, gradient norm ${gradNorm} at learning rate ${lr}`,
+      hint: `The step was not applied. Lower train.learning_rate or lengthen train.warmup_steps${last ? `; ${last} is intact` : ''}`,
+    });
+  }
+}
+
+/** Steps done at a checkpoint. @throws ConfigError when it belongs to another model or data configuration */
+async function checkResumable(dir: string, config: TrainConfig): Promise<number> {
+  const state = await readTrainerState(dir);
+  const difference = firstDifference(state.fingerprint, fingerprint(config));
+  if (difference === undefined) return state.global_step;
+  throw new ConfigError(`cannot resume ${dir} with another configuration`, {
+    got: difference,
+    hint: 'Put the setting back, or start a new run from these weights with --init',
+  });
+}
+
+/** The tokenizer that comes with the weights, when there are any and the configuration does not name one. */
+async function tokenizerPath(config: TrainConfig, { init }: RunOptions, resumed?: string): Promise<string | undefined> {
+  const dir = resumed ?? (init === undefined ? undefined : await resolveCheckpointDir(init));
+  if (dir === undefined || (resumed === undefined && config.data.tokenizer !== undefined)) return undefined;
+  const file = join(dir, 'tokenizer.json');
+  if (existsSync(file)) return file;
+  if (resumed !== undefined && Array.isArray(config.data.corpus)) return undefined;
+  throw new CheckpointError(`${dir} has no tokenizer.json`, { hint: 'Name a tokenizer in data.tokenizer' });
+}
