@@ -109,6 +109,10 @@ function contradictions(config: ModelConfig): string[] {
     );
   if (config.model_type === 'llama' && config.num_local_experts > 0)
     problems.push(`num_local_experts: model_type "llama" is dense, got ${config.num_local_experts}; use "mixtral"`);
+  if (config.tie_word_embeddings && config.virtual_width?.embedding === 'wide')
+    problems.push(
+      "tie_word_embeddings: a wide embedding [V, D'] cannot serve as the unembedding [V, D]; set it to false, or use virtual_width.embedding: expand",
+    );
   if (config.virtual_width) problems.push(...virtualWidthProblems(D, config.virtual_width));
   return problems;
 }

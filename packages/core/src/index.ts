@@ -24,3 +24,7 @@ export * from './ops/width-connection';
 export * from './ops/depth-connection';
 export * from './ops/connection-step';
 export * from './ops/block-mix';
+export * from './cost';
+export { costTable } from './cost-table';
+export { parameterParts } from './cost-parameters';
+export * from './backend';

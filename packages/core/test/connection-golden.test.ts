@@ -10,7 +10,13 @@ const folder = new URL('./fixtures/golden/connection/', import.meta.url).pathnam
 
 /** Checkpoint name of each connection parameter, in the order in which this test differentiates. */
 const staticNames = ['static_alpha', 'static_beta'];
-const dynamicNames = ['norm.weight', 'dynamic_alpha_fn', 'dynamic_beta_fn', 'dynamic_alpha_scale', 'dynamic_beta_scale'];
+const dynamicNames = [
+  'norm.weight',
+  'dynamic_alpha_fn',
+  'dynamic_beta_fn',
+  'dynamic_alpha_scale',
+  'dynamic_beta_scale',
+];
 
 function asParameters([staticAlpha, staticBeta, ...rest]: tf.Tensor[]): ConnectionParameters {
   const [normWeight, alphaFn, betaFn, alphaScale, betaScale] = rest;
@@ -35,7 +41,9 @@ describeOnBackends('golden connections', () => {
     const inputs = [get('h'), get('o'), ...names.map((name) => get(`param.${name}`))];
     const outputs = forward(...(inputs as [tf.Tensor, tf.Tensor, ...tf.Tensor[]]));
     for (const name of ['x', 'h_next'] as const)
-      expect(maxRelativeError(outputs[name].dataSync(), get(name).dataSync()), name).toBeLessThan(goldenTolerance.forward);
+      expect(maxRelativeError(outputs[name].dataSync(), get(name).dataSync()), name).toBeLessThan(
+        goldenTolerance.forward,
+      );
 
     const objective = (...args: tf.Tensor[]) => {
       const { x, h_next } = forward(...(args as [tf.Tensor, tf.Tensor, ...tf.Tensor[]]));

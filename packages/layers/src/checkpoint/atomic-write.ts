@@ -1,10 +1,15 @@
-import { StorageError } from '@vwn/core';
+import { StorageError, VwnError } from '@vwn/core';
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 
 /** In the name of everything that is not complete yet; nothing with it in its name is ever loaded. */
 export const temporaryMark = '.tmp-';
+
+/** Whether a file or folder of that path is one that is not complete yet. */
+export function isTemporary(path: string): boolean {
+  return /\.tmp-\d+-[0-9a-f]{6}$/.test(basename(resolve(path)));
+}
 
 export function temporaryName(path: string): string {
   return join(dirname(path), `${basename(path)}${temporaryMark}${process.pid}-${randomBytes(3).toString('hex')}`);
@@ -29,25 +34,29 @@ export async function writeFileAtomically(file: string, parts: readonly (Uint8Ar
   }
 }
 
-/** node's filehandle.writeFile hides short writes of large buffers; this does not. */
+/** node refuses to move 2 GiB or more at once. */
+const maxTransfer = 2 ** 30;
+
 async function writeAll(handle: Awaited<ReturnType<typeof open>>, bytes: Uint8Array): Promise<void> {
   let written = 0;
   while (written < bytes.length) {
-    const { bytesWritten } = await handle.write(bytes, written, bytes.length - written);
+    const { bytesWritten } = await handle.write(bytes, written, Math.min(bytes.length - written, maxTransfer));
     written += bytesWritten;
   }
 }
 
 /**
- * Fills a folder under a temporary name and then gives it its own: the folder either is complete or does not exist.
- * An older folder of that name is replaced. @throws StorageError; the temporary folder is removed then.
+ * Fills a folder under a temporary name, flushes it, and then gives it its own: the folder either is complete or does
+ * not exist. An older folder of that name is replaced; a crash between the two renames that this takes leaves both
+ * under temporary names.
+ * @throws StorageError, or what `fill` throws; the temporary folder is removed then, and an older one still there.
  */
 export async function writeFolderAtomically(folder: string, fill: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryName(folder);
   try {
     await mkdir(temporary, { recursive: true });
     await fill(temporary);
-    await syncFolder(temporary);
+    await syncTree(temporary);
     await replaceFolder(temporary, folder);
     await syncFolder(dirname(folder));
   } catch (cause) {
@@ -65,14 +74,33 @@ async function replaceFolder(temporary: string, folder: string): Promise<void> {
       throw error;
     },
   );
-  await rename(temporary, folder);
+  try {
+    await rename(temporary, folder);
+  } catch (cause) {
+    if (hadOld) await rename(old, folder);
+    throw cause;
+  }
   if (hadOld) await rm(old, { recursive: true, force: true });
+}
+
+/** Flushes every file of a folder, whoever wrote it: a name must not outlive a power cut without its bytes. */
+async function syncTree(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) await syncTree(path);
+    else await syncPath(path, 'r+');
+  }
+  await syncFolder(folder);
 }
 
 /** Names in a folder survive a power cut only once the folder itself is flushed. */
 async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return; // folders cannot be opened there
-  const handle = await open(folder, 'r');
+  await syncPath(folder, 'r');
+}
+
+async function syncPath(path: string, flags: string): Promise<void> {
+  const handle = await open(path, flags);
   try {
     await handle.sync();
   } finally {
@@ -88,10 +116,16 @@ const reasons: Readonly<Record<string, string>> = {
   ENOTDIR: 'a file stands where a folder is needed',
 };
 
+/** What the operating system refused, as against a defect or an error that already explains itself. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return (
+    error instanceof Error && !(error instanceof VwnError) && typeof (error as { code?: unknown }).code === 'string'
+  );
+}
+
 function storageError(path: string, cause: unknown): unknown {
-  if (cause instanceof StorageError) return cause;
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const got = (code && reasons[code]) ?? message;
+  if (!isSystemError(cause)) return cause;
+  const got = reasons[cause.code ?? ''] ?? cause.message;
   return new StorageError(`cannot write ${path}`, {
     got,
     hint: 'Nothing written before is lost; make room or choose another folder, then go on',

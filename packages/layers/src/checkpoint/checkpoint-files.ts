@@ -2,16 +2,18 @@ import { CheckpointError } from '@vwn/core';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { temporaryMark } from './atomic-write';
 import type { StoredTensor } from '../parameters';
+import { isSystemError, isTemporary } from './atomic-write';
+import { splitFusedExperts } from './fused-experts';
 import { readSafetensors } from './safetensors';
 
 export const modelFile = 'model.safetensors';
 export const indexFile = 'model.safetensors.index.json';
+export const configFile = 'config.json';
 
 /**
  * The checkpoint folder that a path means: the folder itself when it has a config.json, else (a run's folder) its
- * `checkpoint-<step>` of the highest step. Folders that are still being written have another name.
+ * complete `checkpoint-<step>` of the highest step. A folder that was still being written is never one.
  * @throws CheckpointError
  */
 export async function resolveCheckpointDir(path: string): Promise<string> {
@@ -20,7 +22,11 @@ export async function resolveCheckpointDir(path: string): Promise<string> {
     throw new CheckpointError(`${path} is a file`, {
       expected: 'a checkpoint folder with config.json and model.safetensors',
     });
-  if (existsSync(join(path, 'config.json'))) return path;
+  if (isTemporary(path))
+    throw new CheckpointError(`${path} is a checkpoint that was not written completely`, {
+      hint: 'Name the run’s folder, which means its newest complete checkpoint, and delete this one',
+    });
+  if (existsSync(join(path, configFile))) return path;
   const newest = (await completeCheckpoints(path)).at(-1);
   if (newest) return newest.dir;
   throw new CheckpointError(`${path} is not a checkpoint and holds none`, {
@@ -29,20 +35,28 @@ export async function resolveCheckpointDir(path: string): Promise<string> {
   });
 }
 
-/** The complete `checkpoint-<step>` folders of a run, in the order of their steps. */
+/** The complete `checkpoint-<step>` folders of a run, in the order of their steps; none where there is no run. */
 export async function completeCheckpoints(runDir: string): Promise<{ step: number; dir: string }[]> {
-  const names = await readdir(runDir).catch(() => [] as string[]);
-  return names
-    .filter((name) => /^checkpoint-\d+$/.test(name) && !name.includes(temporaryMark))
+  if (!existsSync(runDir)) return [];
+  return (await readdir(runDir))
+    .filter((name) => /^checkpoint-\d+$/.test(name))
     .map((name) => ({ step: Number(name.slice('checkpoint-'.length)), dir: join(runDir, name) }))
+    .filter(({ dir }) => isComplete(dir))
     .sort((a, b) => a.step - b.step);
+}
+
+/** Our own are complete once they have their name; a copy that was interrupted may not be. */
+function isComplete(dir: string): boolean {
+  const has = (name: string) => existsSync(join(dir, name));
+  return has(configFile) && (has(modelFile) || has(indexFile));
 }
 
 /** A JSON file of a checkpoint. @throws CheckpointError naming the file and what is wrong with it */
 export async function readCheckpointJson(file: string): Promise<unknown> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    if (!isSystemError(cause)) throw cause;
     throw new CheckpointError(`cannot read ${file}`, {
-      got: cause instanceof Error ? cause.message : String(cause),
+      got: cause.message,
       hint: 'Is the checkpoint folder complete?',
       cause,
     });
@@ -58,25 +72,57 @@ export async function readCheckpointJson(file: string): Promise<unknown> {
   }
 }
 
-/** All tensors of a checkpoint, from one file or from its shards. @throws CheckpointError */
+/** Stored in old Llama checkpoints, computed here. */
+const computed = /rotary_emb\.inv_freq$/;
+
+/**
+ * All tensors of a checkpoint under the names of our parameters, from one file or from its shards; of both, as in
+ * transformers, the one file.
+ * @throws CheckpointError
+ */
 export async function readModelTensors(dir: string): Promise<Map<string, StoredTensor>> {
-  if (!existsSync(join(dir, indexFile))) return readSafetensors(join(dir, modelFile));
-  const index = await readCheckpointJson(join(dir, indexFile));
-  const map = (index as { weight_map?: unknown } | null)?.weight_map;
-  if (map === null || typeof map !== 'object')
-    throw new CheckpointError(`${join(dir, indexFile)} has no weight_map`, {
-      expected: 'tensor names and the files that hold them',
-    });
+  const stored = [...(await readStoredTensors(dir))].filter(([name]) => !computed.test(name));
+  return splitFusedExperts(new Map(stored));
+}
+
+async function readStoredTensors(dir: string): Promise<Map<string, StoredTensor>> {
+  const single = join(dir, modelFile);
+  const index = join(dir, indexFile);
+  if (existsSync(single)) return readSafetensors(single);
+  if (existsSync(index)) return readShards(dir, index);
+  throw new CheckpointError(`${dir} has no weights`, {
+    expected: `${modelFile} or ${indexFile}`,
+    hint: existsSync(join(dir, 'pytorch_model.bin'))
+      ? 'Its pytorch_model.bin is not read; save it as safetensors with transformers (save_pretrained)'
+      : 'Is the checkpoint folder complete?',
+  });
+}
+
+async function readShards(dir: string, index: string): Promise<Map<string, StoredTensor>> {
+  const shardOf = parseWeightMap(await readCheckpointJson(index), index);
   const tensors = new Map<string, StoredTensor>();
-  for (const shard of new Set(Object.values(map as Record<string, string>))) {
-    if (shard.includes('/') || shard.includes('\\'))
-      throw new CheckpointError(`${join(dir, indexFile)} names a shard outside its folder`, { got: shard });
-    for (const [name, tensor] of await readSafetensors(join(dir, shard))) tensors.set(name, tensor);
-  }
-  const missing = Object.keys(map).filter((name) => !tensors.has(name));
-  if (missing.length > 0)
-    throw new CheckpointError(`the shards of ${dir} lack tensors that the index names`, {
-      got: missing.slice(0, 5).join(', '),
-    });
-  return tensors;
+  for (const shard of new Set(shardOf.values()))
+    for (const [name, tensor] of await readSafetensors(join(dir, shard))) {
+      if ((shardOf.get(name) ?? shard) === shard) tensors.set(name, tensor);
+    }
+  const missing = [...shardOf].filter(([name]) => !tensors.has(name));
+  if (missing.length === 0) return tensors;
+  throw new CheckpointError(`${index} names tensors that are not where it says`, {
+    got: missing.map(([name, shard]) => `${name} (${shard})`).join(', '),
+    hint: 'Index and shards belong to different checkpoints; copy or download the folder again',
+  });
+}
+
+function parseWeightMap(value: unknown, index: string): Map<string, string> {
+  const map = (value as { weight_map?: unknown } | null)?.weight_map;
+  if (map === null || typeof map !== 'object' || Array.isArray(map))
+    throw new CheckpointError(`${index} has no weight_map`, { expected: 'tensor names and the files that hold them' });
+  const entries = Object.entries(map);
+  for (const [name, shard] of entries)
+    if (typeof shard !== 'string' || !/^[^/\\]+\.safetensors$/.test(shard))
+      throw new CheckpointError(`${index}: weight_map.${name} is no shard`, {
+        expected: 'the name of a .safetensors file in the same folder',
+        got: JSON.stringify(shard),
+      });
+  return new Map(entries as [string, string][]);
 }

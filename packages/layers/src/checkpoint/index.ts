@@ -1,4 +1,4 @@
-export { writeFileAtomically, writeFolderAtomically, temporaryMark } from './atomic-write';
+export { isTemporary, temporaryMark, writeFileAtomically, writeFolderAtomically } from './atomic-write';
 export { completeCheckpoints, readCheckpointJson, readModelTensors, resolveCheckpointDir } from './checkpoint-files';
 export { loadCheckpoint, loadCheckpointConfig } from './load-checkpoint';
 export { readSafetensors, readSafetensorsMetadata, writeSafetensors } from './safetensors';

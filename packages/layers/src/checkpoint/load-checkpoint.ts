@@ -2,15 +2,11 @@ import { CheckpointError, ShapeError, parseModelConfig, type ModelConfig } from 
 import { join } from 'node:path';
 import { LanguageModel } from '../language-model';
 import type { StoredTensor } from '../parameters';
-import { readCheckpointJson, readModelTensors, resolveCheckpointDir } from './checkpoint-files';
-import { splitFusedExperts } from './fused-experts';
-
-/** Stored in old Llama checkpoints, computed here. */
-const ignored = /rotary_emb\.inv_freq$/;
+import { configFile, readCheckpointJson, readModelTensors, resolveCheckpointDir } from './checkpoint-files';
 
 /** Reads only the configuration of a checkpoint. @throws CheckpointError, ConfigError naming file and field */
 export async function loadCheckpointConfig(path: string): Promise<ModelConfig> {
-  const file = join(await resolveCheckpointDir(path), 'config.json');
+  const file = join(await resolveCheckpointDir(path), configFile);
   return parseModelConfig(await readCheckpointJson(file), file);
 }
 
@@ -22,8 +18,7 @@ export async function loadCheckpointConfig(path: string): Promise<ModelConfig> {
 export async function loadCheckpoint(path: string): Promise<LanguageModel> {
   const dir = await resolveCheckpointDir(path);
   const config = await loadCheckpointConfig(dir);
-  const stored = splitFusedExperts(await readModelTensors(dir));
-  const values = new Map([...stored].filter(([name]) => !ignored.test(name)));
+  const values = await readModelTensors(dir);
   if (config.tie_word_embeddings) values.delete('lm_head.weight');
   return buildModel(config, values, dir);
 }
@@ -48,5 +43,5 @@ function buildModel(config: ModelConfig, values: Map<string, StoredTensor>, dir:
 }
 
 function some(names: readonly string[]): string {
-  return names.length > 4 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', ');
+  return names.length > 8 ? `${names.slice(0, 8).join(', ')} and ${names.length - 8} more` : names.join(', ');
 }

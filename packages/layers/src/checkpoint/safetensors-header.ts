@@ -1,4 +1,5 @@
 import { CheckpointError } from '@vwn/core';
+import { repeatedKey } from './repeated-key';
 
 /** Bytes of one element, for the dtypes that are read. */
 export const elementBytes = { F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4 } as const;
@@ -26,36 +27,51 @@ const remedy = 'The file is damaged or was not written completely; copy or downl
 
 /** @throws CheckpointError when the length that the first 8 bytes give cannot be that of a header. */
 export function headerLength(first: Uint8Array, fileSize: number, file: string): number {
-  if (first.length < 8) throw damaged(file, 'is too short to be safetensors', 'at least 8 bytes', `${fileSize} bytes`);
+  if (first.length < 8) throw damaged(file, 'too short to be safetensors', 'at least 8 bytes', `${fileSize} bytes`);
   const length = Number(new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true));
   if (length > maxHeaderBytes || 8 + length > fileSize)
-    throw damaged(file, 'has a header that does not fit into it', `at most ${fileSize - 8} bytes`, `${length}`);
+    throw damaged(file, 'the header does not fit into the file', `at most ${fileSize - 8} bytes`, `${length}`);
   return length;
 }
 
 /** Checks everything that could make a tensor read wrong bytes. @throws CheckpointError naming file and tensor */
 export function parseHeader(bytes: Uint8Array, fileSize: number, file: string): Header {
-  const json = parseJson(bytes, file);
-  const { __metadata__: metadata = {}, ...tensors } = json;
+  const { __metadata__: metadata = {}, ...tensors } = parseJson(bytes, file);
   const dataStart = 8 + bytes.length;
   const entries = Object.entries(tensors).map(([name, value]) => parseEntry(name, value, file));
   checkLayout(entries, fileSize - dataStart, file);
-  return { entries, metadata: metadata as Record<string, string>, dataStart };
+  return { entries, metadata: parseMetadata(metadata, file), dataStart };
 }
 
 function parseJson(bytes: Uint8Array, file: string): Record<string, unknown> {
+  let text: string;
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>;
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    value = JSON.parse(text);
   } catch (cause) {
-    throw new CheckpointError(`${file} has a header that is not JSON`, { hint: remedy, cause });
+    throw new CheckpointError(`${file}: the header is not JSON`, { hint: remedy, cause });
   }
-  throw damaged(file, 'has a header that is not a JSON object', 'tensor names and their places', 'something else');
+  if (!isObject(value))
+    throw damaged(file, 'the header is not a JSON object', 'tensor names and their places', text.slice(0, 40));
+  const repeated = repeatedKey(text);
+  if (repeated === undefined) return value;
+  throw damaged(file, `the header names ${repeated} twice`, 'each name once', 'two entries');
+}
+
+function parseMetadata(value: unknown, file: string): Record<string, string> {
+  if (isObject(value) && Object.values(value).every((each) => typeof each === 'string'))
+    return value as Record<string, string>;
+  throw damaged(file, '__metadata__ is malformed', 'an object of strings', JSON.stringify(value));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
 }
 
 function parseEntry(name: string, value: unknown, file: string): HeaderEntry {
   const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
-  if (typeof dtype !== 'string' || !(dtype in elementBytes))
+  if (typeof dtype !== 'string' || !Object.hasOwn(elementBytes, dtype))
     throw new CheckpointError(`${file}: tensor ${name} has dtype ${String(dtype)}`, {
       expected: Object.keys(elementBytes).join(', '),
       hint: 'Save the model in float32, float16 or bfloat16',
@@ -88,7 +104,9 @@ function checkLayout(entries: readonly HeaderEntry[], dataBytes: number, file: s
       throw damaged(file, `tensor ${name} leaves a gap or overlaps another`, `data from byte ${reached}`, `${begin}`);
     reached = end;
   }
-  if (reached !== dataBytes) throw damaged(file, 'has the wrong size', `${reached} bytes of tensors`, `${dataBytes}`);
+  if (reached > dataBytes) throw damaged(file, 'truncated', `${reached} bytes of tensors`, `${dataBytes}`);
+  if (reached < dataBytes)
+    throw damaged(file, 'bytes after the last tensor', `${reached} bytes of tensors`, `${dataBytes}`);
 }
 
 function damaged(file: string, what: string, expected: string, got: string | undefined): CheckpointError {

@@ -1,7 +1,7 @@
-import { CheckpointError } from '@vwn/core';
+import { CheckpointError, ShapeError } from '@vwn/core';
 import { open, type FileHandle } from 'node:fs/promises';
 import type { StoredTensor } from '../parameters';
-import { writeFileAtomically } from './atomic-write';
+import { isSystemError, writeFileAtomically } from './atomic-write';
 import { fromBfloat16, fromFloat16 } from './half-floats';
 import { headerLength, parseHeader, type Dtype, type Header, type HeaderEntry } from './safetensors-header';
 
@@ -10,36 +10,34 @@ import { headerLength, parseHeader, type Dtype, type Header, type HeaderEntry } 
  * @throws CheckpointError naming the file, the tensor and the remedy
  */
 export async function readSafetensors(file: string): Promise<Map<string, StoredTensor>> {
-  const handle = await openForReading(file);
-  try {
+  return withFile(file, async (handle) => {
     const { entries, dataStart } = await readHeader(handle, file);
     const tensors = new Map<string, StoredTensor>();
     for (const entry of entries) tensors.set(entry.name, await readTensor(handle, entry, dataStart, file));
     return tensors;
-  } finally {
-    await handle.close();
-  }
+  });
 }
 
 /** The `__metadata__` of a file. @throws CheckpointError */
 export async function readSafetensorsMetadata(file: string): Promise<Readonly<Record<string, string>>> {
-  const handle = await openForReading(file);
-  try {
-    return (await readHeader(handle, file)).metadata;
-  } finally {
-    await handle.close();
-  }
+  return withFile(file, async (handle) => (await readHeader(handle, file)).metadata);
 }
 
-async function openForReading(file: string): Promise<FileHandle> {
+/** Opens, reads and closes; what the operating system refuses becomes a CheckpointError. */
+async function withFile<T>(file: string, read: (handle: FileHandle) => Promise<T>): Promise<T> {
+  let handle: FileHandle | undefined;
   try {
-    return await open(file, 'r');
+    handle = await open(file, 'r');
+    return await read(handle);
   } catch (cause) {
-    throw new CheckpointError(`cannot open ${file}`, {
-      got: cause instanceof Error ? cause.message : String(cause),
+    if (!isSystemError(cause)) throw cause;
+    throw new CheckpointError(`cannot read ${file}`, {
+      got: cause.message,
       hint: 'Is the checkpoint folder complete?',
       cause,
     });
+  } finally {
+    await handle?.close();
   }
 }
 
@@ -65,11 +63,15 @@ async function readTensor(
   return { shape: entry.shape, values: decode(entry.dtype, bytes.buffer as ArrayBuffer) };
 }
 
+/** node refuses to move 2 GiB or more at once. */
+const maxTransfer = 2 ** 30;
+
 async function readBytes(handle: FileHandle, position: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
   let filled = 0;
   while (filled < length) {
-    const { bytesRead } = await handle.read(bytes, filled, length - filled, position + filled);
+    const wanted = Math.min(length - filled, maxTransfer);
+    const { bytesRead } = await handle.read(bytes, filled, wanted, position + filled);
     if (bytesRead === 0) break;
     filled += bytesRead;
   }
@@ -94,7 +96,7 @@ function decode(dtype: Dtype, buffer: ArrayBuffer): Float32Array {
 /**
  * Writes float32 tensors as one safetensors file, under a temporary name that is flushed to disk and then renamed, so
  * that the file either is complete or does not exist. Tensors keep their order.
- * @throws StorageError naming the file (disk full, no permission)
+ * @throws StorageError naming the file (disk full, no permission); ShapeError for values that do not fill their shape
  */
 export async function writeSafetensors(
   file: string,
@@ -105,6 +107,7 @@ export async function writeSafetensors(
   const header: Record<string, unknown> = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {};
   let offset = 0;
   for (const [name, { shape, values }] of list) {
+    checkTensor(name, shape, values, header);
     header[name] = { dtype: 'F32', shape, data_offsets: [offset, (offset += values.byteLength)] };
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
@@ -115,4 +118,20 @@ export async function writeSafetensors(
   new DataView(length.buffer).setBigUint64(0, BigInt(padded.length), true);
   const data = list.map(([, { values }]) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   await writeFileAtomically(file, [length, padded, ...data]);
+}
+
+function checkTensor(
+  name: string,
+  shape: readonly number[],
+  { length }: Float32Array,
+  header: Readonly<Record<string, unknown>>,
+): void {
+  const size = shape.reduce((product, each) => product * each, 1);
+  if (length !== size)
+    throw new ShapeError(`tensor ${name} does not fill its shape`, {
+      expected: `${size} values for [${shape.join(', ')}]`,
+      got: String(length),
+    });
+  if (Object.hasOwn(header, name))
+    throw new ShapeError(`tensor ${name} is given twice`, { expected: 'distinct names' });
 }

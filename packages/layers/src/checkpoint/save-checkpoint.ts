@@ -1,9 +1,11 @@
-import { toHuggingFaceConfig } from '@vwn/core';
+import { StorageError, toHuggingFaceConfig } from '@vwn/core';
+import { existsSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LanguageModel } from '../language-model';
 import type { StoredTensor } from '../parameters';
 import { writeFileAtomically, writeFolderAtomically } from './atomic-write';
-import { indexFile, modelFile } from './checkpoint-files';
+import { configFile, indexFile, modelFile } from './checkpoint-files';
 import { writeSafetensors } from './safetensors';
 
 export interface SaveOptions {
@@ -15,13 +17,14 @@ export interface SaveOptions {
 
 /**
  * Saves a model as a checkpoint folder; without virtual width, one that Hugging Face loads. The folder appears
- * complete or not at all, and replaces an older one of its name.
- * @throws StorageError
+ * complete or not at all, and replaces an older checkpoint of its name.
+ * @throws StorageError, also when a file or a folder of other things has that name
  */
 export async function saveCheckpoint(dir: string, model: LanguageModel, options: SaveOptions = {}): Promise<void> {
+  await refuseOtherThings(dir);
   const tensors = await downloadParameters(model);
   await writeFolderAtomically(dir, async (folder) => {
-    await writeJson(join(folder, 'config.json'), toHuggingFaceConfig(model.config));
+    await writeJson(join(folder, configFile), toHuggingFaceConfig(model.config));
     await writeWeights(folder, tensors, options.maxShardBytes ?? Number.POSITIVE_INFINITY);
     await options.extra?.(folder);
   });
@@ -30,6 +33,18 @@ export async function saveCheckpoint(dir: string, model: LanguageModel, options:
 /** Writes JSON as people read it, atomically. @throws StorageError */
 export async function writeJson(file: string, value: unknown): Promise<void> {
   await writeFileAtomically(file, [`${JSON.stringify(value, null, 2)}\n`]);
+}
+
+/** Replacing is only meant for checkpoints: never someone's folder of other files. */
+async function refuseOtherThings(dir: string): Promise<void> {
+  if (!existsSync(dir)) return;
+  const isFolder = (await stat(dir)).isDirectory();
+  if (isFolder && (existsSync(join(dir, configFile)) || (await readdir(dir)).length === 0)) return;
+  throw new StorageError(`cannot save a checkpoint as ${dir}`, {
+    expected: 'a new folder, an empty one, or an older checkpoint to replace',
+    got: isFolder ? 'a folder of other files' : 'a file',
+    hint: 'Choose another folder',
+  });
 }
 
 async function downloadParameters(model: LanguageModel): Promise<[string, StoredTensor][]> {

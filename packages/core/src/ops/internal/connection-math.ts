@@ -5,7 +5,7 @@
  */
 import { add, mul, reshape, slice, square, sub, transpose, type Tensor } from '@tensorflow/tfjs-core';
 import { normalizedGradient, reciprocalRms } from '../rms-norm';
-import { batchMatmul, leftTransposed, matmul } from './matmul';
+import { batchMatmul, leftTransposed, matmul, permute } from './matmul';
 import { sumRows } from './reductions';
 import { lastOf, rowsOf } from './shapes';
 import { tanh } from './tanh';
@@ -150,29 +150,36 @@ function total(terms: Tensor[]): Tensor {
 
 /** `mix = alphaᵀ s`: alpha [P, n, c] or, static, [n, c]; s [P, n, db] → [P, c, db]. */
 export function mixSlots(alpha: Tensor, s: Tensor): Tensor {
-  return batchMatmul(alpha.rank === 2 ? reshape(alpha, [1, ...alpha.shape]) : alpha, s, true, false);
+  return alpha.rank === 3 ? batchMatmul(alpha, s, true, false) : routeAll(s, alpha);
 }
 
 /** Gradients of {@link mixSlots}; that of a static alpha is summed over tokens. */
 export function mixSlotsGradients(alpha: Tensor, s: Tensor, dMix: Tensor): { alpha: Tensor; s: Tensor } {
   if (alpha.rank === 3) return { alpha: batchMatmul(s, dMix, false, true), s: batchMatmul(alpha, dMix) };
-  return { alpha: sumOfProducts(s, dMix), s: batchMatmul(reshape(alpha, [1, ...alpha.shape]), dMix) };
+  return { alpha: sumOfProducts(s, dMix), s: routeAll(dMix, transpose(alpha)) };
 }
 
 /** `beta · o`: beta [P, n, m] or, static, [n, m]; o [P, m, db] → [P, n, db]. */
 export function writeSegments(beta: Tensor, o: Tensor): Tensor {
-  return batchMatmul(beta.rank === 2 ? reshape(beta, [1, ...beta.shape]) : beta, o);
+  return beta.rank === 3 ? batchMatmul(beta, o) : routeAll(o, transpose(beta));
 }
 
 /** Gradients of {@link writeSegments}; that of a static beta is summed over tokens. */
 export function writeSegmentsGradients(beta: Tensor, o: Tensor, dH: Tensor): { beta: Tensor; o: Tensor } {
   if (beta.rank === 3) return { beta: batchMatmul(dH, o, false, true), o: batchMatmul(beta, dH, true, false) };
-  return { beta: sumOfProducts(dH, o), o: batchMatmul(reshape(beta, [1, ...beta.shape]), dH, true, false) };
+  return { beta: sumOfProducts(dH, o), o: routeAll(dH, beta) };
+}
+
+/** One matrix [i, j] for all tokens, x [P, i, db] → [P, j, db], as one 2-D product [P·db, i] [i, j]. */
+function routeAll(x: Tensor, matrix: Tensor): Tensor {
+  const [P = 0, i = 0, db = 0] = x.shape;
+  const routed = matmul(reshape(permute(x, [0, 2, 1]), [P * db, i]), matrix);
+  return permute(reshape(routed, [P, db, matrix.shape[1] as number]), [0, 2, 1]);
 }
 
 /** Σ over tokens of a_p b_pᵀ: [P, i, db], [P, j, db] → [i, j], as one 2-D product [i, P·db] [P·db, j]. */
 function sumOfProducts(a: Tensor, b: Tensor): Tensor {
   const [P = 0, i = 0, db = 0] = a.shape;
   const j = b.shape[1] as number;
-  return matmul(reshape(transpose(a, [1, 0, 2]), [i, P * db]), reshape(transpose(b, [0, 2, 1]), [P * db, j]));
+  return matmul(reshape(permute(a, [1, 0, 2]), [i, P * db]), reshape(permute(b, [0, 2, 1]), [P * db, j]));
 }

@@ -1,0 +1,3 @@
+export { installTensorflowBackend, type InstallOptions, type InstallResult } from './install';
+export { tensorflowBackendLocation } from './location';
+export { loadInstalledTensorflow } from './load';

@@ -1,0 +1,78 @@
+import { BackendError } from './errors';
+
+/** Makes a tfjs backend known: importing its package registers it. Resolves to facts for people to read. */
+export type BackendLoader = () => Promise<Record<string, string> | void>;
+
+interface KnownBackend {
+  readonly name: string;
+  readonly remedy: string;
+  readonly loaders: BackendLoader[];
+}
+
+/** In order of preference. */
+export const knownBackends: readonly KnownBackend[] = [
+  { name: 'vwn-cuda', remedy: 'our CUDA kernels are not published yet', loaders: [fromPackage('@vwn/kernels-cuda')] },
+  {
+    name: 'tensorflow',
+    remedy:
+      'run `npx vwn backend install tensorflow`, or install @tensorflow/tfjs-node-gpu or @tensorflow/tfjs-node yourself',
+    loaders: [
+      fromPackage('@tensorflow/tfjs-node-gpu', prepareTfjsNode),
+      fromPackage('@tensorflow/tfjs-node', prepareTfjsNode),
+    ],
+  },
+  {
+    name: 'vwn-cpu',
+    remedy: 'our native CPU kernels are not published yet',
+    loaders: [fromPackage('@vwn/kernels-cpu')],
+  },
+  {
+    name: 'wasm',
+    remedy: 'npm install @tensorflow/tfjs-backend-wasm',
+    loaders: [fromPackage('@tensorflow/tfjs-backend-wasm')],
+  },
+  {
+    name: 'cpu',
+    remedy: 'npm install @tensorflow/tfjs-backend-cpu',
+    loaders: [fromPackage('@tensorflow/tfjs-backend-cpu')],
+  },
+];
+
+/**
+ * Adds a place where a backend may be found; it is tried before those known already.
+ * @throws BackendError for a name that is not known
+ */
+export function registerBackendLoader(name: string, loader: BackendLoader): void {
+  findBackend(name).loaders.unshift(loader);
+}
+
+/** @throws BackendError naming the known ones */
+export function findBackend(name: string): KnownBackend {
+  const found = knownBackends.find((each) => each.name === name);
+  if (found) return found;
+  const names = knownBackends.map((each) => each.name).join(', ');
+  throw new BackendError(`there is no backend called ${name}`, {
+    expected: `one of ${names}`,
+    hint: '`npx vwn doctor` shows them all',
+  });
+}
+
+/** The specifier is a variable, so that bundlers and type checkers do not look for packages that are optional. */
+function fromPackage(specifier: string, prepare?: () => Promise<void>): BackendLoader {
+  return async () => {
+    await prepare?.();
+    await import(/* @vite-ignore */ /* webpackIgnore: true */ specifier);
+    return { package: specifier };
+  };
+}
+
+/** tfjs-node 4.22 calls util.isNullOrUndefined, which Node 23 removed; and TensorFlow is chatty at start. */
+export async function prepareTfjsNode(): Promise<void> {
+  if (typeof process === 'undefined') return;
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  const specifier = 'node:util';
+  const { default: util } = (await import(/* @vite-ignore */ specifier)) as {
+    default: { isNullOrUndefined?: (value: unknown) => boolean };
+  };
+  util.isNullOrUndefined ??= (value) => value === null || value === undefined;
+}

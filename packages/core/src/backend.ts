@@ -1,0 +1,98 @@
+import { engine, env, findBackend as registered, setBackend } from '@tensorflow/tfjs-core';
+import { findBackend, knownBackends, type BackendLoader } from './backend-loaders';
+import { BackendError } from './errors';
+
+export { registerBackendLoader, prepareTfjsNode, type BackendLoader } from './backend-loaders';
+
+export interface BackendInfo {
+  readonly name: string;
+  /** Facts for people: package, threads, instruction sets. */
+  readonly details: Readonly<Record<string, string>>;
+}
+
+export interface BackendStatus {
+  readonly name: string;
+  readonly available: boolean;
+  readonly details?: Readonly<Record<string, string>>;
+  /** Why it cannot run here. */
+  readonly reason?: string;
+  /** What would make it available. */
+  readonly remedy?: string;
+}
+
+/**
+ * Makes a backend the current one: the one named here, else by the environment variable VWN_BACKEND, else the first of
+ * vwn-cuda, tensorflow, vwn-cpu, wasm, cpu that works.
+ * @throws BackendError when the named one, or none at all, can run
+ */
+export async function selectBackend(name?: string): Promise<BackendInfo> {
+  const chosen = name ?? (typeof process === 'undefined' ? undefined : process.env.VWN_BACKEND);
+  if (chosen) return activate(chosen);
+  const reasons: string[] = [];
+  for (const each of knownBackends) {
+    try {
+      return await activate(each.name);
+    } catch (error) {
+      if (!(error instanceof BackendError)) throw error;
+      reasons.push(error.message);
+    }
+  }
+  throw new BackendError(`no TensorFlow.js backend can run here:\n  ${reasons.join('\n  ')}`);
+}
+
+/** The state of every known backend, in order of preference. Tries each; the current one stays current. */
+export async function backendReport(): Promise<BackendStatus[]> {
+  const before = engine().backendName;
+  const report: BackendStatus[] = [];
+  for (const { name, remedy } of knownBackends) {
+    try {
+      const { details } = await activate(name);
+      report.push({ name, available: true, details });
+    } catch (error) {
+      const reason = error instanceof BackendError ? (error.got ?? error.message) : String(error);
+      report.push({ name, available: false, reason, remedy });
+    }
+  }
+  if (before) await setBackend(before);
+  return report;
+}
+
+async function activate(name: string): Promise<BackendInfo> {
+  const { loaders, remedy } = findBackend(name);
+  const details = await load(name, loaders, remedy);
+  const works = await setBackend(name).catch(() => false);
+  if (!works)
+    throw new BackendError(`backend ${name} cannot start`, {
+      got: 'it was loaded but did not initialise',
+      hint: remedy,
+    });
+  return { name, details: { ...details, ...(await facts(name)) } };
+}
+
+async function load(name: string, loaders: readonly BackendLoader[], hint: string): Promise<Record<string, string>> {
+  if (registered(name)) return {};
+  const reasons: string[] = [];
+  for (const loader of loaders) {
+    try {
+      const details = await loader();
+      if (registered(name) || name in engine().registryFactory) return details ?? {};
+      reasons.push('the package does not register it');
+    } catch (error) {
+      reasons.push(firstLine(error));
+    }
+  }
+  throw new BackendError(`backend ${name} is not available`, { got: [...new Set(reasons)].join('; '), hint });
+}
+
+function firstLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const missing = /Cannot find (?:package|module) '([^']+)'/.exec(text);
+  return missing ? `${missing[1]} is not installed` : (text.split('\n').find((line) => line.trim() !== '') ?? text);
+}
+
+async function facts(name: string): Promise<Record<string, string>> {
+  if (name !== 'wasm') return {};
+  const simd = await env().getAsync('WASM_HAS_SIMD_SUPPORT');
+  const threads = await env().getAsync('WASM_HAS_MULTITHREAD_SUPPORT');
+  return { simd: simd ? 'yes' : 'no', threads: threads ? 'yes' : 'one (tfjs uses no threads in Node)' };
+}
