@@ -1,1 +1,10 @@
-export {};
+export { evaluate, type EvaluateOptions } from './evaluate';
+export { scoreIds, scoreText, type Score } from './score';
+export { scoringModel, type ScoringModel, type ScoringTokenizer } from './scoring-model';
+export { answerRequests, encodePair, type Likelihood, type LikelihoodRequest } from './requests';
+export { choiceScores, meanAndError } from './metrics';
+export type { EvaluationResults, TaskResult } from './results';
+export { findTask, taskNames } from './tasks/index';
+export type { MultipleChoice, Task } from './tasks/task';
+export { speedupRatio, tokensToReachLoss, type CurvePoint } from './fits/token-efficiency';
+export { logLinearFit, type LinearFit } from './fits/log-linear';
