@@ -16,10 +16,7 @@ export const knownBackends: readonly KnownBackend[] = [
     name: 'tensorflow',
     remedy:
       'run `npx vwn backend install tensorflow`, or install @tensorflow/tfjs-node-gpu or @tensorflow/tfjs-node yourself',
-    loaders: [
-      fromPackage('@tensorflow/tfjs-node-gpu', prepareTfjsNode),
-      fromPackage('@tensorflow/tfjs-node', prepareTfjsNode),
-    ],
+    loaders: [tfjsNode('@tensorflow/tfjs-node-gpu'), tfjsNode('@tensorflow/tfjs-node')],
   },
   {
     name: 'vwn-cpu',
@@ -58,18 +55,34 @@ export function findBackend(name: string): KnownBackend {
 }
 
 /** The specifier is a variable, so that bundlers and type checkers do not look for packages that are optional. */
-function fromPackage(specifier: string, prepare?: () => Promise<void>): BackendLoader {
+function fromPackage(specifier: string): BackendLoader {
   return async () => {
-    await prepare?.();
     await import(/* @vite-ignore */ /* webpackIgnore: true */ specifier);
     return { package: specifier };
+  };
+}
+
+/**
+ * tfjs-node registers its kernels before it looks for its addon, and those of a package that then fails would stand in
+ * the way of one that works. So the addon is looked for first.
+ */
+function tfjsNode(specifier: string): BackendLoader {
+  return async () => {
+    await prepareTfjsNode();
+    const [nodeModule, nodeFs] = ['node:module', 'node:fs'];
+    const { createRequire } = (await import(/* @vite-ignore */ nodeModule)) as typeof import('node:module');
+    const { existsSync } = (await import(/* @vite-ignore */ nodeFs)) as typeof import('node:fs');
+    const manifest = createRequire(import.meta.url).resolve(`${specifier}/package.json`);
+    if (!existsSync(manifest.replace(/package\.json$/, 'lib/napi-v8/tfjs_binding.node')))
+      throw new Error(`${specifier} is installed without its native addon`);
+    return fromPackage(specifier)();
   };
 }
 
 /** tfjs-node 4.22 calls util.isNullOrUndefined, which Node 23 removed; and TensorFlow is chatty at start. */
 export async function prepareTfjsNode(): Promise<void> {
   if (typeof process === 'undefined') return;
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '3';
   const specifier = 'node:util';
   const { default: util } = (await import(/* @vite-ignore */ specifier)) as {
     default: { isNullOrUndefined?: (value: unknown) => boolean };

@@ -16,42 +16,51 @@ export interface TokenizerJson {
 }
 
 export interface TrainBpeOptions {
-  /** Tokens in all: the end-of-text token, 256 bytes, and one for each merge. */
+  /** Tokens in all: the end-of-text token, 256 bytes, and one for each new string that a merge makes. */
   readonly vocabSize: number;
   /** Pairs that occur less often are not merged. */
   readonly minFrequency?: number;
-  readonly onProgress?: (merges: number, wanted: number) => void;
+  readonly onProgress?: (tokens: number, wanted: number) => void;
 }
 
 /** Stands between documents, as in GPT-2. */
 export const endOfText = '<|endoftext|>';
 
+/** Token 0 is the end of text; then the bytes, in the order of the characters that stand for them. */
+const firstTokens: readonly string[] = [endOfText, ...[...byteCharacters].sort()];
+const tokenOfByte = byteCharacters.map((character) => firstTokens.indexOf(character));
+
 /**
- * Trains a byte-level BPE tokenizer on texts and returns it as Hugging Face's tokenizer.json. The same texts give the
- * same tokenizer: ties go to the pair whose symbols came first.
+ * Trains a byte-level BPE tokenizer on texts and returns it as Hugging Face's tokenizer.json: token for token the one
+ * that their BpeTrainer makes, with ties given to the pair of lower ids.
  * @throws DataError when the vocabulary cannot hold the bytes
  */
 export function trainBpe(texts: Iterable<string>, options: TrainBpeOptions): TokenizerJson {
   const { vocabSize, minFrequency = 2, onProgress } = options;
-  const base = 1 + byteCharacters.length;
-  if (!Number.isInteger(vocabSize) || vocabSize < base)
+  if (!Number.isInteger(vocabSize) || vocabSize < firstTokens.length)
     throw new DataError('the vocabulary is too small for a byte-level tokenizer', {
-      expected: `at least ${base} tokens: ${endOfText} and 256 bytes`,
+      expected: `at least ${firstTokens.length} tokens: ${endOfText} and 256 bytes`,
       got: String(vocabSize),
     });
-  const tokens = [endOfText, ...byteCharacters];
+  const idOf = new Map(firstTokens.map((token, id) => [token, id]));
+  const tokens = [...firstTokens];
   const merges: [string, string][] = [];
   const counter = new MergeCounter(countWords(texts));
   while (tokens.length < vocabSize) {
     const merge = counter.best(minFrequency);
     if (!merge) break;
     const pair: [string, string] = [tokens[merge.left] as string, tokens[merge.right] as string];
-    counter.apply(merge, tokens.length);
+    const token = pair.join('');
+    // th + e and t + he are one token.
+    const id = idOf.get(token) ?? tokens.length;
+    if (id === tokens.length) {
+      idOf.set(token, tokens.push(token) - 1);
+      if (tokens.length % 256 === 0) onProgress?.(tokens.length, vocabSize);
+    }
+    counter.apply(merge, id);
     merges.push(pair);
-    tokens.push(pair.join(''));
-    if (merges.length % 256 === 0) onProgress?.(merges.length, vocabSize - base);
   }
-  onProgress?.(merges.length, vocabSize - base);
+  onProgress?.(tokens.length, vocabSize);
   return tokenizerJson(tokens, merges);
 }
 
@@ -59,9 +68,11 @@ export function trainBpe(texts: Iterable<string>, options: TrainBpeOptions): Tok
 function countWords(texts: Iterable<string>): { symbols: number[]; count: number }[] {
   const counts = new Map<string, number>();
   for (const text of texts)
-    for (const [word] of text.matchAll(wordPattern)) counts.set(word, (counts.get(word) ?? 0) + 1);
+    for (const part of text.split(endOfText))
+      for (const [word] of part.matchAll(wordPattern)) counts.set(word, (counts.get(word) ?? 0) + 1);
   const encoder = new TextEncoder();
-  return [...counts].map(([word, count]) => ({ symbols: Array.from(encoder.encode(word), (byte) => byte + 1), count }));
+  const symbolsOf = (word: string) => Array.from(encoder.encode(word), (byte) => tokenOfByte[byte] as number);
+  return [...counts].map(([word, count]) => ({ symbols: symbolsOf(word), count }));
 }
 
 function tokenizerJson(tokens: readonly string[], merges: [string, string][]): TokenizerJson {

@@ -18,8 +18,10 @@ export function temporaryName(path: string): string {
 /** Writes parts to a temporary sibling, flushes, renames. @throws StorageError; nothing is left behind then. */
 export async function writeFileAtomically(file: string, parts: readonly (Uint8Array | string)[]): Promise<void> {
   const temporary = temporaryName(file);
+  const handle = await open(temporary, 'wx').catch((cause: unknown) => {
+    throw storageError(file, cause);
+  });
   try {
-    const handle = await open(temporary, 'wx');
     try {
       for (const part of parts)
         await writeAll(handle, typeof part === 'string' ? new TextEncoder().encode(part) : part);
@@ -53,8 +55,10 @@ async function writeAll(handle: Awaited<ReturnType<typeof open>>, bytes: Uint8Ar
  */
 export async function writeFolderAtomically(folder: string, fill: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryName(folder);
+  await mkdir(temporary, { recursive: true }).catch((cause: unknown) => {
+    throw storageError(folder, cause);
+  });
   try {
-    await mkdir(temporary, { recursive: true });
     await fill(temporary);
     await syncTree(temporary);
     await replaceFolder(temporary, folder);

@@ -1,7 +1,7 @@
 import { CheckpointError, ShapeError } from '@vwn/core';
 import fc from 'fast-check';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../../src/checkpoint/index';
 import { readFixture } from '../../../core/test/support/safetensors';
@@ -98,7 +98,7 @@ describe('safetensors round trip', () => {
     );
     const good = { shape: [2], values: Float32Array.of(1, 2) };
     await expect(writeSafetensors(file, [['a', good], ['a', good]])).rejects.toThrow(/tensor a is given twice/); // prettier-ignore
-    expect(readdirSync(folder).filter((name) => file.endsWith(name.split('.tmp-')[0] as string))).toEqual([]);
+    expect(readdirSync(folder).filter((name) => name.startsWith(basename(file)))).toEqual([]);
   });
 });
 
@@ -157,8 +157,8 @@ describe('damaged safetensors', () => {
     ['a gap', { a, b: entry('F32', [1], 12, 16) }, bytesOf(1, 2, 3, 4), ['tensor b leaves a gap or overlaps']],
     ['an overlap', { a, b: entry('F32', [1], 4, 8) }, bytesOf(1, 2), ['tensor b leaves a gap or overlaps']],
     ['data that does not begin at 0', { a: entry('F32', [1], 4, 8) }, bytesOf(1, 2), ['tensor a leaves a gap']],
-    ['a size that is not that of the shape', { a: entry('F32', [3], 0, 8) }, bytesOf(1, 2), ['12 for F32 \\[3\\]']],
-    ['a type whose size differs', { a: entry('F16', [2], 0, 8) }, bytesOf(1, 2), ['4 for F16 \\[2\\], got 8']],
+    ['a size that is not that of the shape', { a: entry('F32', [3], 0, 8) }, bytesOf(1, 2), ['12 for F32 [3]']],
+    ['a type whose size differs', { a: entry('F16', [2], 0, 8) }, bytesOf(1, 2), ['4 for F16 [2], got 8']],
     ['a type that is not read', { a: entry('F8_E4M3', [8], 0, 8) }, bytesOf(1, 2), ['dtype F8_E4M3', 'float32']],
     ['a type named like a method', { a: entry('toString', [2], 0, 8) }, bytesOf(1, 2), ['dtype toString']],
     ['no type', { a: { shape: [2], data_offsets: [0, 8] } }, bytesOf(1, 2), ['dtype undefined']],
