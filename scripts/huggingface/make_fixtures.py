@@ -10,7 +10,7 @@ import pathlib
 import sys
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
 
 BACKBONE = dict(vocab_size=61, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
                 max_position_embeddings=64, initializer_range=0.15, bos_token_id=1, eos_token_id=2)
@@ -30,7 +30,7 @@ def models():
 
 def logprobs(model, ids):
     with torch.no_grad():
-        logits = model.float()(torch.tensor([ids])).logits[0]
+        logits = model(torch.tensor([ids])).logits[0]
     return logits[:-1].log_softmax(-1).gather(-1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
 
 
@@ -39,6 +39,8 @@ def main(out):
     for name, model, save_options in models():
         folder = pathlib.Path(out) / name
         model.eval().save_pretrained(folder, **save_options)
+        # Loaded again in float32: converting a live model also rounds its rotary frequencies, which no file holds.
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         ids = [torch.randint(0, BACKBONE["vocab_size"], (length,)).tolist() for length in (2, 17, 31)]
         (folder / "ids.json").write_text(json.dumps(ids))
         (folder / "logprobs.json").write_text(json.dumps([logprobs(model, row) for row in ids]))

@@ -1,0 +1,142 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { smallConfig, smallText, temporaryFolder, vwn } from './support/vwn';
+
+const cwd = temporaryFolder();
+const run = (...args: string[]) => vwn(args, { cwd });
+
+beforeAll(async () => {
+  writeFileSync(join(cwd, 'text.txt'), smallText);
+  writeFileSync(join(cwd, 'config.yaml'), smallConfig);
+  const mtp = ['--set', 'model.num_nextn_predict_layers=1', '--set', 'train.max_steps=5'];
+  const { status, stderr } = await run('train', 'config.yaml', '--out', 'run', ...mtp);
+  if (status !== 0) throw new Error(stderr);
+}, 60_000);
+
+describe('vwn', () => {
+  it('lists its commands, and each has help', async () => {
+    const { stdout } = await run('--help');
+    for (const command of ['train', 'score', 'generate', 'eval', 'cost', 'doctor', 'quickstart', 'backend']) {
+      expect(stdout).toContain(command);
+      expect((await run(command, '--help')).stdout).toContain(`Usage: vwn ${command}`);
+    }
+  });
+
+  it('ends with 2 for wrong usage and 1 for a failure, without a stack', async () => {
+    expect((await run('train')).status).toBe(2);
+    expect((await run('nonsense')).status).toBe(2);
+    const missing = await run('score', 'nowhere', '--text', 'text.txt');
+    expect(missing.status).toBe(1);
+    expect(missing.stderr).toBe('vwn: there is no checkpoint at nowhere. Check the path\n');
+  });
+});
+
+describe('vwn score', () => {
+  it('gives loss, perplexity, bits per byte, log-probabilities and multi-token losses of a text as JSON', async () => {
+    const score = JSON.parse((await run('score', 'run', '--text', 'text.txt', '--json')).stdout);
+    const mean = -score.logprobs.flat().reduce((a: number, b: number) => a + b, 0) / score.logprobs.flat().length;
+    expect(score.loss).toBeCloseTo(mean, 5);
+    expect(score.perplexity).toBeCloseTo(Math.exp(score.loss), 5);
+    const bits = (score.loss * score.logprobs.flat().length) / Math.LN2 / Buffer.byteLength(smallText);
+    expect(score.bits_per_byte).toBeCloseTo(bits, 5);
+    expect(score.mtp_losses).toHaveLength(1);
+  });
+
+  it('scores rows of ids, log-probability of token t+1 at t', async () => {
+    writeFileSync(join(cwd, 'ids.json'), '[[1, 2, 3], [4, 5]]');
+    const score = JSON.parse((await run('score', 'run', '--ids', 'ids.json', '--json')).stdout);
+    expect(score.logprobs.map((row: number[]) => row.length)).toEqual([2, 1]);
+    expect(score.bits_per_byte).toBeUndefined();
+  });
+
+  it('names the id that is not in the vocabulary', async () => {
+    writeFileSync(join(cwd, 'bad.json'), '[[1, 300]]');
+    const { status, stderr } = await run('score', 'run', '--ids', 'bad.json');
+    expect(status).toBe(1);
+    expect(stderr).toContain('300');
+  });
+});
+
+describe('vwn generate', () => {
+  it('streams a continuation that the seed decides', async () => {
+    const args = ['generate', 'run', '--prompt', 'The cat', '--max-tokens', '8', '--top-k', '20', '--top-p', '0.9'];
+    const [first, again, other] = [
+      await run(...args, '--seed', '1'),
+      await run(...args, '--seed', '1'),
+      await run(...args, '--seed', '2'),
+    ];
+    expect(first.stdout.startsWith('The cat')).toBe(true);
+    expect(again.stdout).toBe(first.stdout);
+    expect(other.stdout).not.toBe(first.stdout);
+  });
+});
+
+describe('vwn eval', () => {
+  it('writes results in the schema of lm-evaluation-harness', async () => {
+    const question = {
+      id: 'q',
+      question: {
+        stem: 'What shines?',
+        choices: [
+          { label: 'A', text: 'stars' },
+          { label: 'B', text: 'mud' },
+        ],
+      },
+      answerKey: 'A',
+    };
+    writeFileSync(
+      join(cwd, 'ARC-Easy-Test.jsonl'),
+      `${JSON.stringify(question)}\n${JSON.stringify({ ...question, id: 'r' })}\n`,
+    );
+    const { status } = await run(
+      'eval',
+      'run',
+      '--tasks',
+      'arc_easy',
+      '--data',
+      '.',
+      '--limit',
+      '1',
+      '--output',
+      'out/results.json',
+    );
+    expect(status).toBe(0);
+    const results = JSON.parse(readFileSync(join(cwd, 'out/results.json'), 'utf8'));
+    expect(results.results.arc_easy['acc,none']).toBeTypeOf('number');
+    expect(results['n-samples'].arc_easy).toEqual({ original: 2, effective: 1 });
+  });
+
+  it('says which files it looked for when the data is not there', async () => {
+    const { status, stderr } = await run('eval', 'run', '--tasks', 'hellaswag', '--data', 'empty');
+    expect(status).toBe(1);
+    expect(stderr).toContain('hellaswag_val.jsonl');
+  });
+});
+
+describe('vwn cost and doctor', () => {
+  it('cost compares with the plain and the widened model, from YAML and from a checkpoint', async () => {
+    const fromYaml = JSON.parse((await run('cost', 'config.yaml', '--json')).stdout);
+    expect(fromYaml.r).toBe(2);
+    expect(fromYaml.model.flops.backbone).toBe(fromYaml.plain.flops.backbone);
+    expect((await run('cost', join('run', 'checkpoint-5'))).stdout).toContain('2x as wide');
+  });
+
+  it('doctor says for every backend whether it can run, and why not', async () => {
+    const { backends } = JSON.parse((await run('doctor', '--json')).stdout);
+    for (const { available, reason, remedy } of backends) expect(available || (reason && remedy)).toBeTruthy();
+  });
+});
+
+describe('vwn quickstart', () => {
+  it('trains both models, compares them and writes a report that needs nothing from elsewhere', async () => {
+    const { status, stdout } = await run('quickstart', '--steps', '3', '--out', 'quick', '--json');
+    expect(status).toBe(0);
+    const { rows, report } = JSON.parse(stdout);
+    expect(rows).toHaveLength(2);
+    expect(existsSync(report)).toBe(true);
+    const html = readFileSync(report, 'utf8');
+    expect(html.match(/<polyline/g)?.length).toBeGreaterThanOrEqual(4);
+    expect(html).not.toMatch(/(src|href)="https?:/);
+  }, 120_000);
+});
