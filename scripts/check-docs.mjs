@@ -2,11 +2,21 @@
  * Runs the code of the documentation. In README.md files and docs/:
  * - ```ts and ```js blocks run as modules, resolved from the package whose README it is (docs/ and the root README:
  *   from the CLI, which sees every package). A block that begins with `// continues` is appended to the one before.
+ * - a block with `title="name"` becomes a file of that name for the commands of its document.
  * - ```bash blocks: `npx vwn …` lines run, in order, in one temporary folder per document; lines of the kinds listed in
  *   `elsewhere` are exercised by other checks; any other line is an error, so that no command goes untested unnoticed.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -44,20 +54,28 @@ function listDocuments() {
 }
 
 function checkDocument(file) {
-  const blocks = [...readFileSync(join(root, file), 'utf8').matchAll(/^```(\w+)[^\n]*\n([\s\S]*?)^```/gm)];
+  const blocks = [...readFileSync(join(root, file), 'utf8').matchAll(/^```(\w+)([^\n]*)\n([\s\S]*?)^```/gm)];
   const cwd = mkdtempSync(join(tmpdir(), 'vwn-docs-'));
+  for (const shared of ['examples', 'README.md']) symlinkSync(join(root, shared), join(cwd, shared));
   let count = 0;
   for (const code of joinModules(blocks)) {
     runModule(file, code, cwd, ++count);
   }
-  for (const [, language, code] of blocks) if (language === 'bash') count += runShell(file, code, cwd);
+  for (const [, , attributes, code] of blocks) writeTitled(attributes, code, cwd);
+  for (const [, language, , code] of blocks) if (language === 'bash') count += runShell(file, code, cwd);
   rmSync(cwd, { recursive: true, force: true });
   if (count > 0) process.stdout.write(`  ${file}: ${count} examples\n`);
 }
 
+/** A block with `title="name"` is a file that the commands beside it use. */
+function writeTitled(attributes, code, cwd) {
+  const name = /title="([^"/]+)"/.exec(attributes)?.[1];
+  if (name) writeFileSync(join(cwd, name), code);
+}
+
 function joinModules(blocks) {
   const modules = [];
-  for (const [, language, code] of blocks) {
+  for (const [, language, , code] of blocks) {
     if (language !== 'ts' && language !== 'js') continue;
     if (code.startsWith('// continues') && modules.length > 0) modules.push(modules.pop() + code);
     else modules.push(code);

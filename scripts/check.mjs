@@ -18,6 +18,8 @@ run('house rules', [node, 'scripts/check-house.mjs']);
 const env = { ...backendEnvironment() };
 run(`unit tests (${env.VWN_TEST_BACKENDS})`, [bin('vitest'), 'run'], env);
 run('documentation code', [node, 'scripts/check-docs.mjs'], env);
+for (const example of ['wrap-your-attention', 'compare-widths'])
+  run(`example ${example}`, [node, `examples/${example}/main.mjs`]);
 run('packed tarballs', [node, 'scripts/check-packages.mjs']);
 
 process.stdout.write('\n');
