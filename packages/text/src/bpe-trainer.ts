@@ -16,7 +16,7 @@ export interface TokenizerJson {
 }
 
 export interface TrainBpeOptions {
-  /** Tokens in all: the end-of-text token, 256 bytes, and one for each new string that a merge makes. */
+  /** Tokens in all: the end-of-text token, 256 bytes, and one for each merge. */
   readonly vocabSize: number;
   /** Pairs that occur less often are not merged. */
   readonly minFrequency?: number;
@@ -42,7 +42,6 @@ export function trainBpe(texts: Iterable<string>, options: TrainBpeOptions): Tok
       expected: `at least ${firstTokens.length} tokens: ${endOfText} and 256 bytes`,
       got: String(vocabSize),
     });
-  const idOf = new Map(firstTokens.map((token, id) => [token, id]));
   const tokens = [...firstTokens];
   const merges: [string, string][] = [];
   const counter = new MergeCounter(countWords(texts));
@@ -50,15 +49,11 @@ export function trainBpe(texts: Iterable<string>, options: TrainBpeOptions): Tok
     const merge = counter.best(minFrequency);
     if (!merge) break;
     const pair: [string, string] = [tokens[merge.left] as string, tokens[merge.right] as string];
-    const token = pair.join('');
-    // th + e and t + he are one token.
-    const id = idOf.get(token) ?? tokens.length;
-    if (id === tokens.length) {
-      idOf.set(token, tokens.push(token) - 1);
-      if (tokens.length % 256 === 0) onProgress?.(tokens.length, vocabSize);
-    }
-    counter.apply(merge, id);
+    counter.apply(merge, tokens.length);
     merges.push(pair);
+    // Always a new string: what no merge crosses is cut the same way wherever it stands.
+    tokens.push(pair.join(''));
+    if (tokens.length % 256 === 0) onProgress?.(tokens.length, vocabSize);
   }
   onProgress?.(tokens.length, vocabSize);
   return tokenizerJson(tokens, merges);
@@ -86,7 +81,7 @@ function tokenizerJson(tokens: readonly string[], merges: [string, string][]): T
     normalizer: null,
     pre_tokenizer: byteLevel,
     post_processor: null,
-    decoder: byteLevel,
+    decoder: { ...byteLevel, add_prefix_space: true }, // no meaning in a decoder; the value that others write
     model: {
       type: 'BPE',
       dropout: null,

@@ -9,14 +9,8 @@ export const byteCharacters: readonly string[] = (() => {
 })();
 
 /**
- * GPT-2's pre-tokenizer: contractions, words with the space before them, numbers, other signs, white space. As in
- * Hugging Face's tokenizers, `\s` is Unicode's White_Space; JavaScript's would add U+FEFF and miss U+0085.
+ * GPT-2's pre-tokenizer: contractions, words with the space before them, numbers, other signs, white space. Its `\s` is
+ * Unicode's White_Space, as in Hugging Face's tokenizers; JavaScript's `\s` would add U+FEFF and miss U+0085.
  */
-export const wordPatternSource = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`;
-
-export const wordPattern = new RegExp(
-  wordPatternSource
-    .replaceAll(String.raw`\s`, String.raw`\p{White_Space}`)
-    .replaceAll(String.raw`\S`, String.raw`\P{White_Space}`),
-  'gu',
-);
+export const wordPattern =
+  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;

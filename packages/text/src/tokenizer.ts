@@ -1,16 +1,18 @@
-import { DataError } from '@vwn/core';
+import { DataError, StorageError } from '@vwn/core';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { existsSync } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { TokenizerJson } from './bpe-trainer';
 import { StreamDecoder } from './stream-decoder';
-
-type Json = Record<string, unknown>;
+import { checkTokenizerJson, isObject, largestId, splitsWordsLikeGpt2, type Json } from './tokenizer-json';
+import { WordEncoder } from './word-encoder';
 
 const fileName = 'tokenizer.json';
+const configName = 'tokenizer_config.json';
 /** Names that an end-of-text token goes by when no tokenizer_config.json tells. */
 const usualEndTokens = ['<|endoftext|>', '</s>', '<|end_of_text|>', '<eos>'];
+const remedy = 'The file is damaged or was not copied completely; copy or download it again';
 
 /** A tokenizer of Hugging Face's tokenizer.json, run by @huggingface/tokenizers. */
 export class Tokenizer {
@@ -20,30 +22,38 @@ export class Tokenizer {
   readonly eosId: number | undefined;
   readonly bosId: number | undefined;
   private readonly inner: HuggingFaceTokenizer;
+  private readonly words: WordEncoder | undefined;
 
   private constructor(
     private readonly json: TokenizerJson,
     private readonly config: Json,
   ) {
-    this.inner = new HuggingFaceTokenizer(json, config);
-    this.vocabSize = Math.max(-1, ...idsOf(json)) + 1;
+    const byWord = splitsWordsLikeGpt2(json);
+    this.inner = new HuggingFaceTokenizer(
+      byWord ? { ...json, pre_tokenizer: { ...(json.pre_tokenizer as Json), use_regex: false } } : json,
+      config,
+    );
+    if (byWord)
+      this.words = new WordEncoder(
+        { encode: (word) => this.encodeWhole(word), tokenId: (content) => this.inner.token_to_id(content) },
+        json.added_tokens.map(({ content }) => content as string),
+      );
+    this.vocabSize = largestId(json) + 1;
     this.eosId = this.idOf(config.eos_token) ?? this.firstKnown(usualEndTokens);
     this.bosId = this.idOf(config.bos_token);
   }
 
-  /** @throws DataError when it is not a tokenizer.json */
-  static fromJson(json: unknown, config: Json = {}, source = 'tokenizer'): Tokenizer {
-    const { model, added_tokens } = (json ?? {}) as Partial<TokenizerJson>;
-    if (!model || typeof model !== 'object' || typeof model.type !== 'string' || !Array.isArray(added_tokens ?? []))
-      throw new DataError(`${source} is not a tokenizer`, {
-        expected: 'Hugging Face’s tokenizer.json, with a "model"',
-        hint: 'Copy tokenizer.json from the checkpoint that the model came from',
-      });
+  /** @throws DataError when it is not a tokenizer.json, or of a kind that cannot be run */
+  static fromJson(json: unknown, config: unknown = {}, source = 'the tokenizer'): Tokenizer {
+    const checked = checkTokenizerJson(json, source);
     try {
-      return new Tokenizer(json as TokenizerJson, config);
+      return new Tokenizer(checked, isObject(config) ? config : {});
     } catch (cause) {
-      const got = cause instanceof Error ? cause.message : String(cause);
-      throw new DataError(`${source} cannot be used as a tokenizer`, { got, cause });
+      throw new DataError(`${source} cannot be used as a tokenizer`, {
+        got: cause instanceof Error ? cause.message : String(cause),
+        hint: remedy,
+        cause,
+      });
     }
   }
 
@@ -51,20 +61,24 @@ export class Tokenizer {
   static async load(path: string): Promise<Tokenizer> {
     const isFolder = existsSync(path) && (await stat(path)).isDirectory();
     const file = isFolder ? join(path, fileName) : path;
-    const configFile = join(dirname(file), 'tokenizer_config.json');
+    const configFile = join(dirname(file), configName);
     const config = existsSync(configFile) ? await readJson(configFile) : {};
-    return Tokenizer.fromJson(await readJson(file), config as Json, file);
+    if (!isObject(config)) throw new DataError(`${configFile} is not a JSON object`, { hint: remedy });
+    return Tokenizer.fromJson(await readJson(file), config, file);
   }
 
   /** Token ids of a text, without the special tokens that some models put around it. */
   encode(text: string): number[] {
-    return text === '' ? [] : this.inner.encode(text, { add_special_tokens: false }).ids;
+    if (text === '') return [];
+    return this.words ? this.words.encode(text) : this.encodeWhole(text);
   }
 
+  /** The text of ids, special tokens included; ids that the tokenizer does not have (padding of a model) give nothing. */
   decode(ids: readonly number[]): string {
-    return ids.length === 0
+    const known = ids.filter((id) => this.inner.id_to_token(id) !== undefined);
+    return known.length === 0
       ? ''
-      : this.inner.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+      : this.inner.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
   }
 
   /** Decodes ids one by one, holding back bytes that are not a whole character yet. */
@@ -72,28 +86,27 @@ export class Tokenizer {
     return new StreamDecoder((ids) => this.decode(ids));
   }
 
-  /** Writes tokenizer.json into a folder. */
+  /** Writes tokenizer.json, and the tokenizer_config.json it came with, into a folder. @throws StorageError */
   async save(folder: string): Promise<void> {
-    await writeFile(join(folder, fileName), `${JSON.stringify(this.json)}\n`);
+    await writeWhole(folder, fileName, `${JSON.stringify(this.json)}\n`);
     if (Object.keys(this.config).length > 0)
-      await writeFile(join(folder, 'tokenizer_config.json'), `${JSON.stringify(this.config, null, 2)}\n`);
+      await writeWhole(folder, configName, `${JSON.stringify(this.config, null, 2)}\n`);
+  }
+
+  private encodeWhole(text: string): number[] {
+    const { ids } = this.inner.encode(text, { add_special_tokens: false });
+    // Without an unknown token, what the vocabulary lacks has no id; Hugging Face's tokenizers drop it too.
+    return ids.filter((id: number | undefined) => id !== undefined);
   }
 
   private idOf(token: unknown): number | undefined {
-    const content = typeof token === 'string' ? token : (token as { content?: unknown } | null | undefined)?.content;
+    const content = isObject(token) ? token.content : token;
     return typeof content === 'string' ? this.inner.token_to_id(content) : undefined;
   }
 
   private firstKnown(tokens: readonly string[]): number | undefined {
     return tokens.map((token) => this.inner.token_to_id(token)).find((id) => id !== undefined);
   }
-}
-
-function* idsOf({ model, added_tokens }: TokenizerJson): Generator<number> {
-  const { vocab } = model as { vocab: Record<string, number> | [string, number][] };
-  if (Array.isArray(vocab)) yield vocab.length - 1;
-  else for (const id of Object.values(vocab ?? {})) yield id;
-  for (const { id } of added_tokens ?? []) if (typeof id === 'number') yield id;
 }
 
 async function readJson(file: string): Promise<unknown> {
@@ -107,10 +120,21 @@ async function readJson(file: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new DataError(`${file} is not valid JSON`, {
-      got: cause instanceof Error ? cause.message : String(cause),
-      hint: 'The file is damaged or was not copied completely',
-      cause,
-    });
+    const got = cause instanceof Error ? cause.message : String(cause);
+    throw new DataError(`${file} is not valid JSON`, { got, hint: remedy, cause });
+  }
+}
+
+/** A crash leaves the file as it was, or whole. */
+async function writeWhole(folder: string, name: string, text: string): Promise<void> {
+  const file = join(folder, name);
+  const temporary = `${file}.part`;
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFile(temporary, text, { flush: true });
+    await rename(temporary, file);
+  } catch (cause) {
+    const got = cause instanceof Error ? cause.message : String(cause);
+    throw new StorageError(`cannot write ${file}`, { got, hint: 'Make room or choose another folder', cause });
   }
 }

@@ -1,7 +1,7 @@
 import { CheckpointError } from '@vwn/core';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { StoredTensor } from '../parameters';
 import { isSystemError, isTemporary } from './atomic-write';
 import { splitFusedExperts } from './fused-experts';
@@ -39,10 +39,15 @@ export async function resolveCheckpointDir(path: string): Promise<string> {
 export async function completeCheckpoints(runDir: string): Promise<{ step: number; dir: string }[]> {
   if (!existsSync(runDir)) return [];
   return (await readdir(runDir))
-    .filter((name) => /^checkpoint-\d+$/.test(name))
+    .filter(isCheckpointName)
     .map((name) => ({ step: Number(name.slice('checkpoint-'.length)), dir: join(runDir, name) }))
     .filter(({ dir }) => isComplete(dir))
     .sort((a, b) => a.step - b.step);
+}
+
+/** Whether a run would give a checkpoint that name. */
+export function isCheckpointName(path: string): boolean {
+  return /^checkpoint-\d+$/.test(basename(resolve(path)));
 }
 
 /** Our own are complete once they have their name; a copy that was interrupted may not be. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { LanguageModel } from '../language-model';
 import type { StoredTensor } from '../parameters';
 import { writeFileAtomically, writeFolderAtomically } from './atomic-write';
-import { configFile, indexFile, modelFile } from './checkpoint-files';
+import { configFile, indexFile, isCheckpointName, modelFile } from './checkpoint-files';
 import { writeSafetensors } from './safetensors';
 
 export interface SaveOptions {
@@ -39,6 +39,8 @@ export async function writeJson(file: string, value: unknown): Promise<void> {
 async function refuseOtherThings(dir: string): Promise<void> {
   if (!existsSync(dir)) return;
   const isFolder = (await stat(dir)).isDirectory();
+  // A run that passed over a broken checkpoint-<step> comes to that step again.
+  if (isFolder && isCheckpointName(dir)) return;
   if (isFolder && (existsSync(join(dir, configFile)) || (await readdir(dir)).length === 0)) return;
   throw new StorageError(`cannot save a checkpoint as ${dir}`, {
     expected: 'a new folder, an empty one, or an older checkpoint to replace',

@@ -69,6 +69,8 @@ describe('half-written checkpoints', () => {
     rmSync(join(run, 'checkpoint-3', 'config.json'));
     rmSync(join(run, 'checkpoint-2', 'model.safetensors'));
     expect(await resolveCheckpointDir(run)).toBe(join(run, 'checkpoint-1'));
+    await saveCheckpoint(join(run, 'checkpoint-3'), model); // a resumed run comes to that step again
+    expect(await resolveCheckpointDir(run)).toBe(join(run, 'checkpoint-3'));
   });
 
   it('a path that is nothing, a file, or a folder without checkpoints says what was expected', async () => {
