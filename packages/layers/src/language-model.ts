@@ -39,30 +39,38 @@ export class LanguageModel {
     options: ParametersOptions = {},
   ) {
     this.parameters = new Parameters(options);
-    const model = this.parameters.scope('model');
-    const { D, m, n } = widths(config);
-    const scales = initialScales(config);
-    const { vocab_size: vocabSize, rms_norm_eps: eps, virtual_width: virtual } = config;
-    const { embedding: mode = 'wide' } = virtual ?? {};
-    const shared = { hiddenSize: D, m, n };
-    this.embedding = new OverWidthEmbedding({ ...shared, vocabSize, mode, initializerRange: scales.embedding }, model);
-    this.layers = Array.from(
-      { length: config.num_hidden_layers },
-      (_, i) => new DecoderLayer(config, model.scope(`layers.${i}`)),
-    );
-    if (virtual)
-      this.reduce = new ReduceOperator(
-        { ...shared, norm: virtual.reduce_norm, eps, initializerRange: scales.reduce },
+    try {
+      const model = this.parameters.scope('model');
+      const { D, m, n } = widths(config);
+      const scales = initialScales(config);
+      const { vocab_size: vocabSize, rms_norm_eps: eps, virtual_width: virtual } = config;
+      const { embedding: mode = 'wide' } = virtual ?? {};
+      const shared = { hiddenSize: D, m, n };
+      this.embedding = new OverWidthEmbedding(
+        { ...shared, vocabSize, mode, initializerRange: scales.embedding },
         model,
       );
-    this.norm = new RmsNormLayer({ width: D, eps }, model.scope('norm'));
-    this.heads = Array.from(
-      { length: config.num_nextn_predict_layers },
-      (_, k) => new MultiTokenHead(config, model.scope(`mtp.${k}`)),
-    );
-    this.unembedding = config.tie_word_embeddings
-      ? this.embedding.table
-      : this.parameters.variable('lm_head.weight', [vocabSize, D], initializers.normal(scales.input));
+      this.layers = Array.from(
+        { length: config.num_hidden_layers },
+        (_, i) => new DecoderLayer(config, model.scope(`layers.${i}`)),
+      );
+      if (virtual)
+        this.reduce = new ReduceOperator(
+          { ...shared, norm: virtual.reduce_norm, eps, initializerRange: scales.reduce },
+          model,
+        );
+      this.norm = new RmsNormLayer({ width: D, eps }, model.scope('norm'));
+      this.heads = Array.from(
+        { length: config.num_nextn_predict_layers },
+        (_, k) => new MultiTokenHead(config, model.scope(`mtp.${k}`)),
+      );
+      this.unembedding = config.tie_word_embeddings
+        ? this.embedding.table
+        : this.parameters.variable('lm_head.weight', [vocabSize, D], initializers.normal(scales.input));
+    } catch (error) {
+      this.parameters.dispose(); // a loaded tensor of the wrong shape must not leave the others behind
+      throw error;
+    }
   }
 
   /**

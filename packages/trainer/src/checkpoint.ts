@@ -1,10 +1,8 @@
-import { CheckpointError, type ModelConfig } from '@vwn/core';
-import { LanguageModel, type StoredTensor } from '@vwn/layers';
+import { CheckpointError } from '@vwn/core';
+import type { LanguageModel } from '@vwn/layers';
 import {
   readCheckpointJson,
-  readModelTensors,
   readSafetensors,
-  resolveCheckpointDir,
   saveCheckpoint,
   writeJson,
   writeSafetensors,
@@ -69,26 +67,6 @@ export async function readTrainerState(dir: string): Promise<TrainerState> {
 export async function restoreOptimizer(dir: string, model: LanguageModel, optimizer: AdamWOptimizer): Promise<void> {
   const file = join(dir, optimizerFile);
   optimizer.restore(await readSafetensors(file), model.trainableVariables(), file);
-}
-
-/**
- * A model of the given configuration with the weights of a checkpoint (whose own config.json may name other dropout,
- * loss weights or defaults, but must have the same tensors).
- * @throws CheckpointError naming tensors that are missing or unexpected; ShapeError
- */
-export async function modelFromCheckpoint(path: string, config: ModelConfig): Promise<LanguageModel> {
-  const dir = await resolveCheckpointDir(path);
-  const values: Map<string, StoredTensor> = await readModelTensors(dir);
-  const model = new LanguageModel(config, { values });
-  const missing = model.parameters.entries().flatMap(([name]) => (values.has(name) ? [] : [name]));
-  const unexpected = model.parameters.unused();
-  if (missing.length === 0 && unexpected.length === 0) return model;
-  model.dispose();
-  throw new CheckpointError(`${dir} does not have the parameters of the configured model`, {
-    expected: missing.length > 0 ? `also ${missing.slice(0, 4).join(', ')}` : 'no others',
-    got: unexpected.length > 0 ? `unknown ${unexpected.slice(0, 4).join(', ')}` : 'the rest',
-    hint: 'The model section of the configuration must describe the checkpoint',
-  });
 }
 
 /** The first setting in which two fingerprints differ, as `path: was …, is …`. */

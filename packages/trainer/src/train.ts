@@ -1,16 +1,9 @@
 import { CheckpointError, ConfigError, NumericsError } from '@vwn/core';
 import { LanguageModel } from '@vwn/layers';
-import { resolveCheckpointDir } from '@vwn/layers/checkpoint';
+import { loadWeights, resolveCheckpointDir } from '@vwn/layers/checkpoint';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  fingerprint,
-  firstDifference,
-  modelFromCheckpoint,
-  readTrainerState,
-  restoreOptimizer,
-  saveTrainingCheckpoint,
-} from './checkpoint';
+import { fingerprint, firstDifference, readTrainerState, restoreOptimizer, saveTrainingCheckpoint } from './checkpoint';
 import { Batches } from './data/batches';
 import { prepareData, type PreparedData } from './data/prepare';
 import type { TrainEvent } from './events';
@@ -87,7 +80,7 @@ class Run {
     const data = await prepareData(config, emit, await tokenizerPath(config, options, from?.dir));
     const weights = from?.dir ?? options.init;
     const model = weights
-      ? await modelFromCheckpoint(weights, config.model)
+      ? await loadWeights(weights, config.model)
       : new LanguageModel(config.model, { seed: config.train.seed });
     const optimizer = new AdamWOptimizer(config.train);
     if (from) await restoreOptimizer(from.dir, model, optimizer);

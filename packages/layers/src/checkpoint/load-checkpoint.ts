@@ -17,7 +17,16 @@ export async function loadCheckpointConfig(path: string): Promise<ModelConfig> {
  */
 export async function loadCheckpoint(path: string): Promise<LanguageModel> {
   const dir = await resolveCheckpointDir(path);
-  const config = await loadCheckpointConfig(dir);
+  return loadWeights(dir, await loadCheckpointConfig(dir));
+}
+
+/**
+ * A model of a given configuration with the weights of a checkpoint, whose own config.json is not read: defaults and
+ * loss weights may differ, but the tensors must be those of the configuration.
+ * @throws CheckpointError naming the tensors that are missing or unexpected
+ */
+export async function loadWeights(path: string, config: ModelConfig): Promise<LanguageModel> {
+  const dir = await resolveCheckpointDir(path);
   const values = await readModelTensors(dir);
   if (config.tie_word_embeddings) values.delete('lm_head.weight');
   return buildModel(config, values, dir);
@@ -35,7 +44,7 @@ function buildModel(config: ModelConfig, values: Map<string, StoredTensor>, dir:
   const unexpected = model.parameters.unused();
   if (missing.length === 0 && unexpected.length === 0) return model;
   model.dispose();
-  throw new CheckpointError(`the tensors of ${dir} are not those of its config.json`, {
+  throw new CheckpointError(`the tensors of ${dir} are not those of the configured model`, {
     expected: missing.length > 0 ? `also ${some(missing)}` : 'nothing more',
     got: unexpected.length > 0 ? `unknown ${some(unexpected)}` : `${values.size} tensors`,
     hint: 'Check model_type, num_hidden_layers, tie_word_embeddings and virtual_width',
