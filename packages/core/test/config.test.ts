@@ -2,7 +2,13 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, parseModelConfig, toHuggingFaceConfig, widths } from '../src/index';
 
-const backbone = { vocab_size: 100, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 4 };
+const backbone = {
+  vocab_size: 100,
+  hidden_size: 32,
+  intermediate_size: 48,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+};
 const golden = new URL('../../layers/test/fixtures/golden/lm/', import.meta.url);
 
 describe('a model configuration', () => {
@@ -38,21 +44,51 @@ describe('a model configuration', () => {
   );
 
   it('reads rope_parameters of newer transformers', () => {
-    expect(parseModelConfig({ ...backbone, rope_parameters: { rope_theta: 5e5, rope_type: 'default' } }).rope_theta).toBe(5e5);
+    expect(
+      parseModelConfig({ ...backbone, rope_parameters: { rope_theta: 5e5, rope_type: 'default' } }).rope_theta,
+    ).toBe(5e5);
   });
 
   it.each<[string, object, RegExp]>([
-    ['m that does not divide', { virtual_width: { m: 3, n: 6 } }, /m must divide the hidden size: expected a divisor of 32, got m = 3.*Choose m among 1, 2, 4/s],
+    [
+      'm that does not divide',
+      { virtual_width: { m: 3, n: 6 } },
+      /m must divide the hidden size: expected a divisor of 32, got m = 3.*Choose m among 1, 2, 4/s,
+    ],
     ['n below m', { virtual_width: { m: 4, n: 2 } }, /n ≥ m\): expected n of at least 4, got n = 2/],
-    ['a fractional r with a norm', { virtual_width: { m: 2, n: 3 } }, /reduce_norm: expected "none", got "rms".*n\/m = 3\/2/s],
+    [
+      'a fractional r with a norm',
+      { virtual_width: { m: 2, n: 3 } },
+      /reduce_norm: expected "none", got "rms".*n\/m = 3\/2/s,
+    ],
     ['heads that do not divide', { num_attention_heads: 5 }, /num_attention_heads must divide hidden_size/],
     ['an odd head width', { head_dim: 7 }, /head_dim: expected an even number/],
-    ['key\/value heads that do not divide', { num_key_value_heads: 3 }, /expected a divisor of num_attention_heads = 4, got 3/],
-    ['too many experts a token', { num_local_experts: 2, num_experts_per_tok: 3 }, /at most num_local_experts = 2, got 3/],
-    ['a tied wide embedding', { tie_word_embeddings: true, virtual_width: { m: 2, n: 4 } }, /cannot serve as the unembedding/],
-    ['scaled rotary embeddings', { rope_scaling: { rope_type: 'llama3', factor: 8 } }, /rope_scaling: scaled rotary embeddings are not supported/],
+    [
+      'key\/value heads that do not divide',
+      { num_key_value_heads: 3 },
+      /expected a divisor of num_attention_heads = 4, got 3/,
+    ],
+    [
+      'too many experts a token',
+      { num_local_experts: 2, num_experts_per_tok: 3 },
+      /at most num_local_experts = 2, got 3/,
+    ],
+    [
+      'a tied wide embedding',
+      { tie_word_embeddings: true, virtual_width: { m: 2, n: 4 } },
+      /cannot serve as the unembedding/,
+    ],
+    [
+      'scaled rotary embeddings',
+      { rope_scaling: { rope_type: 'llama3', factor: 8 } },
+      /rope_scaling: scaled rotary embeddings are not supported/,
+    ],
     ['biases', { attention_bias: true }, /attention_bias: projections have no bias here/],
-    ['an unknown key of virtual_width', { virtual_width: { m: 2, n: 4, dynamc: true } }, /virtual_width\.dynamc: nothing of that name is known/],
+    [
+      'an unknown key of virtual_width',
+      { virtual_width: { m: 2, n: 4, dynamc: true } },
+      /virtual_width\.dynamc: nothing of that name is known/,
+    ],
     ['a text for a number', { vocab_size: 'many' }, /vocab_size: expected a (whole )?number, got "many"/],
     ['a missing field', { hidden_size: undefined }, /hidden_size: expected a (whole )?number, it is missing/],
   ])('with %s is refused with an explanation', (_title, change, message) => {

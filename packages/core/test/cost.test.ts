@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { cost, costTable, parseModelConfig } from '../src/index';
 
-const backbone = { vocab_size: 1000, hidden_size: 48, intermediate_size: 96, num_hidden_layers: 1, num_attention_heads: 4 };
+const backbone = {
+  vocab_size: 1000,
+  hidden_size: 48,
+  intermediate_size: 96,
+  num_hidden_layers: 1,
+  num_attention_heads: 4,
+};
 const withWidth = (m: number, n: number) =>
   parseModelConfig({ ...backbone, virtual_width: { m, n, reduce_norm: n % m === 0 ? 'rms' : 'none' } });
 
@@ -22,7 +28,8 @@ describe('the cost model', () => {
 
   it('gives the connection’s forward cost 2592D at (8,64)', () => {
     const { flops } = cost(withWidth(8, 64)).model;
-    const connections = flops.connectionNorm + flops.dynamicCoefficients + flops.widthConnection + flops.depthConnection;
+    const connections =
+      flops.connectionNorm + flops.dynamicCoefficients + flops.widthConnection + flops.depthConnection;
     const arithmetic = (4 * 64 * (8 + 2) + 4 * 8) * 48; // [4n(r+2) + 4r]·D
     expect(connections / 2).toBe(arithmetic);
     expect(arithmetic / 48).toBe(2592);

@@ -3,3 +3,4 @@ export * from './connection-cases';
 export * from './evaluate-case';
 export * from './op-case';
 export * from './tolerances';
+export * from './transformer-cases';

@@ -14,7 +14,10 @@ export function readFixture(file: string): { tensors: Map<string, Stored>; metad
   for (const [name, entry] of Object.entries(entries)) {
     const { dtype, shape, data_offsets } = entry as { dtype: string; shape: number[]; data_offsets: [number, number] };
     const [from, to] = data_offsets.map((offset) => 8 + headerSize + offset) as [number, number];
-    tensors.set(name, { shape, values: decode(dtype, bytes.buffer.slice(bytes.byteOffset + from, bytes.byteOffset + to)) });
+    tensors.set(name, {
+      shape,
+      values: decode(dtype, bytes.buffer.slice(bytes.byteOffset + from, bytes.byteOffset + to)),
+    });
   }
   return { tensors, metadata };
 }

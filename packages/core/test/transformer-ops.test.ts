@@ -1,0 +1,221 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { describe, expect, it } from 'vitest';
+import * as core from '../src/index';
+import { Rng, ShapeError } from '../src/index';
+import {
+  checkGradients,
+  evaluateCase,
+  finiteDifferenceTolerance,
+  goldenTolerance,
+  maxRelativeError,
+  transformerCases,
+} from '../src/testing/index';
+import { describeOnBackends, testBackends, useTestBackend } from './support/backends';
+import * as reference from './support/reference';
+
+const rng = Rng.fromSeed('transformer operations');
+const random = (...shape: number[]) => tf.tensor(rng.normals(shape.reduce((a, b) => a * b, 1)), shape);
+const expectClose = (actual: tf.Tensor, expected: number[]) =>
+  expect(maxRelativeError(actual.dataSync(), expected)).toBeLessThan(goldenTolerance.forward);
+const smallCases = transformerCases.filter(({ size }) => size === 'small');
+
+describeOnBackends('float64 references', () => {
+  it('linear', () => {
+    const [x, w] = [random(3, 5), random(4, 5)];
+    expectClose(
+      core.linear(x, w),
+      reference.linearReference(x.arraySync() as number[][], w.arraySync() as number[][]).flat(),
+    );
+  });
+
+  it('rmsNorm, groupRmsNorm and groupLayerNorm', () => {
+    const [x, w, b] = [random(2, 6), random(6), random(6)];
+    const rows = x.arraySync() as number[][];
+    const [weight, bias] = [w.arraySync() as number[], b.arraySync() as number[]];
+    expectClose(
+      core.rmsNorm(x, w, 1e-3),
+      rows.flatMap((row) => reference.rmsReference(row, weight, 1e-3)),
+    );
+    const inGroups = (norm: (part: number[], from: number) => number[]) =>
+      rows.flatMap((row) => [0, 3].flatMap((from) => norm(row.slice(from, from + 3), from)));
+    const part = (values: number[], from: number) => values.slice(from, from + 3);
+    expectClose(
+      core.groupRmsNorm(x, w, 3, 1e-3),
+      inGroups((row, from) => reference.rmsReference(row, part(weight, from), 1e-3)),
+    );
+    expectClose(
+      core.groupLayerNorm(x, w, b, 3, 1e-3),
+      inGroups((row, from) => reference.layerReference(row, part(weight, from), part(bias, from), 1e-3)),
+    );
+  });
+
+  it.each([
+    [4, 4, 2, 2],
+    [4, 4, 6, 2],
+    [2, 7, 4, 1],
+    [1, 5, 2, 2],
+  ])('causalAttention of %i queries over %i keys with %i heads in groups of %i', (T, S, H, K) => {
+    const d = 6;
+    const [q, k, v] = [random(2, T, H, d), random(2, S, K, d), random(2, S, K, d)];
+    const head = (x: tf.Tensor, b: number, h: number) =>
+      (tf.squeeze(tf.slice(x, [b, 0, h, 0], [1, -1, 1, d]), [0, 2]) as tf.Tensor2D).arraySync();
+    const out = core.causalAttention(q, k, v);
+    for (const b of [0, 1])
+      for (let h = 0; h < H; h++) {
+        const group = Math.floor((h * K) / H);
+        expectClose(
+          tf.squeeze(tf.slice(out, [b, 0, h, 0], [1, -1, 1, d]), [0, 2]),
+          reference.attentionReference(head(q, b, h), head(k, b, group), head(v, b, group)).flat(),
+        );
+      }
+  });
+
+  it('rotaryEmbedding, and back', () => {
+    const x = random(1, 3, 2, 8);
+    const values = x.arraySync() as number[][][][];
+    const turned = (values[0] as number[][][]).flatMap((heads, t) =>
+      heads.flatMap((head) => reference.rotaryReference(head, 5 + t, 100)),
+    );
+    expectClose(core.rotaryEmbedding(x, { theta: 100, offset: 5 }), turned);
+  });
+
+  it('linearCrossEntropy, ignored rows 0, the same in any chunks', () => {
+    const [h, w] = [random(5, 4), random(7, 4)];
+    const targets = [3, -100, 0, 6, -100];
+    const expected = targets.map((target, i) =>
+      target < 0
+        ? 0
+        : reference.crossEntropyReference(
+            (h.arraySync() as number[][])[i] as number[],
+            w.arraySync() as number[][],
+            target,
+          ),
+    );
+    for (const chunkRows of [1, 2, 5, 100])
+      expectClose(core.linearCrossEntropy(h, w, tf.tensor1d(targets, 'int32'), { chunkRows }), expected);
+  });
+
+  it('embeddingLookup adds up the gradients of repeated ids', () => {
+    const table = random(4, 2);
+    const ids = tf.tensor1d([1, 3, 1], 'int32');
+    const grad = tf.grad((t) => tf.sum(core.embeddingLookup(t, ids)))(table);
+    expect(Array.from(grad.dataSync())).toEqual([0, 0, 2, 2, 0, 0, 1, 1]);
+  });
+
+  it('softmax survives scores that overflow exp', () => {
+    const q = tf.fill([1, 3, 1, 4], 60);
+    expect(Array.from(core.causalAttention(q, q, q).dataSync())).toEqual(new Array(12).fill(60));
+    const losses = core.linearCrossEntropy(tf.fill([1, 4], 60), tf.fill([3, 4], 60), tf.tensor1d([1], 'int32'));
+    expect(losses.dataSync()[0]).toBeCloseTo(Math.log(3), 2);
+  });
+
+  it('adamW takes two steps as torch.optim.AdamW does', () => {
+    // torch 2.13: p = [1, -2], grads [0.5, -1], [0.1, 0.3], lr 0.1, betas (0.9, 0.95), eps 1e-8, weight_decay 0.1
+    let state = { param: tf.tensor1d([1, -2]), m: tf.zeros([2]), v: tf.zeros([2]) } as {
+      param: tf.Tensor;
+      m: tf.Tensor;
+      v: tf.Tensor;
+    };
+    const options = { lr: 0.1, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 };
+    for (const [i, grad] of [
+      [0.5, -1],
+      [0.1, 0.3],
+    ].entries())
+      state = core.adamW(state.param, tf.tensor1d(grad), state.m, state.v, { ...options, step: i + 1 });
+    expectClose(
+      state.param,
+      adamReference(
+        [1, -2],
+        [
+          [0.5, -1],
+          [0.1, 0.3],
+        ],
+      ),
+    );
+  });
+
+  it('globalNorm is the root of the sum of all squares', () => {
+    expect(core.globalNorm([tf.tensor1d([1, 2]), tf.tensor2d([[4], [10]])]).dataSync()[0]).toBeCloseTo(11, 5);
+    expect(core.globalNorm([]).dataSync()[0]).toBe(0);
+  });
+});
+
+/** The update written out (Loshchilov and Hutter, algorithm 2, with torch's place of eps). */
+function adamReference(start: number[], grads: number[][]): number[] {
+  return start.map((value, i) => {
+    let [p, m, v] = [value, 0, 0];
+    grads.forEach((grad, t) => {
+      const g = grad[i] as number;
+      p *= 1 - 0.1 * 0.1;
+      m = 0.9 * m + 0.1 * g;
+      v = 0.95 * v + 0.05 * g * g;
+      p -= (0.1 * (m / (1 - 0.9 ** (t + 1)))) / (Math.sqrt(v / (1 - 0.95 ** (t + 1))) + 1e-8);
+    });
+    return p;
+  });
+}
+
+describeOnBackends('finite differences', () => {
+  for (const opCase of smallCases)
+    it(`agree with every gradient of ${opCase.name}`, () => {
+      const inputs = opCase.inputs(Rng.fromSeed(opCase.name));
+      for (const { input, error } of checkGradients(opCase, inputs))
+        expect(error, `gradient of ${input}`).toBeLessThan(finiteDifferenceTolerance);
+      tf.dispose(inputs);
+    });
+});
+
+describe.each(testBackends.filter((backend) => backend !== 'cpu'))('%s', (backend) => {
+  it.each(smallCases)('gives the outputs and gradients of the cpu backend: $name', async (opCase) => {
+    await useTestBackend('cpu');
+    const expected = evaluateCase(opCase);
+    await useTestBackend(backend);
+    const { outputs, gradients } = evaluateCase(opCase);
+    expected.outputs.forEach(({ values }, i) =>
+      expect(maxRelativeError(outputs[i]?.values ?? [], values)).toBeLessThan(goldenTolerance.forward),
+    );
+    for (const [name, { values }] of Object.entries(expected.gradients))
+      expect(maxRelativeError(gradients[name]?.values ?? [], values), name).toBeLessThan(goldenTolerance.gradient);
+  });
+});
+
+describe('wrong shapes', () => {
+  it.each<[string, () => unknown, RegExp]>([
+    [
+      'linear',
+      () => core.linear(random(2, 3), random(4, 5)),
+      /linear: x has the wrong shape: expected \[\.\.\., 5\], got \[2, 3\]/,
+    ],
+    [
+      'rmsNorm',
+      () => core.rmsNorm(random(2, 3), random(4), 1e-6),
+      /rmsNorm: weight has the wrong shape: expected \[3\], got \[4\]/,
+    ],
+    ['groups', () => core.groupRmsNorm(random(2, 6), random(6), 4, 1e-6), /groups of 4 do not fill/],
+    ['odd heads', () => core.rotaryEmbedding(random(1, 1, 1, 3), { theta: 1 }), /must be even/],
+    [
+      'heads',
+      () => core.causalAttention(random(1, 2, 3, 4), random(1, 2, 2, 4), random(1, 2, 2, 4)),
+      /3 query heads, 2 key\/value heads/,
+    ],
+    [
+      'keys',
+      () => core.causalAttention(random(1, 3, 1, 4), random(1, 2, 1, 4), random(1, 2, 1, 4)),
+      /fewer keys than queries/,
+    ],
+    [
+      'ids',
+      () => core.embeddingLookup(random(3, 2), tf.tensor1d([1])),
+      /ids has the wrong dtype: expected int32, got float32/,
+    ],
+    [
+      'targets',
+      () => core.linearCrossEntropy(random(3, 2), random(4, 2), tf.tensor1d([1], 'int32')),
+      /targets has the wrong shape: expected \[3\]/,
+    ],
+  ])('of %s are refused with op, expected and got', async (_name, call, message) => {
+    await useTestBackend('cpu');
+    expect(call).toThrow(ShapeError);
+    expect(call).toThrow(message);
+  });
+});
