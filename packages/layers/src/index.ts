@@ -2,6 +2,7 @@ export * from './parameters';
 export { LinearLayer } from './linear-layer';
 export { RmsNormLayer } from './norm';
 export * from './over-width-embedding';
+export * from './over-encoding';
 export * from './connection';
 export { runSublayers, type Sublayer } from './residual-stream';
 export * from './reduce-operator';
