@@ -70,8 +70,10 @@ function tfjsNode(specifier: string): BackendLoader {
   return async () => {
     await prepareTfjsNode();
     const [nodeModule, nodeFs] = ['node:module', 'node:fs'];
-    const { createRequire } = (await import(/* @vite-ignore */ nodeModule)) as typeof import('node:module');
-    const { existsSync } = (await import(/* @vite-ignore */ nodeFs)) as typeof import('node:fs');
+    const { createRequire } = (await import(/* @vite-ignore */ nodeModule)) as {
+      createRequire(url: string): { resolve(specifier: string): string };
+    };
+    const { existsSync } = (await import(/* @vite-ignore */ nodeFs)) as { existsSync(path: string): boolean };
     const manifest = createRequire(import.meta.url).resolve(`${specifier}/package.json`);
     if (!existsSync(manifest.replace(/package\.json$/, 'lib/napi-v8/tfjs_binding.node')))
       throw new Error(`${specifier} is installed without its native addon`);

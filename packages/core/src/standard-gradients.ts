@@ -5,7 +5,7 @@
  */
 import {
   cast,
-  concat,
+  clone,
   div,
   exp,
   getGradient,
@@ -17,7 +17,6 @@ import {
   pad,
   registerGradient,
   reshape,
-  slice,
   split,
   square,
   sub,
@@ -77,6 +76,7 @@ function standardGradients(): GradConfig[] {
   return [...elementwise(), ...shaping(), ...reductions(), matrixProduct()];
 }
 
+// Gradients that equal dy are clones of it: the engine disposes of what it adds up.
 function elementwise(): GradConfig[] {
   return [
     binary(
@@ -100,9 +100,11 @@ function elementwise(): GradConfig[] {
       (dy, a, b) => neg(div(mul(dy, a), square(b))),
     ),
     define('Neg', (dy) => ({ x: () => neg(dy) })),
-    define('Identity', (dy) => ({ x: () => dy })),
+    define('Identity', (dy) => ({ x: () => clone(dy) })),
     define('Cast', (dy) => ({ x: () => cast(dy, 'float32') })),
-    define('AddN', (dy, saved) => Object.fromEntries(saved.map((_, i) => [i, () => dy])), { saveAllInputs: true }),
+    define('AddN', (dy, saved) => Object.fromEntries(saved.map((_, i) => [i, () => clone(dy)])), {
+      saveAllInputs: true,
+    }),
     ofInput('Square', (x) => mul(x, 2)),
     ofInput('Log', (x) => div(1, x)),
     ofInput('Relu', (x) => cast(greater(x, 0), 'float32')),

@@ -64,7 +64,7 @@ describe('a model configuration', () => {
     ['heads that do not divide', { num_attention_heads: 5 }, /num_attention_heads must divide hidden_size/],
     ['an odd head width', { head_dim: 7 }, /head_dim: expected an even number/],
     [
-      'key\/value heads that do not divide',
+      'key/value heads that do not divide',
       { num_key_value_heads: 3 },
       /expected a divisor of num_attention_heads = 4, got 3/,
     ],

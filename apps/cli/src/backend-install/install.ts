@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { backendFolder, manifestFile, readManifest, versions } from './location';
 import { loadsAndMultiplies } from './load';
 import { findTools, run } from './tools';
-import { extractWheel, libraries, obtainWheel } from './wheel';
+import { extractWheel, libraries, obtainWheel, requireWheel } from './wheel';
 
 export interface InstallOptions {
   /** A tensorflow or tensorflow-cpu wheel; else pip downloads one. */
@@ -40,6 +40,7 @@ export async function installTensorflowBackend(
   await mkdir(dirname(folder), { recursive: true });
   const work = await mkdtemp(`${folder}.tmp-`);
   try {
+    if (wheel !== undefined) requireWheel(wheel);
     report(`1/5 tfjs-node ${versions.tfjsNode} from npm`);
     await npmInstall(work);
     report('2/5 libtensorflow from the tensorflow-cpu wheel (about 280 MB, 0.9 GB unpacked)');

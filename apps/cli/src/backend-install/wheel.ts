@@ -7,14 +7,17 @@ import { run } from './tools';
 /** The libraries that the addon links to; their names are those in the wheel's folder tensorflow/. */
 export const libraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const;
 
+/** Checked before anything is downloaded. @throws BackendError */
+export function requireWheel(given: string): void {
+  if (existsSync(given)) return;
+  throw new BackendError(`there is no wheel at ${given}`, {
+    hint: 'Check the path, or leave --wheel out to let pip download it',
+  });
+}
+
 /** A given wheel, or the one that pip finds. @throws BackendError when it cannot be had */
 export async function obtainWheel(python: string, folder: string, given?: string): Promise<string> {
-  if (given !== undefined) {
-    if (existsSync(given)) return resolve(given);
-    throw new BackendError(`there is no wheel at ${given}`, {
-      hint: 'Check the path, or leave --wheel out to let pip download it',
-    });
-  }
+  if (given !== undefined) return resolve(given);
   const arguments_ = ['-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--dest', folder];
   try {
     await run(

@@ -1,0 +1,40 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { afterEach, describe, expect, it } from 'vitest';
+import { BackendError, backendReport, registerBackendLoader, selectBackend } from '../src/index';
+
+afterEach(() => void delete process.env.VWN_BACKEND);
+
+describe('the choice of a backend', () => {
+  it('follows the name given by hand, then VWN_BACKEND', async () => {
+    process.env.VWN_BACKEND = 'wasm';
+    expect((await selectBackend('cpu')).name).toBe('cpu');
+    expect((await selectBackend()).name).toBe('wasm');
+    expect(tf.getBackend()).toBe('wasm');
+  });
+
+  it('takes the first of the order of preference that works', async () => {
+    registerBackendLoader('vwn-cpu', () => {
+      throw new Error('broken on purpose');
+    });
+    const report = await backendReport();
+    expect(report.map(({ name }) => name)).toEqual(['vwn-cuda', 'tensorflow', 'vwn-cpu', 'wasm', 'cpu']);
+    expect((await selectBackend()).name).toBe(report.find(({ available }) => available)?.name);
+    expect(report.find(({ name }) => name === 'vwn-cpu')?.reason).toContain('broken on purpose');
+  });
+
+  it('fails for a backend named by hand that cannot be loaded, with a remedy, and does not take another', async () => {
+    await expect(selectBackend('vwn-cuda')).rejects.toThrow(BackendError);
+    await expect(selectBackend('vwn-cuda')).rejects.toThrow(
+      /backend vwn-cuda is not available: got .*not published yet/,
+    );
+    await expect(selectBackend('gpu')).rejects.toThrow(
+      'there is no backend called gpu: expected one of vwn-cuda, tensorflow, vwn-cpu, wasm, cpu',
+    );
+  });
+
+  it('leaves the current backend as it was after a report', async () => {
+    await selectBackend('cpu');
+    await backendReport();
+    expect(tf.getBackend()).toBe('cpu');
+  });
+});
