@@ -1,94 +1,74 @@
-import { DataError } from '@vwn/core';
-import type { LanguageModel } from '@vwn/layers';
-import { choiceScores, meanAndError } from './metrics';
-import { answerRequests } from './requests';
-import { buildResults, type EvaluationResults, type TaskOutcome } from './results';
-import { scoringModel, type ScoringModel, type ScoringTokenizer } from './scoring-model';
-import { findTask } from './tasks/index';
-import { loadDocuments } from './tasks/load-documents';
-import type { MultipleChoice, Task } from './tasks/task';
+import { ConfigError } from '@vwn/core';
+import { getBackend } from '@tensorflow/tfjs-core';
+import { scoringModel, type EvaluableModel } from './language-model';
+import { evaluationResults, type EvaluationResults } from './results';
+import { prepareTask } from './run-task';
+import type { EvalTokenizer } from './scoring-model';
+import { findTask } from './tasks';
+import type { Task } from './tasks/task';
 
 export interface EvaluateOptions {
-  readonly tasks: readonly string[];
-  /** Folder with the tasks' published files. */
+  /** Names of tasks ({@link taskNames}), or tasks of your own. */
+  readonly tasks: readonly (string | Task)[];
+  /** Folder of the tasks' published files. */
   readonly dataDir: string;
-  /** Only the first so many documents of each task. */
+  /** Only the first `limit` documents of each task; below 1, that share of them. */
   readonly limit?: number;
+  /** Sequences scored at once. Default 8. */
   readonly batchSize?: number;
-  /** Questions with their answers put before each one: those that come first in the file, never the question itself. */
+  /** Examples before each question. Default 0. */
   readonly numFewshot?: number;
-  /** For the results file. */
+  /** Of the few-shot examples. Default 1234, as in lm-evaluation-harness. */
+  readonly seed?: number;
+  /** Begin each prompt with BOS: for tokenizers whose template adds one, as lm-evaluation-harness does there. */
+  readonly addBosToken?: boolean;
+  /** How results name the model. */
   readonly modelName?: string;
+  /** How results name the device. Default: the TensorFlow.js backend in use. */
   readonly backend?: string;
+  /** Called after each batch with the requests done and in all, of the task at work. */
   readonly onProgress?: (done: number, total: number, task: string) => void;
 }
 
 /**
- * Multiple-choice tasks by log-likelihood: every choice is scored as a continuation of the question; results in
- * lm-evaluation-harness's schema.
- * @throws DataError for unknown tasks and unreadable data
+ * Evaluates a model on tasks, as lm-evaluation-harness does, and returns its results file.
+ * @throws ConfigError for an unknown task or an impossible option
+ * @throws DataError for data that are missing or malformed, naming file, line and field
  */
 export async function evaluate(
-  model: LanguageModel | ScoringModel,
-  tokenizer: ScoringTokenizer,
+  model: EvaluableModel,
+  tokenizer: EvalTokenizer,
   options: EvaluateOptions,
 ): Promise<EvaluationResults> {
-  const scorer = 'logProbabilities' in model ? model : scoringModel(model);
-  const started = Date.now() / 1000;
-  const tasks = options.tasks.map(findTask);
-  const outcomes: TaskOutcome[] = [];
+  const { dataDir, batchSize = 8, numFewshot = 0, seed = 1234, limit, addBosToken = false, onProgress } = options;
+  checkOptions({ limit, numFewshot, seed });
+  const tasks = [...new Set(options.tasks.map((task) => (typeof task === 'string' ? findTask(task) : task)))];
+  if (tasks.length === 0) throw new ConfigError('there is no task to run', { hint: 'Name at least one' });
+  const scoring = scoringModel(model);
+  const startedAt = Date.now();
+  const prepared = [];
   for (const task of tasks)
-    outcomes.push(evaluateTask(task, await loadDocuments(task, options.dataDir), scorer, tokenizer, options));
-  return buildResults(outcomes, {
-    modelName: options.modelName ?? 'model',
-    backend: options.backend ?? null,
-    batchSize: options.batchSize ?? 8,
-    numFewshot: options.numFewshot ?? 0,
-    limit: options.limit ?? null,
-    started,
-    ended: Date.now() / 1000,
+    prepared.push(
+      await prepareTask(task, {
+        ...{ dataDir, batchSize, numFewshot, seed, addBosToken },
+        ...(limit === undefined ? {} : { limit }),
+        onProgress: (done, total) => onProgress?.(done, total, task.name),
+      }),
+    );
+  const outcomes = [];
+  for (const run of prepared) outcomes.push(await run(scoring, tokenizer));
+  const { modelName = 'unnamed', backend = getBackend() } = options;
+  const tookMs = Date.now() - startedAt;
+  return evaluationResults({
+    ...{ outcomes, model: scoring, tokenizer, modelName, backend, batchSize, limit, seed, startedAt, tookMs },
   });
 }
 
-function evaluateTask(
-  task: Task,
-  documents: readonly MultipleChoice[],
-  model: ScoringModel,
-  tokenizer: ScoringTokenizer,
-  { limit = documents.length, batchSize = 8, numFewshot = 0, onProgress }: EvaluateOptions,
-): TaskOutcome {
-  if (numFewshot >= documents.length)
-    throw new DataError(`${task.name} has too few documents for ${numFewshot} examples`, {
-      got: String(documents.length),
-    });
-  const used = documents.slice(0, limit);
-  const requests = used.flatMap((question, i) => {
-    const context = fewshot(task, documents, i, numFewshot) + question.context;
-    return question.choices.map((choice) => ({ context, continuation: task.targetDelimiter + choice }));
-  });
-  const progress = onProgress && ((done: number, total: number) => onProgress(done, total, task.name));
-  const answers = answerRequests(model, tokenizer, requests, {
-    batchSize,
-    ...(progress ? { onProgress: progress } : {}),
-  });
-  let next = 0;
-  const scores = used.map(({ choices, gold }) => {
-    const likelihoods = answers.slice(next, (next += choices.length)).map(({ logLikelihood }) => logLikelihood);
-    return choiceScores(likelihoods, choices, gold);
-  });
-  const metrics = {
-    acc: meanAndError(scores.map(({ acc }) => acc)),
-    acc_norm: meanAndError(scores.map(({ acc_norm }) => acc_norm)),
-  };
-  return { task, metrics, original: documents.length, effective: used.length };
-}
-
-function fewshot(task: Task, documents: readonly MultipleChoice[], index: number, count: number): string {
-  const examples = documents.filter((_, i) => i !== index).slice(0, count);
-  return examples
-    .map(
-      ({ context, choices, gold }) =>
-        context + task.targetDelimiter + (choices[gold] as string) + task.fewshotDelimiter,
-    )
-    .join('');
+function checkOptions({ limit, numFewshot, seed }: { limit: number | undefined; numFewshot: number; seed: number }) {
+  if (limit !== undefined && !(limit > 0))
+    throw new ConfigError('limit is wrong', { expected: 'a number above 0', got: String(limit) });
+  if (!Number.isInteger(numFewshot) || numFewshot < 0)
+    throw new ConfigError('numFewshot is wrong', { expected: 'a whole number of at least 0', got: String(numFewshot) });
+  if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff)
+    throw new ConfigError('seed is wrong', { expected: 'a whole number from 0 to 4294967295', got: String(seed) });
 }

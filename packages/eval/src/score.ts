@@ -1,107 +1,165 @@
 import { DataError } from '@vwn/core';
-import type { LanguageModel } from '@vwn/layers';
-import { scoringModel, type ScoringModel, type ScoringTokenizer } from './scoring-model';
+import { tidy, type Tensor } from '@tensorflow/tfjs-core';
+import { scoreSequences } from './batching';
+import { scoringModel, type EvaluableModel } from './language-model';
+import { rollingWindows } from './rolling-windows';
+import { prefixTokenId, type EvalTokenizer, type ScoringModel } from './scoring-model';
 
-/** Result of scoring; the keys are those of `vwn score --json`. */
+const tokensAtOnce = 2048;
+
+/** How well a model predicts given tokens. All losses are in nats. */
 export interface Score {
-  /** Mean next-token loss in nats. */
+  /** Mean of −log p over all predicted tokens. */
   readonly loss: number;
+  /** exp(loss). */
   readonly perplexity: number;
-  /** Only for text: total loss in bits over the text's length in UTF-8 bytes. */
+  /** Sum of −log₂ p over the UTF-8 bytes that were predicted; absent for ids without a tokenizer. */
   readonly bits_per_byte?: number;
+  /** Number of tokens that were predicted. */
   readonly tokens: number;
-  /** A row a sequence; entry t is the log-probability of token t+1. */
-  readonly logprobs: number[][];
-  /** Mean losses of the multi-token heads, next-2-token first. */
-  readonly mtp_losses?: number[];
+  /** One list a sequence; row t of it holds the log-probability of token t+1 of that sequence. */
+  readonly logprobs: readonly (readonly number[])[];
+  /** Mean loss of each multi-token head: next-2-token, next-3-token, …; absent without heads. */
+  readonly mtp_losses?: readonly number[];
+  /** The sequences that `logprobs` speaks of; for a text its token ids after the prefix token. */
+  readonly ids: readonly (readonly number[])[];
+}
+
+export interface ScoreOptions {
+  /** Windows scored at once. Default: as many as hold about 2048 tokens. */
+  readonly batchSize?: number;
+  readonly onProgress?: (done: number, total: number) => void;
 }
 
 /**
- * Scores sequences of token ids; each is one context of its own.
- * @throws DataError for ids out of the vocabulary, a sequence without a next token, or one longer than the model's positions
+ * Scores sequences of token ids. The first token of each is given, all others are predicted; sequences longer than the
+ * model reads go through {@link rollingWindows}. With a tokenizer, bits per byte counts the bytes of the predicted
+ * tokens' text.
+ * @throws DataError for no sequence, one of fewer than two tokens, or an id out of the vocabulary
  */
-export function scoreIds(model: LanguageModel | ScoringModel, sequences: readonly (readonly number[])[]): Score {
-  const scorer = asScoringModel(model);
-  if (sequences.length === 0)
-    throw new DataError('there are no sequences to score', { expected: 'number[][] with at least one row' });
-  sequences.forEach((ids, row) => checkSequence(ids, row, scorer));
-  const logprobs = sequences.map((ids) => Array.from(scorer.logProbabilities([ids]).logProbs[0] as Float32Array));
-  return summarize(logprobs, multiTokenLosses(scorer, sequences));
+export async function scoreIds(
+  model: EvaluableModel,
+  ids: readonly (readonly number[])[],
+  options: ScoreOptions & { readonly tokenizer?: EvalTokenizer } = {},
+): Promise<Score> {
+  const { tokenizer } = options;
+  const bytes = tokenizer && sum(ids.map((row) => byteLength(tokenizer.decode(row.slice(1)))));
+  return score(scoringModel(model), ids, bytes, options);
 }
 
 /**
- * Scores a text: windows of the model's length, one after the other, each token predicted once from the tokens of its
- * window before it (lm-evaluation-harness's rolling log-likelihood: the first token of a window is conditioned on the
- * last of the one before, that of the text on the end-of-text token).
- * @throws DataError for a text without tokens
+ * Scores a text. Its first token is predicted from the tokenizer's BOS, else EOS token, as lm-evaluation-harness does;
+ * where the tokenizer has neither, the first token is given and its bytes are not counted.
+ * @throws DataError for a text of no tokens, or of one where nothing can stand before it
  */
-export function scoreText(model: LanguageModel | ScoringModel, tokenizer: ScoringTokenizer, text: string): Score {
-  const scorer = asScoringModel(model);
-  const ids = tokenizer.encode(text);
-  const prefix = tokenizer.eosId ?? tokenizer.bosId;
-  const stream = prefix === undefined ? ids : [prefix, ...ids];
-  if (stream.length < 2)
-    throw new DataError('the text is too short to score', {
-      expected: 'at least one token to predict',
-      got: `${ids.length} tokens`,
-    });
-  const windows = rollingWindows(stream, scorer.maxLength);
-  windows.forEach((window, row) => checkSequence(window, row, scorer));
-  const logprobs = windows.flatMap((window) =>
-    Array.from(scorer.logProbabilities([window]).logProbs[0] as Float32Array),
+export async function scoreText(
+  model: EvaluableModel,
+  tokenizer: EvalTokenizer,
+  text: string,
+  options: ScoreOptions = {},
+): Promise<Score> {
+  const tokens = tokenizer.encode(text);
+  if (tokens.length === 0) throw new DataError('the text is empty', { hint: 'Give a text of at least one token' });
+  const prefix = prefixTokenId(tokenizer);
+  const bytes = prefix === undefined ? byteLength(tokenizer.decode(tokens.slice(1))) : byteLength(text);
+  const ids = prefix === undefined ? tokens : [prefix, ...tokens];
+  return score(scoringModel(model), [ids], bytes, options);
+}
+
+async function score(
+  model: ScoringModel,
+  ids: readonly (readonly number[])[],
+  bytes: number | undefined,
+  options: ScoreOptions,
+): Promise<Score> {
+  const logprobs = await rollingLogprobs(model, ids, options);
+  const total = -sum(logprobs.map(sum));
+  const tokens = sum(logprobs.map((row) => row.length));
+  const loss = total / tokens;
+  const mtpLosses = await multiTokenLosses(model, ids);
+  return {
+    loss,
+    perplexity: Math.exp(loss),
+    ...(bytes === undefined || bytes === 0 ? {} : { bits_per_byte: total / Math.LN2 / bytes }),
+    tokens,
+    logprobs,
+    ...(mtpLosses ? { mtp_losses: mtpLosses } : {}),
+    ids,
+  };
+}
+
+/** Log-probabilities of tokens 1 … of each sequence, however long. */
+export async function rollingLogprobs(
+  model: ScoringModel,
+  ids: readonly (readonly number[])[],
+  { batchSize, onProgress }: ScoreOptions = {},
+): Promise<number[][]> {
+  checkRows(ids);
+  const windows = ids.flatMap((row, index) =>
+    rollingWindows(row.length, model.maxLength).map((window) => ({ ...window, index })),
   );
-  const score = summarize([logprobs], multiTokenLosses(scorer, windows));
-  const bytes = new TextEncoder().encode(text).length;
-  const nats = -logprobs.reduce((sum, each) => sum + each, 0);
-  const { loss, perplexity, ...rest } = score;
-  return { loss, perplexity, bits_per_byte: nats / Math.LN2 / bytes, ...rest };
+  const inputs = windows.map(({ index, start, end }) => (ids[index] as readonly number[]).slice(start, end));
+  const longest = Math.max(...inputs.map((input) => input.length));
+  const scores = await scoreSequences(model, inputs, {
+    batchSize: batchSize ?? Math.max(1, Math.floor(tokensAtOnce / longest)),
+    ...(onProgress ? { onProgress } : {}),
+  });
+  const logprobs = ids.map((): number[] => []);
+  windows.forEach(({ index, start, predictFrom }, w) => {
+    for (const value of scores[w]?.logprobs.subarray(predictFrom - start - 1) ?? []) logprobs[index]?.push(value);
+  });
+  return logprobs;
 }
 
-/** Windows of at most `length` predictions; each begins with the last token of the one before. */
-export function rollingWindows(ids: readonly number[], length: number): number[][] {
-  const windows: number[][] = [];
-  for (let start = 0; start < ids.length - 1; start += length) windows.push(ids.slice(start, start + length + 1));
-  return windows;
+/**
+ * Mean loss of each multi-token head over all positions that have a target for every head. Long sequences are cut into
+ * stretches of the model's context, one after the other, without context across the cuts.
+ */
+async function multiTokenLosses(
+  { multiToken, maxLength }: ScoringModel,
+  ids: readonly (readonly number[])[],
+): Promise<number[] | undefined> {
+  if (!multiToken) return undefined;
+  const { depth } = multiToken;
+  const sums = new Array<number>(depth).fill(0);
+  let positions = 0;
+  for (const row of ids) {
+    for (let start = 0; start + depth + 1 < row.length; start += maxLength) {
+      const stretch = row.slice(start, start + maxLength + 1 + depth);
+      const count = stretch.length - 1 - depth;
+      const means = await readScalars(() => multiToken.losses([stretch]));
+      means.forEach((mean, k) => (sums[k] = (sums[k] ?? 0) + mean * count));
+      positions += count;
+    }
+  }
+  return positions === 0 ? undefined : sums.map((each) => each / positions);
 }
 
-function asScoringModel(model: LanguageModel | ScoringModel): ScoringModel {
-  return 'logProbabilities' in model ? model : scoringModel(model);
+async function readScalars(compute: () => readonly Tensor[]): Promise<number[]> {
+  const scalars = tidy(() => [...compute()]);
+  const values = await Promise.all(scalars.map(async (scalar) => (await scalar.data())[0] ?? Number.NaN));
+  scalars.forEach((scalar) => scalar.dispose());
+  return values;
 }
 
-function checkSequence(ids: readonly number[], row: number, { vocabSize, maxLength }: ScoringModel): void {
-  if (ids.length < 2 || ids.length - 1 > maxLength)
-    throw new DataError(`sequence ${row} has an unusable length`, {
-      expected: `2 to ${maxLength + 1} tokens (the model's max_position_embeddings and one to predict)`,
-      got: String(ids.length),
+function checkRows(ids: readonly (readonly number[])[]): void {
+  if (ids.length === 0)
+    throw new DataError('there are no token ids to score', {
+      expected: 'at least one sequence of at least two tokens',
     });
-  const bad = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-  if (bad === undefined) return;
-  throw new DataError(`sequence ${row} holds the id ${bad}, which is not in the vocabulary`, {
-    expected: `ids from 0 to ${vocabSize - 1}`,
-    hint: 'Were the ids made with the tokenizer of this checkpoint?',
+  ids.forEach((row, index) => {
+    if (row.length < 2)
+      throw new DataError(`sequence ${index} is too short to be scored`, {
+        expected: 'at least two tokens: the first is given, the others are predicted',
+        got: String(row.length),
+      });
   });
 }
 
-/** Means over all predictions of each head, weighted by how many each sequence has. */
-function multiTokenLosses(model: ScoringModel, sequences: readonly (readonly number[])[]): number[] | undefined {
-  const depth = model.depth ?? 0;
-  const usable = sequences.filter((ids) => ids.length >= depth + 2);
-  if (depth === 0 || !model.losses || usable.length === 0) return undefined;
-  const sums = new Float64Array(depth);
-  let weight = 0;
-  for (const ids of usable) {
-    const predictions = ids.length - 1 - depth;
-    weight += predictions;
-    model
-      .losses([ids])
-      .slice(1)
-      .forEach((loss, k) => (sums[k] = (sums[k] as number) + loss * predictions));
-  }
-  return Array.from(sums, (sum) => sum / weight);
+function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length;
 }
 
-function summarize(logprobs: number[][], mtpLosses: number[] | undefined): Score {
-  const tokens = logprobs.reduce((sum, row) => sum + row.length, 0);
-  const loss = -logprobs.flat().reduce((sum, each) => sum + each, 0) / tokens;
-  return { loss, perplexity: Math.exp(loss), tokens, logprobs, ...(mtpLosses ? { mtp_losses: mtpLosses } : {}) };
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

@@ -1,72 +1,40 @@
-import type { LanguageModel } from '@vwn/layers';
-import { tidy } from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
 
-/** What evaluation needs of a model; anything that gives log-probabilities can be evaluated. */
+/** Rows of token ids, all of one length. */
+export type IdRows = readonly (readonly number[])[];
+
+/** What a model must offer to be evaluated; {@link scoringModel} makes one of a language model of `@vwn/layers`. */
 export interface ScoringModel {
-  /** Longest input of {@link logProbabilities}, in tokens that are conditioned on. */
-  readonly maxLength: number;
   readonly vocabSize: number;
-  /**
-   * For rows of one length T+1, natural log-probabilities of tokens 1 … T given those before, and whether each is the
-   * likeliest token, [rows][T].
-   */
-  logProbabilities(rows: readonly (readonly number[])[]): { logProbs: Float32Array[]; greedy: boolean[][] };
-  /** Mean losses of next-token, next-2-token … prediction; the first alone without multi-token heads. */
-  losses?(rows: readonly (readonly number[])[]): number[];
-  /** Multi-token heads. */
-  readonly depth?: number;
+  /** Longest input, in tokens. */
+  readonly maxLength: number;
+  /** −log p of each next token, in nats: [B, T + 1] ids → [B, T]. */
+  tokenLosses(ids: IdRows): Tensor;
+  /** Logits of the next token at every position: [B, T] ids → [B, T, V]. */
+  logits(ids: IdRows): Tensor;
+  /** Multi-token heads, where the model has them. */
+  readonly multiToken?: MultiTokenLosses;
+  /** Number of parameters, for result files. */
+  readonly parameterCount?: number;
 }
 
-/** A tokenizer, as far as evaluation needs it. */
-export interface ScoringTokenizer {
-  encode(text: string): number[];
-  readonly eosId?: number | undefined;
+export interface MultiTokenLosses {
+  /** Number K of heads; head k (from 1) predicts token t+k+1 from position t. */
+  readonly depth: number;
+  /** [B, T + 1 + K] ids → for each head the mean of its losses over B·T positions, a scalar in nats. */
+  losses(ids: IdRows): readonly Tensor[];
+}
+
+/** What evaluation needs of a tokenizer; `Tokenizer` of `@vwn/text` is one. */
+export interface EvalTokenizer {
+  /** Ids of a text, without special tokens around it. */
+  encode(text: string): readonly number[];
+  decode(ids: readonly number[]): string;
   readonly bosId?: number | undefined;
+  readonly eosId?: number | undefined;
 }
 
-/** A language model of @vwn/layers as a scoring model. */
-export function scoringModel(model: LanguageModel): ScoringModel {
-  const { max_position_embeddings: maxLength, vocab_size: vocabSize, num_nextn_predict_layers: depth } = model.config;
-  return {
-    maxLength,
-    vocabSize,
-    depth,
-    logProbabilities: (rows) => {
-      const T = (rows[0]?.length ?? 1) - 1;
-      const inputs = rows.map((row) => row.slice(0, -1));
-      const logits = tidy(() => model.logits(inputs).dataSync()) as Float32Array;
-      return gatherTargets(logits, rows, T, vocabSize);
-    },
-    losses: (rows) => tidy(() => model.loss(rows).losses.map((loss) => loss.dataSync()[0] as number)),
-  };
-}
-
-/** Log-softmax at the targets, in float64. logits [rows, T, V] row-major. */
-function gatherTargets(logits: Float32Array, rows: readonly (readonly number[])[], T: number, V: number) {
-  const logProbs: Float32Array[] = [];
-  const greedy: boolean[][] = [];
-  rows.forEach((row, b) => {
-    const line = new Float32Array(T);
-    const likeliest: boolean[] = [];
-    for (let t = 0; t < T; t++) {
-      const at = (b * T + t) * V;
-      const scores = logits.subarray(at, at + V);
-      const target = row[t + 1] as number;
-      const { logSumExp, best } = summarize(scores);
-      line[t] = (scores[target] as number) - logSumExp;
-      likeliest.push(best === target);
-    }
-    logProbs.push(line);
-    greedy.push(likeliest);
-  });
-  return { logProbs, greedy };
-}
-
-function summarize(scores: Float32Array): { logSumExp: number; best: number } {
-  let best = 0;
-  for (let i = 1; i < scores.length; i++) if ((scores[i] as number) > (scores[best] as number)) best = i;
-  const largest = scores[best] as number;
-  let total = 0;
-  for (const score of scores) total += Math.exp(score - largest);
-  return { logSumExp: largest + Math.log(total), best };
+/** The token that stands before a text without context: BOS, else EOS (lm-evaluation-harness's `prefix_token_id`). */
+export function prefixTokenId({ bosId, eosId }: EvalTokenizer): number | undefined {
+  return bosId ?? eosId;
 }

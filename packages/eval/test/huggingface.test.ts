@@ -12,7 +12,7 @@ describeOnBackends('Hugging Face checkpoints', () => {
   it.each(readdirSync(folder))('%s: every log-probability agrees with transformers to 1e-4', async (name) => {
     const read = (file: string) => JSON.parse(readFileSync(join(folder, name, file), 'utf8')) as number[][];
     const model = await loadCheckpoint(join(folder, name));
-    const { logprobs } = scoreIds(model, read('ids.json'));
+    const { logprobs } = await scoreIds(model, read('ids.json'));
     model.dispose();
     read('logprobs.json').forEach((row, i) => {
       expect(logprobs[i]).toHaveLength(row.length);

@@ -1,17 +1,23 @@
-import { DataError } from '@vwn/core';
-import { arcChallenge, arcEasy } from './arc/task';
+import { ConfigError } from '@vwn/core';
+import { arcChallenge } from './arc_challenge/task';
+import { arcEasy } from './arc_easy/task';
 import { hellaswag } from './hellaswag/task';
+import { perplexity } from './perplexity/task';
 import type { Task } from './task';
 
-const tasks: readonly Task[] = [arcChallenge, arcEasy, hellaswag];
+const tasks: readonly Task[] = [arcChallenge, arcEasy, hellaswag, perplexity];
 
+/** Names that {@link findTask} knows. */
 export function taskNames(): string[] {
   return tasks.map(({ name }) => name);
 }
 
-/** @throws DataError listing the known tasks */
+/** @throws ConfigError for a name that is not a task's */
 export function findTask(name: string): Task {
   const task = tasks.find((each) => each.name === name);
   if (task) return task;
-  throw new DataError(`there is no task called ${name}`, { expected: `one of ${taskNames().join(', ')}` });
+  throw new ConfigError(`there is no task ${JSON.stringify(name)}`, {
+    expected: taskNames().join(', '),
+    hint: 'docs/add-a-task.md says how to add one',
+  });
 }
