@@ -60,7 +60,8 @@ function resultTable(results: Awaited<ReturnType<typeof evaluate>>['results']): 
       .map(([key, value]) => {
         const [metric = key, filter = 'none'] = key.split(',');
         const stderr = metrics[`${metric}_stderr,${filter}`];
-        return [task, metric, percent(value as number), typeof stderr === 'number' ? `± ${percent(stderr)}` : ''];
+        const show = metric.startsWith('acc') ? percent : (number: number) => number.toFixed(4);
+        return [task, metric, show(value as number), typeof stderr === 'number' ? `± ${show(stderr)}` : ''];
       }),
   );
   return table([['task', 'metric', 'value', 'stderr'], ...rows]);
