@@ -2,22 +2,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import * as core from '../src/index';
 import { Rng, ShapeError } from '../src/index';
-import {
-  checkGradients,
-  evaluateCase,
-  finiteDifferenceTolerance,
-  goldenTolerance,
-  maxRelativeError,
-  transformerCases,
-} from '../src/testing/index';
-import { describeOnBackends, testBackends, useTestBackend } from './support/backends';
+import { goldenTolerance, maxRelativeError } from '../src/testing/index';
+import { describeOnBackends, useTestBackend } from './support/backends';
 import * as reference from './support/reference';
 
 const rng = Rng.fromSeed('transformer operations');
 const random = (...shape: number[]) => tf.tensor(rng.normals(shape.reduce((a, b) => a * b, 1)), shape);
 const expectClose = (actual: tf.Tensor, expected: number[]) =>
   expect(maxRelativeError(actual.dataSync(), expected)).toBeLessThan(goldenTolerance.forward);
-const smallCases = transformerCases.filter(({ size }) => size === 'small');
 
 describeOnBackends('float64 references', () => {
   it('linear', () => {
@@ -154,30 +146,6 @@ function adamReference(start: number[], grads: number[][]): number[] {
     return p;
   });
 }
-
-describeOnBackends('finite differences', () => {
-  for (const opCase of smallCases)
-    it(`agree with every gradient of ${opCase.name}`, () => {
-      const inputs = opCase.inputs(Rng.fromSeed(opCase.name));
-      for (const { input, error } of checkGradients(opCase, inputs))
-        expect(error, `gradient of ${input}`).toBeLessThan(finiteDifferenceTolerance);
-      tf.dispose(inputs);
-    });
-});
-
-describe.each(testBackends.filter((backend) => backend !== 'cpu'))('%s', (backend) => {
-  it.each(smallCases)('gives the outputs and gradients of the cpu backend: $name', async (opCase) => {
-    await useTestBackend('cpu');
-    const expected = evaluateCase(opCase);
-    await useTestBackend(backend);
-    const { outputs, gradients } = evaluateCase(opCase);
-    expected.outputs.forEach(({ values }, i) =>
-      expect(maxRelativeError(outputs[i]?.values ?? [], values)).toBeLessThan(goldenTolerance.forward),
-    );
-    for (const [name, { values }] of Object.entries(expected.gradients))
-      expect(maxRelativeError(gradients[name]?.values ?? [], values), name).toBeLessThan(goldenTolerance.gradient);
-  });
-});
 
 describe('wrong shapes', () => {
   it.each<[string, () => unknown, RegExp]>([

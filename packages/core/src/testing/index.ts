@@ -4,3 +4,4 @@ export * from './evaluate-case';
 export * from './op-case';
 export * from './tolerances';
 export * from './transformer-cases';
+export * from './op-cases';

@@ -3,15 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { Rng } from '../src/index';
 import {
   checkGradients,
-  connectionCases,
   evaluateCase,
   finiteDifferenceTolerance,
   goldenTolerance,
   maxRelativeError,
+  opCases,
 } from '../src/testing/index';
 import { describeOnBackends, testBackends, useTestBackend } from './support/backends';
 
-const smallCases = connectionCases.filter(({ size }) => size === 'small');
+const smallCases = opCases.filter(({ size }) => size === 'small');
 
 describeOnBackends('finite differences', () => {
   for (const opCase of smallCases)
