@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { defineKernel, hasNativeKernel, Rng } from '../src/index';
-import { caseGradients, connectionCases, upstreamOf } from '../src/testing/index';
+import { caseGradients, opCases, upstreamOf } from '../src/testing/index';
 import { describeOnBackends } from './support/backends';
 
 /** `y = factor · x` and `z = x + 1`; its gradient kernel only knows factor. */
@@ -79,10 +79,10 @@ describeOnBackends('a named kernel', (backend) => {
 });
 
 const perKernel = new Map(
-  connectionCases.filter(({ size }) => size === 'small').map((each) => [each.kernels[0], each] as const),
+  opCases.filter(({ size }) => size === 'small').map((each) => [each.kernels[0], each] as const),
 );
 
-describeOnBackends('every connection operation', () => {
+describeOnBackends('every operation', () => {
   for (const opCase of perKernel.values()) {
     const withInputs = <T>(test: (inputs: Record<string, tf.Tensor>, upstream: tf.Tensor[]) => T): T => {
       const rng = Rng.fromSeed(opCase.name);
@@ -113,8 +113,8 @@ describeOnBackends('every connection operation', () => {
   }
 });
 
-describe('the connection case table', () => {
+describe('the case table', () => {
   it('names every row differently, so that results can be told apart', () => {
-    expect(new Set(connectionCases.map(({ name }) => name)).size).toBe(connectionCases.length);
+    expect(new Set(opCases.map(({ name }) => name)).size).toBe(opCases.length);
   });
 });

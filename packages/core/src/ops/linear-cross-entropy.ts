@@ -13,6 +13,7 @@ import {
   slice,
   sub,
   sum,
+  tidy,
   where,
   zerosLike,
   type Tensor,
@@ -133,5 +134,6 @@ export function linearCrossEntropy(
   requireShape('linearCrossEntropy', 'targets', targets, [hidden.shape[0] as number], 'One target a row');
   const fitting = Math.max(1, Math.floor(defaultChunkElements / Math.max(1, weight.shape[0] as number)));
   const { ignoreIndex = -100, chunkRows = fitting } = options;
-  return kernel({ hidden, weight, targets }, { ignoreIndex, chunkRows })[0] as Tensor;
+  // The kernel's second output, the log-sum-exp, is the gradient's alone.
+  return tidy(() => kernel({ hidden, weight, targets }, { ignoreIndex, chunkRows })[0] as Tensor);
 }
