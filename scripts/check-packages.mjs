@@ -67,7 +67,7 @@ function neighbours(name, packed, seen = new Set()) {
 
 function checkTypes(project) {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  const flags = ['--strict', '--noEmit', '--skipLibCheck', '--target', 'es2022', '--module', 'nodenext', '--types', ''];
+  const flags = ['--strict', '--noEmit', '--skipLibCheck', '--target', 'es2022', '--module', 'nodenext'];
   command(process.execPath, [tsc, ...flags, 'types.ts'], project);
 }
 
