@@ -26,8 +26,3 @@ export function nonNegative(text: string): number {
     throw new InvalidArgumentError('expected a number of at least 0.');
   return value;
 }
-
-/** For options that may be given several times. */
-export function collect(value: string, earlier: string[]): string[] {
-  return [...earlier, value];
-}

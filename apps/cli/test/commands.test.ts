@@ -9,7 +9,7 @@ const run = (...args: string[]) => vwn(args, { cwd });
 beforeAll(async () => {
   writeFileSync(join(cwd, 'text.txt'), smallText);
   writeFileSync(join(cwd, 'config.yaml'), smallConfig);
-  const mtp = ['--set', 'model.num_nextn_predict_layers=1', '--set', 'train.max_steps=5'];
+  const mtp = ['--set', 'model.num_nextn_predict_layers=1', 'train.max_steps=4', '--set', 'train.max_steps=5'];
   const { status, stderr } = await run('train', 'config.yaml', '--out', 'run', ...mtp);
   if (status !== 0) throw new Error(stderr);
 }, 60_000);
@@ -29,6 +29,31 @@ describe('vwn', () => {
     const missing = await run('score', 'nowhere', '--text', 'text.txt');
     expect(missing.status).toBe(1);
     expect(missing.stderr).toBe('vwn: there is no checkpoint at nowhere. Check the path\n');
+  });
+});
+
+describe('vwn train', () => {
+  it('takes several settings after one --set, before or after the configuration', async () => {
+    const tiny = ['train.max_steps=1', 'train.batch_size=1'];
+    expect((await run('train', '--set', ...tiny, 'config.yaml', '--out', 'before')).status).toBe(0);
+    expect((await run('train', 'config.yaml', '--out', 'after', '--set', ...tiny)).status).toBe(0);
+    expect(existsSync(join(cwd, 'before', 'checkpoint-1'))).toBe(true);
+    expect(existsSync(join(cwd, 'after', 'checkpoint-1'))).toBe(true);
+  });
+
+  it('reports every wrong setting of a configuration, with its file and field', async () => {
+    const { status, stderr } = await run(
+      'train',
+      'config.yaml',
+      '--out',
+      'bad',
+      '--set',
+      'train.max_steps=0',
+      'data.holdout=2',
+    );
+    expect(status).toBe(1);
+    expect(stderr).toContain('config.yaml has 2 problems');
+    expect(stderr).toContain('data.holdout: expected at most 1, got 2');
   });
 });
 

@@ -2,7 +2,6 @@ import { ConfigError } from '@vwn/core';
 import { parseTrainConfig, train, type TrainEvent } from '@vwn/trainer';
 import { Command } from 'commander';
 import { basename, join } from 'node:path';
-import { collect } from '../arguments';
 import { useBackend } from '../backends';
 import { readUserFile } from '../files';
 import { Interrupted } from '../terminal/failure';
@@ -10,7 +9,7 @@ import { printResult } from '../terminal/output';
 import { TrainingProgress } from '../terminal/training-progress';
 
 interface TrainFlags {
-  set: string[];
+  set?: string[];
   out?: string;
   init?: string;
   resume?: boolean;
@@ -23,16 +22,18 @@ export function trainCommand(): Command {
     .description(
       'Train a language model. The run folder gets config.yaml, metrics.jsonl and checkpoint-<step> folders.',
     )
-    .argument('<config.yaml>', 'model, data and train settings; examples/configs has some')
-    .option('--set <key=value>', 'override one setting, e.g. train.max_steps=100 (repeatable)', collect, [])
+    .argument('[config.yaml]', 'model, data and train settings; examples/configs has some')
+    .option('--set <key=value...>', 'override settings, e.g. train.max_steps=100 train.seed=7 (repeatable)')
     .option('--out <dir>', 'the run folder (default: runs/<name of the configuration>)')
     .option('--init <checkpoint>', 'start from these weights')
     .option('--resume', 'go on from the newest complete checkpoint of the run folder')
     .option('--backend <name>', 'TensorFlow.js backend, else the first that works (vwn doctor)')
     .option('--json', 'print the result as JSON at the end')
-    .action(async (file: string, flags: TrainFlags) => {
+    .action(async (given: string | undefined, flags: TrainFlags, command: Command) => {
+      const { file, overrides } = splitSettings(given, flags.set ?? []);
+      if (file === undefined) return command.error("error: missing required argument 'config.yaml'");
       const text = readUserFile(file, 'a training configuration').toString('utf8');
-      const config = parseTrainConfig(text, { source: file, overrides: flags.set });
+      const config = parseTrainConfig(text, { source: file, overrides });
       if (flags.init !== undefined && flags.resume)
         throw new ConfigError('--init and --resume exclude each other', {
           hint: 'A resumed run goes on from its own checkpoint; start a new run folder to begin from other weights',
@@ -43,6 +44,12 @@ export function trainCommand(): Command {
       const result = await trainWithProgress(config, outDir, flags);
       printResult(flags.json, result, () => `finished: ${result.checkpointDir}`);
     });
+}
+
+/** `--set a=1 config.yaml`: what has no `=` after the settings is the configuration, not a setting. */
+function splitSettings(given: string | undefined, settings: readonly string[]) {
+  const stray = given === undefined ? settings.findIndex((each) => !each.includes('=')) : -1;
+  return { file: given ?? settings[stray], overrides: settings.filter((_, i) => i !== stray) };
 }
 
 async function trainWithProgress(config: ReturnType<typeof parseTrainConfig>, outDir: string, flags: TrainFlags) {
