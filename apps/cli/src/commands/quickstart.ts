@@ -23,7 +23,7 @@ export function quickstartCommand(): Command {
   return new Command('quickstart')
     .description('Train a plain transformer and a VWN of the same backbone on real text, compare them, write a report.')
     .option('--out <dir>', 'folder of the two runs and report.html', 'runs/quickstart')
-    .option('--steps <n>', 'training steps of each', positiveInteger, 250)
+    .option('--steps <n>', 'training steps of each', positiveInteger, 200)
     .option('--backend <name>', 'TensorFlow.js backend, else the first that works (vwn doctor)')
     .option('--json', 'print the comparison as JSON')
     .action(async ({ out, steps, backend, json }: QuickstartFlags) => {
