@@ -20,7 +20,8 @@ export const knownBackends: readonly KnownBackend[] = [
   },
   {
     name: 'vwn-cpu',
-    remedy: 'our native CPU kernels are not published yet',
+    remedy:
+      'npm install @vwn/kernels-cpu; in a checkout, install a C++ compiler and run `npm test` or `npm run quickstart`',
     loaders: [fromPackage('@vwn/kernels-cpu')],
   },
   {

@@ -28,3 +28,4 @@ export * from './cost';
 export { costTable } from './cost-table';
 export { parameterParts } from './cost-parameters';
 export * from './backend';
+export * from './precision';

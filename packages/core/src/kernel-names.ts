@@ -27,7 +27,18 @@ export const KernelName = {
   ConnectionStepGrad: 'VwnConnectionStepGrad',
   StaticConnectionStep: 'VwnStaticConnectionStep',
   StaticConnectionStepGrad: 'VwnStaticConnectionStepGrad',
+  ConnectionRead: 'VwnConnectionRead',
+  ConnectionReadGrad: 'VwnConnectionReadGrad',
+  StaticConnectionRead: 'VwnStaticConnectionRead',
+  StaticConnectionReadGrad: 'VwnStaticConnectionReadGrad',
+  ConnectionWrite: 'VwnConnectionWrite',
+  ConnectionWriteGrad: 'VwnConnectionWriteGrad',
+  StaticConnectionWrite: 'VwnStaticConnectionWrite',
+  StaticConnectionWriteGrad: 'VwnStaticConnectionWriteGrad',
   BlockMix: 'VwnBlockMix',
   BlockMixGrad: 'VwnBlockMixGrad',
   AdamW: 'VwnAdamW',
+  /** In place, over all tensors at once; only where a backend brings it. */
+  AdamWAll: 'VwnAdamWAll',
+  GlobalNorm: 'VwnGlobalNorm',
 } as const;

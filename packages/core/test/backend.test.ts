@@ -13,13 +13,13 @@ describe('the choice of a backend', () => {
   });
 
   it('takes the first of the order of preference that works', async () => {
-    registerBackendLoader('vwn-cpu', () => {
+    registerBackendLoader('vwn-cuda', () => {
       throw new Error('broken on purpose');
     });
     const report = await backendReport();
     expect(report.map(({ name }) => name)).toEqual(['vwn-cuda', 'tensorflow', 'vwn-cpu', 'wasm', 'cpu']);
     expect((await selectBackend()).name).toBe(report.find(({ available }) => available)?.name);
-    expect(report.find(({ name }) => name === 'vwn-cpu')?.reason).toContain('broken on purpose');
+    expect(report.find(({ name }) => name === 'vwn-cuda')?.reason).toContain('broken on purpose');
   });
 
   it('fails for a backend named by hand that cannot be loaded, with a remedy, and does not take another', async () => {

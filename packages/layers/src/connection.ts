@@ -1,6 +1,10 @@
 import {
+  connectionRead,
+  connectionWrite,
   depthConnection,
+  hasNativeKernel,
   initializers,
+  KernelName,
   segmentWidths,
   staticAlpha,
   staticBeta,
@@ -67,7 +71,15 @@ export class Connection {
 
   /** h [..., D'] → [..., D'], with the sublayer in between. Its pre-norm, if any, belongs to the sublayer. */
   around(h: Tensor, sublayer: (x: Tensor) => Tensor): Tensor {
+    if (this.isNative()) {
+      const out = sublayer(connectionRead(h, this.parameters, this.sizes));
+      return connectionWrite(h, out, this.parameters, this.sizes);
+    }
     const { x, carry, beta } = this.width(h);
     return this.depth(sublayer(x), carry, beta);
+  }
+  /** Whether the backend brings fused halves, which rebuild the carry; composed ones would compute the norm twice. */
+  isNative(): boolean {
+    return hasNativeKernel(this.parameters.dynamic ? KernelName.ConnectionStep : KernelName.StaticConnectionStep);
   }
 }

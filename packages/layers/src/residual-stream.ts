@@ -1,4 +1,4 @@
-import { connectionStep, hasNativeKernel, KernelName } from '@vwn/core';
+import { connectionRead, connectionStep, connectionWrite } from '@vwn/core';
 import { add, type Tensor } from '@tensorflow/tfjs-core';
 import type { Connection } from './connection';
 
@@ -16,7 +16,7 @@ export interface Sublayer {
 export function runSublayers(h: Tensor, sublayers: readonly Sublayer[]): Tensor {
   const connections = sublayers.flatMap(({ connection }) => connection ?? []);
   const uniform = new Set(connections.map(({ parameters }) => parameters.dynamic === undefined)).size === 1;
-  if (connections.length === sublayers.length && uniform && hasNativeStep(connections[0] as Connection))
+  if (connections.length === sublayers.length && uniform && (connections[0] as Connection).isNative())
     return runFused(h, sublayers, connections);
   return sublayers.reduce(
     (state, { connection, apply }) => (connection ? connection.around(state, apply) : add(state, apply(state))),
@@ -24,20 +24,15 @@ export function runSublayers(h: Tensor, sublayers: readonly Sublayer[]): Tensor 
   );
 }
 
-function hasNativeStep({ parameters }: Connection): boolean {
-  return hasNativeKernel(parameters.dynamic ? KernelName.ConnectionStep : KernelName.StaticConnectionStep);
-}
-
 function runFused(h: Tensor, sublayers: readonly Sublayer[], connections: readonly Connection[]): Tensor {
   const last = sublayers.length - 1;
+  const [first, final] = [connections[0] as Connection, connections[last] as Connection];
   let state = h;
-  let { x } = (connections[0] as Connection).width(state);
+  let x = connectionRead(state, first.parameters, first.sizes);
   for (let l = 0; l < last; l++) {
     const [previous, next] = [connections[l] as Connection, connections[l + 1] as Connection];
     const out = (sublayers[l] as Sublayer).apply(x);
     ({ h: state, x } = connectionStep(state, out, previous.parameters, next.parameters, previous.sizes));
   }
-  const final = connections[last] as Connection;
-  const { carry, beta } = final.width(state);
-  return final.depth((sublayers[last] as Sublayer).apply(x), carry, beta);
+  return connectionWrite(state, (sublayers[last] as Sublayer).apply(x), final.parameters, final.sizes);
 }

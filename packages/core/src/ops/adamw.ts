@@ -1,5 +1,5 @@
-import { add, div, mul, sqrt, square, sub, type Tensor } from '@tensorflow/tfjs-core';
-import { defineKernel } from '../kernel';
+import { add, div, engine, mul, sqrt, square, sub, tidy, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import { defineKernel, hasNativeKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { requireShape } from './internal/shapes';
 
@@ -46,4 +46,52 @@ export function adamW(
   for (const [name, tensor] of Object.entries({ grad, m, v })) requireShape('adamW', name, tensor, param.shape);
   const [nextParam, nextM, nextV] = kernel({ param, grad, m, v }, { gradScale: 1, ...options });
   return { param: nextParam as Tensor, m: nextM as Tensor, v: nextV as Tensor };
+}
+
+/** One parameter of {@link adamWAll}: all of one shape, moments updated like the parameter. */
+export interface AdamWParameter {
+  readonly param: Variable;
+  readonly grad: Tensor;
+  readonly m: Variable;
+  readonly v: Variable;
+  readonly weightDecay: number;
+  readonly step: number;
+}
+
+export type AdamWAllOptions = Omit<AdamWOptions, 'weightDecay' | 'step'>;
+
+const allKernel = defineKernel<string, Required<AdamWAllOptions> & { readonly perTensor: readonly number[] }>({
+  name: KernelName.AdamWAll,
+  inputs: [],
+  composed: () => [],
+});
+
+/**
+ * {@link adamW} of a whole model: assigns new values to parameters and moments. One kernel, in place, where the backend
+ * has it; else tensor by tensor.
+ */
+export function adamWAll(parameters: readonly AdamWParameter[], options: AdamWAllOptions): void {
+  if (parameters.length === 0) return;
+  if (!hasNativeKernel(KernelName.AdamWAll)) return parameters.forEach((each) => updateOne(each, options));
+  const inputs: Record<string, Tensor> = {};
+  parameters.forEach(({ param, grad, m, v }, i) => {
+    for (const variable of [param, m, v]) detach(variable);
+    Object.assign(inputs, { [`p${i}`]: param, [`g${i}`]: grad, [`m${i}`]: m, [`v${i}`]: v });
+  });
+  const perTensor = parameters.flatMap(({ weightDecay, step }) => [weightDecay, step]);
+  allKernel(inputs, { gradScale: 1, ...options, perTensor });
+}
+
+function updateOne({ param, grad, m, v, weightDecay, step }: AdamWParameter, options: AdamWAllOptions): void {
+  tidy(() => {
+    const next = adamW(param, grad, m, v, { ...options, weightDecay, step });
+    param.assign(next.param);
+    m.assign(next.m);
+    v.assign(next.v);
+  });
+}
+
+/** A copy of its own for a variable whose memory another tensor (a clone) shares, before it is written in place. */
+function detach(variable: Variable): void {
+  if (engine().backend.refCount(variable.dataId) > 1) tidy(() => variable.assign(add(variable, 0)));
 }

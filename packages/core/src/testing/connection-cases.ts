@@ -2,7 +2,7 @@ import { tensor, type Tensor } from '@tensorflow/tfjs-core';
 import { KernelName } from '../kernel-names';
 import { blockMix } from '../ops/block-mix';
 import type { ConnectionParameters } from '../ops/connection-parameters';
-import { connectionStep } from '../ops/connection-step';
+import { connectionRead, connectionStep, connectionWrite } from '../ops/connection-step';
 import { depthConnection } from '../ops/depth-connection';
 import { widthConnection } from '../ops/width-connection';
 import type { Rng } from '../random';
@@ -167,6 +167,46 @@ function stepCase(size: ConnectionSize, dynamic: boolean): OpCase {
   };
 }
 
+function readCase(size: ConnectionSize, dynamic: boolean): OpCase {
+  const { m, n, db, lead } = size;
+  const { D, tokens, width, coefficients } = counts(size);
+  const read = tokens * 2 * n * D;
+  return {
+    ...titled('connectionRead', size, dynamic ? 'dynamic' : 'static'),
+    kernels: dynamic
+      ? [KernelName.ConnectionRead, KernelName.ConnectionReadGrad]
+      : [KernelName.StaticConnectionRead, KernelName.StaticConnectionReadGrad],
+    size: size.size,
+    flops: read + (dynamic ? (coefficients * read) / (width + read) : 0),
+    differentiable: ['h', ...namesOf(dynamic)].filter((name) => !name.toLowerCase().includes('beta')),
+    inputs: (rng) => ({ h: normalInput(rng.fork('h'), [...lead, n * db]), ...parameterInputs(size, dynamic, rng) }),
+    run: ({ h, ...rest }) => [connectionRead(h as Tensor, connectionOf(rest), { m, n, eps: epsOf(size) })],
+  };
+}
+
+function writeCase(size: ConnectionSize, dynamic: boolean): OpCase {
+  const { m, n, db, lead } = size;
+  const { D, tokens, width, depth, coefficients } = counts(size);
+  const read = tokens * 2 * n * D;
+  return {
+    ...titled('connectionWrite', size, dynamic ? 'dynamic' : 'static'),
+    kernels: dynamic
+      ? [KernelName.ConnectionWrite, KernelName.ConnectionWriteGrad]
+      : [KernelName.StaticConnectionWrite, KernelName.StaticConnectionWriteGrad],
+    size: size.size,
+    flops: width - read + depth + (dynamic ? coefficients : 0),
+    differentiable: ['h', 'out', ...namesOf(dynamic)],
+    inputs: (rng) => ({
+      h: normalInput(rng.fork('h'), [...lead, n * db]),
+      out: normalInput(rng.fork('out'), [...lead, m * db]),
+      ...parameterInputs(size, dynamic, rng),
+    }),
+    run: ({ h, out, ...rest }) => [
+      connectionWrite(h as Tensor, out as Tensor, connectionOf(rest), { m, n, eps: epsOf(size) }),
+    ],
+  };
+}
+
 function blockMixCase(size: ConnectionSize): OpCase {
   const { n, db, lead } = size;
   const differentiable = ['hidden', 'embed', 'hiddenNorm', 'embedNorm', 'mix'];
@@ -198,6 +238,12 @@ function blockMixCase(size: ConnectionSize): OpCase {
 
 /** Every connection operation, static and dynamic, at every size. */
 export const connectionCases: readonly OpCase[] = connectionSizes.flatMap((size) => [
-  ...[false, true].flatMap((dynamic) => [widthCase(size, dynamic), depthCase(size, dynamic), stepCase(size, dynamic)]),
+  ...[false, true].flatMap((dynamic) => [
+    widthCase(size, dynamic),
+    depthCase(size, dynamic),
+    stepCase(size, dynamic),
+    readCase(size, dynamic),
+    writeCase(size, dynamic),
+  ]),
   blockMixCase(size),
 ]);

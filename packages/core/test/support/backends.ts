@@ -26,7 +26,8 @@ async function load(name: string): Promise<void> {
   if (name === 'cpu') await import('@tensorflow/tfjs-backend-cpu');
   else if (name === 'wasm') await import('@tensorflow/tfjs-backend-wasm');
   else if (name === 'tensorflow') loadTensorflow();
-  else throw new Error(`VWN_TEST_BACKENDS names ${name}; known are cpu, wasm, tensorflow`);
+  else if (name === 'vwn-cpu') await import('@vwn/kernels-cpu');
+  else throw new Error(`VWN_TEST_BACKENDS names ${name}; known are cpu, wasm, tensorflow, vwn-cpu`);
 }
 
 function loadTensorflow(): void {
