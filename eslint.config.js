@@ -8,6 +8,8 @@ const forbiddenImports = {
   text: ['@vwn/layers', '@vwn/trainer', '@vwn/eval', 'vwn'],
   trainer: ['@vwn/eval', 'vwn'],
   eval: ['@vwn/trainer', 'vwn'],
+  kernels: ['@vwn/layers', '@vwn/trainer', '@vwn/eval', '@vwn/text', '@vwn/kernels-*', 'vwn'],
+  'kernels-cpu': ['@vwn/layers', '@vwn/trainer', '@vwn/eval', '@vwn/text', '@vwn/kernels-cuda', 'vwn'],
 };
 
 export default tseslint.config(

@@ -3,6 +3,7 @@
  * summary; the first failure stops the run with that step's own output.
  */
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -15,8 +16,10 @@ run('types', [bin('tsc'), '--noEmit', '-p', 'tsconfig.json']);
 run('lint', [bin('eslint'), '.']);
 run('format', [bin('prettier'), '--check', '--log-level', 'warn', '.']);
 run('house rules', [node, 'scripts/check-house.mjs']);
-const env = { ...backendEnvironment() };
+const env = backendEnvironment();
 run(`unit tests (${env.VWN_TEST_BACKENDS})`, [bin('vitest'), 'run'], env);
+if (env.VWN_TEST_BACKENDS.split(',').includes('vwn-cpu'))
+  run("TensorFlow.js's own suite on vwn-cpu", [node, 'packages/kernels/tfjs-suite/run.mjs', '--backend', 'vwn-cpu']);
 run('documentation code', [node, 'scripts/check-docs.mjs'], env);
 for (const example of ['wrap-your-attention', 'compare-widths'])
   run(`example ${example}`, [node, `examples/${example}/main.mjs`]);
@@ -27,11 +30,14 @@ for (const { title, seconds } of timings) process.stdout.write(`  ok  ${seconds.
 process.stdout.write(`\n${timings.length} passed, 0 failed\n`);
 
 /**
- * Which TensorFlow.js backends the tests must pass on. `cpu` and `wasm` always; `tensorflow` where libtensorflow can
+ * Which TensorFlow.js backends the tests must pass on. `cpu` and `wasm` always; `vwn-cpu` where there is a C++ compiler; `tensorflow` where libtensorflow can
  * be had, and its absence is a failure when VWN_TEST_BACKENDS names it.
  */
 function backendEnvironment() {
   if (process.env.VWN_TEST_BACKENDS) return { VWN_TEST_BACKENDS: process.env.VWN_TEST_BACKENDS };
+  const always = ['cpu', 'wasm'];
+  if (existsSync(join(root, 'packages', 'kernels-cpu', 'build', 'vwn_cpu.node'))) always.push('vwn-cpu');
+  else process.stdout.write('  NOT TESTED on the vwn-cpu backend here: it was not built, for want of a C++ compiler\n');
   process.stdout.write('\n> tensorflow backend\n');
   const result = spawnSync(node, ['scripts/install-tensorflow-backend.mjs'], {
     cwd: root,
@@ -41,11 +47,11 @@ function backendEnvironment() {
   const module = result.stdout.trim().split('\n').at(-1);
   if (result.status === 0 && module) {
     process.stdout.write(`  testing on it too: ${module}\n`);
-    return { VWN_TEST_BACKENDS: 'cpu,wasm,tensorflow', VWN_TENSORFLOW_MODULE: module };
+    return { VWN_TEST_BACKENDS: [...always, 'tensorflow'].join(','), VWN_TENSORFLOW_MODULE: module };
   }
   if (result.status !== 3) process.exit(result.status ?? 1);
   process.stdout.write('  NOT TESTED on the tensorflow backend here: libtensorflow cannot be had (reason above)\n');
-  return { VWN_TEST_BACKENDS: 'cpu,wasm' };
+  return { VWN_TEST_BACKENDS: always.join(',') };
 }
 
 function run(title, [command, ...args], extra = {}) {

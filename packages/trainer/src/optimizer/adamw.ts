@@ -1,6 +1,6 @@
-import { adamW, CheckpointError } from '@vwn/core';
+import { adamWAll, CheckpointError, type AdamWParameter } from '@vwn/core';
 import type { StoredTensor } from '@vwn/layers';
-import { dispose, keep, tensor, tidy, zerosLike, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import { dispose, tensor, tidy, variable, zerosLike, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 import { decays } from './decay';
 
 export interface OptimizerOptions {
@@ -10,9 +10,16 @@ export interface OptimizerOptions {
   readonly weight_decay: number;
 }
 
+/** First and second moment of one parameter, and the updates that it has had. */
+interface Moments {
+  readonly m: Variable;
+  readonly v: Variable;
+  step: number;
+}
+
 /** AdamW over named parameters, its moments kept by name. */
 export class AdamWOptimizer {
-  private readonly moments = new Map<string, { m: Tensor; v: Tensor; updates: number }>();
+  private readonly moments = new Map<string, Moments>();
 
   constructor(private readonly options: OptimizerOptions) {}
 
@@ -26,34 +33,34 @@ export class AdamWOptimizer {
     lr: number,
     gradScale: number,
   ): void {
-    for (const [name, variable] of variables) {
+    const { adam_beta1: beta1, adam_beta2: beta2, adam_epsilon: eps, weight_decay } = this.options;
+    const parameters: AdamWParameter[] = [];
+    for (const [name, param] of variables) {
       const grad = grads.get(name);
-      if (grad) this.updateOne(name, variable, grad, lr, gradScale);
+      if (!grad) continue;
+      const moments = this.momentsOf(name, param);
+      const weightDecay = decays(name, param.rank) ? weight_decay : 0;
+      parameters.push({ param, grad, ...moments, weightDecay, step: ++moments.step });
     }
+    adamWAll(parameters, { lr, beta1, beta2, eps, gradScale });
   }
 
-  private updateOne(name: string, variable: Variable, grad: Tensor, lr: number, gradScale: number): void {
-    const { adam_beta1: beta1, adam_beta2: beta2, adam_epsilon: eps, weight_decay } = this.options;
-    const old = this.moments.get(name);
-    const updates = (old?.updates ?? 0) + 1;
-    const next = tidy(() => {
-      const { m, v } = old ?? { m: zerosLike(variable), v: zerosLike(variable) };
-      const weightDecay = decays(name, variable.rank) ? weight_decay : 0;
-      const result = adamW(variable, grad, m, v, { lr, beta1, beta2, eps, weightDecay, step: updates, gradScale });
-      variable.assign(result.param);
-      return { m: keep(result.m), v: keep(result.v) };
-    });
-    if (old) dispose([old.m, old.v]);
-    this.moments.set(name, { ...next, updates });
+  private momentsOf(name: string, param: Variable): Moments {
+    const known = this.moments.get(name);
+    if (known) return known;
+    const zeros = () => tidy(() => variable(zerosLike(param), false));
+    const moments = { m: zeros(), v: zeros(), step: 0 };
+    this.moments.set(name, moments);
+    return moments;
   }
 
   /** Moments as `<parameter>.exp_avg` and `.exp_avg_sq`, PyTorch's names, and the updates each parameter has had. */
   async state(): Promise<[string, StoredTensor][]> {
     const state: [string, StoredTensor][] = [];
-    for (const [name, { m, v, updates }] of this.moments) {
+    for (const [name, { m, v, step }] of this.moments) {
       state.push([`${name}.exp_avg`, { shape: m.shape, values: (await m.data()) as Float32Array }]);
       state.push([`${name}.exp_avg_sq`, { shape: v.shape, values: (await v.data()) as Float32Array }]);
-      state.push([`${name}.step`, { shape: [], values: Float32Array.of(updates) }]);
+      state.push([`${name}.step`, { shape: [], values: Float32Array.of(step) }]);
     }
     return state;
   }
@@ -73,9 +80,9 @@ export class AdamWOptimizer {
           hint: 'Start from the weights alone with --init, or resume an older checkpoint',
         });
       this.moments.set(name, {
-        m: tensor(m.values, [...m.shape]),
-        v: tensor(v.values, [...v.shape]),
-        updates: step.values[0] as number,
+        m: tidy(() => variable(tensor(m.values, [...m.shape]), false)),
+        v: tidy(() => variable(tensor(v.values, [...v.shape]), false)),
+        step: step.values[0] as number,
       });
     }
   }

@@ -1,0 +1,50 @@
+#include "dispatch.h"
+
+#include <cstdlib>
+
+namespace vwn {
+
+#if defined(__x86_64__)
+namespace avx512bf16 {
+extern const vwn_entry table[];
+}
+namespace avx512 {
+extern const vwn_entry table[];
+}
+namespace avx2 {
+extern const vwn_entry table[];
+}
+#endif
+namespace portable {
+extern const vwn_entry table[];
+}
+
+const std::vector<InstructionSet> &instructionSets() {
+  static const std::vector<InstructionSet> sets = [] {
+    std::vector<InstructionSet> list;
+#if defined(__x86_64__)
+    const bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                    __builtin_cpu_supports("avx512cd");
+    list.push_back({"avx512bf16", avx512bf16::table, v4 && __builtin_cpu_supports("avx512bf16")});
+    list.push_back({"avx512", avx512::table, v4});
+    list.push_back({"avx2", avx2::table, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")});
+#endif
+    list.push_back({"portable", portable::table, true});
+    return list;
+  }();
+  return sets;
+}
+
+const InstructionSet *chooseInstructionSet(std::string &why) {
+  const char *wanted = std::getenv("VWN_CPU_ISA");
+  std::string names;
+  for (const InstructionSet &set : instructionSets()) {
+    if (set.runsHere && (!wanted || !*wanted || std::string(wanted) == set.name)) return &set;
+    if (set.runsHere) names += std::string(names.empty() ? "" : ", ") + set.name;
+  }
+  why = std::string("VWN_CPU_ISA asks for ") + wanted + ", which this machine or build does not have; it has " + names;
+  return nullptr;
+}
+
+}  // namespace vwn

@@ -1,0 +1,22 @@
+/** The functions of every instruction set that this build holds, and the choice among them at load time. */
+#pragma once
+#include <string>
+#include <vector>
+
+#include "vwn_kernels.h"
+
+namespace vwn {
+
+struct InstructionSet {
+  const char *name;
+  const vwn_entry *entries; /* ends with a null name */
+  bool runsHere;
+};
+
+/** Best first; the last one runs everywhere. */
+const std::vector<InstructionSet> &instructionSets();
+
+/** The one named by VWN_CPU_ISA, else the best that runs here; nullptr (and why) when the named one cannot run. */
+const InstructionSet *chooseInstructionSet(std::string &why);
+
+}  // namespace vwn

@@ -1,0 +1,152 @@
+/**
+ * Copies of operands in the order in which tiles read them. A "unit" is what one multiply-add takes of K: one float32,
+ * or with AVX-512-BF16 a pair of bf16, the lower half first.
+ *   B: panels of up to tileVectors·W columns, each [units of K][columns]; columns beyond N are 0.
+ *   A: rows of units, or, where A is transposed, panels of tileRows rows, each [units of K][tileRows].
+ */
+#pragma once
+#include "gemm.h"
+#include "tile.h"
+#include "transpose.h"
+#include "vwn_kernels.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+#if defined(__AVX512BF16__)
+constexpr bool pairsAvailable = true;
+#else
+constexpr bool pairsAvailable = false;
+#endif
+
+constexpr int64_t panelColumns = tileVectors * W;
+
+/** 2·W consecutive elements as W pairs of bf16. */
+VWN_INLINE vf loadPairs(const bf16 *p) {
+  vf x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
+VWN_INLINE vf loadPairs(const float *p) {
+  const vh low = narrow(load(p)), high = narrow(load(p + W));
+  vf x;
+  std::memcpy(&x, &low, sizeof low);
+  std::memcpy(reinterpret_cast<char *>(&x) + sizeof low, &high, sizeof high);
+  return x;
+}
+template <class T>
+VWN_INLINE vf loadFirstPairs(const T *p, int64_t count) {
+  T copy[2 * W] = {};
+  std::memcpy(copy, p, static_cast<size_t>(count) * sizeof(T));
+  return loadPairs(copy);
+}
+
+VWN_INLINE vh toHalf(const bf16 *p) { return *reinterpret_cast<const vh_any *>(p); }
+VWN_INLINE vh toHalf(const float *p) { return narrow(load(p)); }
+template <class T>
+VWN_INLINE vh toHalfFirst(const T *p, int64_t count) {
+  T copy[W] = {};
+  std::memcpy(copy, p, static_cast<size_t>(count) * sizeof(T));
+  return toHalf(copy);
+}
+
+/** Pairs made of two rows: lane i holds (lower[i], upper[i]). */
+VWN_INLINE vf interleave(vh lower, vh upper) {
+  return (vf)(__builtin_convertvector(lower, vu) | (__builtin_convertvector(upper, vu) << 16));
+}
+
+/** Units (one lane each) of W columns of row k (and k + 1), zero beyond `count` columns and K. */
+template <bool pairs, class T>
+VWN_INLINE vf loadUnits(const T *row, int64_t ld, bool hasSecond, int64_t count) {
+  if constexpr (pairs) {
+    if (count >= W) return interleave(toHalf(row), hasSecond ? toHalf(row + ld) : vh{});
+    return interleave(toHalfFirst(row, count), hasSecond ? toHalfFirst(row + ld, count) : vh{});
+  } else {
+    return count >= W ? load(row) : loadFirst(row, count);
+  }
+}
+
+template <bool pairs, class T>
+void packPanelOfRows(const T *b, int64_t ld, int64_t K, int64_t columns, int64_t width, float *to) {
+  constexpr int step = pairs ? 2 : 1;
+  for (int64_t k = 0; k < K; k += step)
+    for (int64_t j = 0; j < width; j += W, to += W) {
+      const int64_t count = columns - j;
+      store(to, count <= 0 ? vf{} : loadUnits<pairs>(b + k * ld + j, ld, k + 1 < K, count));
+    }
+}
+
+/** W × W block of units starting at (column j, unit u) of a B stored [N, K]. */
+template <bool pairs, class T>
+VWN_INLINE void loadTransposedBlock(const T *b, int64_t ld, int64_t columns, int64_t elements, vf *block) {
+  constexpr int step = pairs ? 2 : 1;
+#pragma GCC unroll 16
+  for (int j = 0; j < W; j++) {
+    const T *row = b + j * ld;
+    if (j >= columns) block[j] = vf{};
+    else if constexpr (pairs) block[j] = elements >= W * step ? loadPairs(row) : loadFirstPairs(row, elements);
+    else block[j] = elements >= W ? load(row) : loadFirst(row, elements);
+  }
+  transposeBlock(block);
+}
+
+template <bool pairs, class T>
+void packPanelOfColumns(const T *b, int64_t ld, int64_t K, int64_t columns, int64_t width, float *to) {
+  constexpr int step = pairs ? 2 : 1;
+  const int64_t units = (K + step - 1) / step;
+  for (int64_t u = 0; u < units; u += W)
+    for (int64_t j = 0; j < width; j += W) {
+      vf block[W];
+      loadTransposedBlock<pairs>(b + j * ld + u * step, ld, columns - j, K - u * step, block);
+      const int64_t height = units - u < W ? units - u : W;
+      for (int64_t i = 0; i < height; i++) store(to + (u + i) * width + j, block[i]);
+    }
+}
+
+/** Columns [from, from + columns) of B as one panel `width` wide. */
+template <bool pairs>
+void packPanel(const Operand &b, int64_t K, int64_t from, int64_t columns, int64_t width, float *to) {
+  const auto pack = [&](const auto *data) {
+    if (b.transposed) packPanelOfColumns<pairs>(data + from * b.ld, b.ld, K, columns, width, to);
+    else packPanelOfRows<pairs>(data + from, b.ld, K, columns, width, to);
+  };
+  if (b.type == VWN_BF16) pack(static_cast<const bf16 *>(b.data));
+  else pack(static_cast<const float *>(b.data));
+}
+
+/** Rows [from, from + rows) and elements [k, k + depth) of an A stored by rows, as rows of `stride` units. */
+template <bool pairs, class T>
+void packRows(const T *a, int64_t ld, int64_t rows, int64_t depth, int64_t stride, float *to) {
+  for (int64_t i = 0; i < rows; i++) {
+    const T *row = a + i * ld;
+    float *out = to + i * stride;
+    if constexpr (pairs) {
+      for (int64_t k = 0; k < depth; k += 2 * W)
+        store(out + k / 2, depth - k >= 2 * W ? loadPairs(row + k) : loadFirstPairs(row + k, depth - k));
+    } else {
+      for (int64_t k = 0; k < depth; k += W) store(out + k, depth - k >= W ? load(row + k) : loadFirst(row + k, depth - k));
+    }
+  }
+}
+
+/** Floats between panels of a transposed A of `depth` units: one vector more than a panel, for the overhang. */
+constexpr int64_t panelOfRows(int64_t depth) { return tileRows * depth + W; }
+
+/**
+ * The same of an A stored [K, M], as panels [units][tileRows]. Memory is read row by row, as it lies; whole vectors are
+ * stored, each one's overhang being overwritten by the next of its panel.
+ */
+template <bool pairs, class T>
+void packColumns(const T *a, int64_t ld, int64_t rows, int64_t depth, float *to) {
+  constexpr int step = pairs ? 2 : 1;
+  const int64_t units = (depth + step - 1) / step, panel = panelOfRows(units);
+  for (int64_t k = 0; k < depth; k += step, to += tileRows) {
+    const T *row = a + k * ld;
+    float *out = to;
+    for (int64_t i = 0; i < rows; i += tileRows, out += panel)
+      store(out, loadUnits<pairs>(row + i, ld, k + 1 < depth, rows - i));
+  }
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn

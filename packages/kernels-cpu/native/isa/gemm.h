@@ -1,0 +1,56 @@
+/** General matrix product over packed panels; see gemm.cc. */
+#pragma once
+#include <cstdint>
+
+#include "simd.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+/** A logical matrix; `transposed`: element (i, j) stands at [j·ld + i]. */
+struct Operand {
+  const void *data;
+  int32_t type; /* VWN_F32 or VWN_BF16 */
+  int64_t ld;
+  bool transposed;
+};
+
+struct Product {
+  int64_t M, N, K;
+  Operand a; /* [M, K] */
+  Operand b; /* [K, N] */
+  void *c;   /* [M, ldc] */
+  int32_t type;
+  int64_t ldc;
+  bool accumulate; /* C += (float32 C only) */
+  bool halves;     /* operands rounded to bf16, sums in float32 */
+};
+
+/** C = A·B on all threads. Returns false when scratch memory cannot be had. */
+bool gemm(const Product &product);
+
+/**
+ * Called with each finished block of C instead of its being stored: rows [row, row + rows), columns [column, column +
+ * columns), sums[i·ld + j]; `columnTask` counts blocks along a row. Blocks come in any order and from any thread.
+ */
+struct BlockOfC {
+  int64_t row, rows, column, columns, columnTask;
+  const float *sums;
+  int64_t ld;
+};
+using Epilogue = void (*)(const void *context, const BlockOfC &block);
+
+/** As gemm, C handed block by block to the epilogue; `c`, `ldc` and `accumulate` are not used. */
+bool gemmInto(const Product &product, Epilogue epilogue, const void *context);
+/** Blocks that a row of C of N columns has. */
+int64_t columnTasksOf(int64_t N);
+
+/** Many products of one shape: pointers advance by strides, in elements. */
+struct Batch {
+  int64_t count;
+  int64_t strideA, strideB, strideC;
+};
+bool batchedGemm(const Product &first, const Batch &batch);
+
+}  // namespace VWN_ISA
+}  // namespace vwn

@@ -1,0 +1,114 @@
+/** Clipping's norm and AdamW over all tensors of a model at once, in place. */
+#include <vector>
+
+#include "../workspace.h"
+#include "call.h"
+#include "kernels.h"
+#include "rows.h"
+
+namespace vwn {
+namespace VWN_ISA {
+namespace {
+
+/** Elements of one task: tensors are cut at fixed places, so that sums do not depend on the number of threads. */
+constexpr int64_t pieceSize = 32768;
+
+struct Piece {
+  int tensor;
+  int64_t begin, end;
+};
+
+/** Pieces of the tensors whose first buffers are 0, stride, 2·stride, …. */
+std::vector<Piece> piecesOf(const Call &call, int tensors, int stride) {
+  std::vector<Piece> pieces;
+  for (int t = 0; t < tensors; t++)
+    for (int64_t begin = 0, size = call.size(t * stride); begin < size; begin += pieceSize)
+      pieces.push_back({t, begin, begin + pieceSize < size ? begin + pieceSize : size});
+  return pieces;
+}
+
+struct Update {
+  float beta1, beta2, eps, shrink, stepSize, correction, gradScale;
+};
+
+VWN_INLINE void adam(float *p, const float *g, float *m, float *v, const Update &u, int64_t count) {
+  const auto one = [&](vf param, vf grad, vf &first, vf &second) {
+    grad *= u.gradScale;
+    first = first * u.beta1 + grad * (1.0f - u.beta1);
+    second = second * u.beta2 + grad * grad * (1.0f - u.beta2);
+    return param * u.shrink - u.stepSize * (first / (vsqrt(second) * u.correction + u.eps));
+  };
+  eachVector(
+      count,
+      [&](int64_t i) {
+        vf first = load(m + i), second = load(v + i);
+        store(p + i, one(load(p + i), load(g + i), first, second));
+        store(m + i, first);
+        store(v + i, second);
+      },
+      [&](int64_t i, int64_t n) {
+        vf first = loadFirst(m + i, n), second = loadFirst(v + i, n);
+        storeFirst(p + i, one(loadFirst(p + i, n), loadFirst(g + i, n), first, second), n);
+        storeFirst(m + i, first, n);
+        storeFirst(v + i, second, n);
+      });
+}
+
+}  // namespace
+
+/**
+ * Buffers: for each tensor param, grad, m, v, all float32 of one size; param, m and v are updated in place.
+ * Numbers: tensors, lr, beta1, beta2, eps, gradScale, then for each tensor its weight decay and its step (1, 2, …).
+ */
+const char *adamw(const vwn_call *raw) {
+  Call call(raw, 0, 6);
+  const int tensors = static_cast<int>(call.integer(0));
+  const double lr = call.exact(1), beta1 = call.exact(2), beta2 = call.exact(3);
+  if (call.buffers() != 4 * tensors || raw->number_count != 6 + 2 * tensors) return "adamw takes four buffers and two numbers a tensor";
+  std::vector<Update> updates;
+  std::vector<float *> data;
+  for (int t = 0; t < tensors; t++) {
+    const double decay = call.exact(6 + 2 * t), step = call.exact(7 + 2 * t);
+    updates.push_back({static_cast<float>(beta1), static_cast<float>(beta2), call.real(4), static_cast<float>(1 - lr * decay),
+                       static_cast<float>(lr / (1 - std::pow(beta1, step))),
+                       static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step))), call.real(5)});
+    for (int i = 0; i < 4; i++) data.push_back(call.floats(4 * t + i, call.size(4 * t)));
+  }
+  if (call.problem()) return call.problem();
+  const std::vector<Piece> pieces = piecesOf(call, tensors, 4);
+  parallelFor(static_cast<int64_t>(pieces.size()), [&](int64_t index, int) {
+    const Piece &piece = pieces[static_cast<size_t>(index)];
+    float *const *each = data.data() + 4 * piece.tensor;
+    adam(each[0] + piece.begin, each[1] + piece.begin, each[2] + piece.begin, each[3] + piece.begin,
+         updates[static_cast<size_t>(piece.tensor)], piece.end - piece.begin);
+  });
+  return nullptr;
+}
+
+/** Buffers: tensors float32, last the result float32 [1]: the square root of the sum of all squares. */
+const char *global_norm(const vwn_call *raw) {
+  Call call(raw, 1, 0);
+  const int tensors = call.buffers() - 1;
+  float *result = call.floats(tensors, 1);
+  std::vector<const float *> data;
+  for (int t = 0; t < tensors; t++) data.push_back(call.floats(t, call.size(t)));
+  if (call.problem()) return call.problem();
+  const std::vector<Piece> pieces = piecesOf(call, tensors, 1);
+  std::vector<double> sums(pieces.size());
+  parallelFor(static_cast<int64_t>(pieces.size()), [&](int64_t index, int) {
+    const Piece &piece = pieces[static_cast<size_t>(index)];
+    const float *x = data[static_cast<size_t>(piece.tensor)] + piece.begin;
+    vf total = {};
+    eachVector(
+        piece.end - piece.begin, [&](int64_t i) { total += load(x + i) * load(x + i); },
+        [&](int64_t i, int64_t n) { total += loadFirst(x + i, n) * loadFirst(x + i, n); });
+    sums[static_cast<size_t>(index)] = sumLanes(total);
+  });
+  double sum = 0;
+  for (const double each : sums) sum += each;
+  *result = static_cast<float>(std::sqrt(sum));
+  return nullptr;
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn

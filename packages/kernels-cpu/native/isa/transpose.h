@@ -1,0 +1,78 @@
+/** Transposition of W × W blocks in registers, and of whole matrices by such blocks. */
+#pragma once
+#include "simd.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+/** Swaps lanes that differ in bit `distance` between two rows: log2(W) such stages transpose a block. */
+template <int distance>
+VWN_INLINE void exchange(vf &a, vf &b) {
+  vi low, high;
+  for (int lane = 0; lane < W; lane++) {
+    low[lane] = lane & distance ? W + lane - distance : lane;
+    high[lane] = lane & distance ? W + lane : lane + distance;
+  }
+  const vf x = __builtin_shuffle(a, b, low);
+  b = __builtin_shuffle(a, b, high);
+  a = x;
+}
+
+template <int distance>
+VWN_INLINE void exchangeAll(vf *rows) {
+#pragma GCC unroll 16
+  for (int i = 0; i < W; i++)
+    if (!(i & distance)) exchange<distance>(rows[i], rows[i | distance]);
+}
+
+VWN_INLINE void transposeBlock(vf *rows) {
+  exchangeAll<1>(rows);
+  exchangeAll<2>(rows);
+  if constexpr (W >= 8) exchangeAll<4>(rows);
+  if constexpr (W >= 16) exchangeAll<8>(rows);
+}
+
+/**
+ * to[j·toStride + i] = from[i·fromStride + j] for i < rows, j < columns. Rows up to the next multiple of W are written
+ * too, with 0: `to` must have room for them.
+ */
+template <class T>
+VWN_INLINE void transposePadded(int64_t rows, int64_t columns, const T *from, int64_t fromStride, float *to,
+                                int64_t toStride) {
+  for (int64_t i = 0; i < rows; i += W) {
+    const int64_t height = rows - i < W ? rows - i : W;
+    for (int64_t j = 0; j < columns; j += W) {
+      const int64_t width = columns - j < W ? columns - j : W;
+      vf block[W];
+#pragma GCC unroll 16
+      for (int k = 0; k < W; k++)
+        block[k] = k >= height ? vf{} : width == W ? load(from + (i + k) * fromStride + j)
+                                                   : loadFirst(from + (i + k) * fromStride + j, width);
+      transposeBlock(block);
+#pragma GCC unroll 16
+      for (int k = 0; k < W; k++)
+        if (k < width) store(to + (j + k) * toStride + i, block[k]);
+    }
+  }
+}
+
+/** to[i·toStride + j] += from[j·fromStride + i] for i < rows, j < columns; `to`'s rows have room for whole vectors. */
+VWN_INLINE void addTransposed(int64_t rows, int64_t columns, const float *from, int64_t fromStride, float *to,
+                              int64_t toStride) {
+  for (int64_t i = 0; i < rows; i += W) {
+    const int64_t height = rows - i < W ? rows - i : W;
+    for (int64_t j = 0; j < columns; j += W) {
+      const int64_t width = columns - j < W ? columns - j : W;
+      vf block[W];
+#pragma GCC unroll 16
+      for (int k = 0; k < W; k++) block[k] = k < width ? load(from + (j + k) * fromStride + i) : vf{};
+      transposeBlock(block);
+#pragma GCC unroll 16
+      for (int k = 0; k < W; k++)
+        if (k < height) store(to + (i + k) * toStride + j, load(to + (i + k) * toStride + j) + block[k]);
+    }
+  }
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn

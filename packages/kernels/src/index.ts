@@ -1,0 +1,4 @@
+export * from './native-library';
+export * from './memory-pool';
+export { NativeBackend } from './native-backend';
+export { registerNativeBackend } from './register';

@@ -1,0 +1,173 @@
+import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
+import { DataStorage, engine, util, type backend_util, type DataType, type TensorInfo } from '@tensorflow/tfjs-core';
+import { BackendError, type Precision } from '@vwn/core';
+import { MemoryPool } from './memory-pool';
+import { StorageType, type NativeLibrary } from './native-library';
+import { TensorData } from './tensor-data';
+
+/** Anything with a dataId and a shape: a tensor, or what a kernel makes. */
+export type Operand = TensorInfo;
+
+/**
+ * A TensorFlow.js backend over a native library. It extends tfjs's own CPU backend, so that every kernel which has no
+ * native form runs as the stock JavaScript one, on the same memory.
+ */
+export class NativeBackend extends MathBackendCPU {
+  /** How activations and their gradients are stored; see {@link setPrecision} of @vwn/core. */
+  precision: Precision = 'fp32';
+  readonly pool: MemoryPool;
+  private readonly indices: ReadonlyMap<string, number>;
+  private static nextId = 0;
+
+  constructor(readonly library: NativeLibrary) {
+    super();
+    this.pool = new MemoryPool(library);
+    this.indices = new Map(library.functions.map((name, i) => [name, i]));
+    // The field is MathBackendCPU's; ours holds TensorData, which has all that its kernels use.
+    this.data = new DataStorage(this, engine()) as unknown as MathBackendCPU['data'];
+  }
+
+  override write(values: backend_util.BackendValues, _shape: number[], dtype: DataType): object {
+    const dataId = { id: NativeBackend.nextId++ };
+    this.store(dataId, values, dtype);
+    return dataId;
+  }
+
+  override move(
+    dataId: object,
+    values: backend_util.BackendValues,
+    _shape: number[],
+    dtype: DataType,
+    refCount: number,
+  ): void {
+    this.store(dataId, values, dtype).refCount = refCount;
+  }
+
+  override readSync(dataId: object): backend_util.BackendValues {
+    const data = this.dataOf(dataId);
+    if (data.dtype === 'complex64') return super.readSync(dataId);
+    return util.convertBackendValuesAndArrayBuffer(data.read() as backend_util.BackendValues, data.dtype);
+  }
+
+  override disposeData(dataId: object, force = false): boolean {
+    const data = this.data.has(dataId) ? this.dataOf(dataId) : undefined;
+    const gone = super.disposeData(dataId, force);
+    if (data && gone) data.release();
+    return gone;
+  }
+
+  /** @throws BackendError for another precision than fp32 and bf16 */
+  setPrecision(precision: Precision): void {
+    if (precision !== 'fp32' && precision !== 'bf16')
+      throw new BackendError('there is no such precision', { expected: 'fp32 or bf16', got: String(precision) });
+    this.precision = precision;
+  }
+
+  override memory() {
+    const { bytesInUse, highWaterBytes, reservedBytes } = this.pool.statistics();
+    return {
+      unreliable: false,
+      reasons: [],
+      numBytesInDevice: bytesInUse,
+      numBytesHighWater: highWaterBytes,
+      numBytesReserved: reservedBytes + this.library.scratchBytes(),
+    };
+  }
+
+  /** A tensor for a native kernel to write: float32 unless said otherwise. */
+  output(shape: readonly number[], storage: StorageType = StorageType.f32): TensorInfo {
+    const dtype = storage === StorageType.i32 ? 'int32' : storage === StorageType.u8 ? 'bool' : 'float32';
+    const dataId = { id: NativeBackend.nextId++ };
+    const data = TensorData.uninitialized(dtype, this.pool, util.sizeFromShape([...shape]), storage);
+    this.data.set(dataId, data as never);
+    return { dataId, shape: [...shape], dtype };
+  }
+
+  /** How activations are stored under the current precision. */
+  get activationType(): StorageType {
+    return this.precision === 'bf16' ? StorageType.bf16 : StorageType.f32;
+  }
+
+  /** How a native function sees the operand. */
+  typeOf({ dataId, dtype }: Operand): StorageType {
+    const { type } = this.dataOf(dataId);
+    return dtype === 'float32' && type !== StorageType.bf16 ? StorageType.f32 : type;
+  }
+
+  dataOf(dataId: object): TensorData {
+    return this.data.get(dataId) as unknown as TensorData;
+  }
+
+  has(name: string): boolean {
+    return this.indices.has(name);
+  }
+
+  /** Runs a native function. @throws BackendError with the function's name and its own text */
+  call(name: string, operands: readonly Operand[], numbers: readonly number[]): void {
+    const index = this.indices.get(name);
+    if (index === undefined) throw new BackendError(`the native library has no function ${name}`);
+    const args = this.library.arguments;
+    const needed = 2 + 3 * operands.length + numbers.length;
+    if (needed > args.length) throw new BackendError(`${name}: ${operands.length} operands are more than a call takes`);
+    const retyped: TensorData[] = [];
+    let at = 2;
+    for (const operand of operands) {
+      const { shape } = operand;
+      const data = this.asItsOwnType(operand, retyped);
+      args[at++] = data.address();
+      args[at++] = sizeOf(shape);
+      args[at++] = data.type;
+    }
+    args[0] = operands.length;
+    args[1] = numbers.length;
+    for (const each of numbers) args[at++] = each;
+    try {
+      this.library.run(index);
+    } catch (error) {
+      throw new BackendError(`kernel ${name} failed`, { got: error instanceof Error ? error.message : String(error) });
+    } finally {
+      for (const copy of retyped) copy.release();
+    }
+  }
+
+  /** tfjs's cast from integers shares their data: such a float32 gets a copy in its own type for the call. */
+  private asItsOwnType({ dataId, dtype }: Operand, copies: TensorData[]): TensorData {
+    const data = this.dataOf(dataId);
+    const { type } = data;
+    if (dtype !== 'float32' || type === StorageType.f32 || type === StorageType.bf16) return data;
+    const copy = new TensorData('float32', this.pool, Float32Array.from(data.values as Int32Array));
+    copies.push(copy);
+    return copy;
+  }
+
+  /** The tensor stored as `storage`: itself, or a converted copy, which {@link withStorage} disposes of. */
+  withStorage<R>(operands: readonly Operand[], storage: StorageType, run: (converted: Operand[]) => R): R {
+    const copies: TensorInfo[] = [];
+    const converted = operands.map((operand) => {
+      if (this.typeOf(operand) === storage) return operand;
+      const copy = this.output(operand.shape, storage);
+      copies.push(copy);
+      this.call('convert', [operand, copy], [sizeOf(operand.shape)]);
+      return copy;
+    });
+    try {
+      return run(converted);
+    } finally {
+      for (const copy of copies) this.disposeIntermediateTensorInfo(copy);
+    }
+  }
+
+  private store(dataId: object, values: backend_util.BackendValues, dtype: DataType): TensorData {
+    // A view of another tensor's block (a stock slice, say) would change when that tensor is gone.
+    const isView = values && !Array.isArray(values) && this.pool.owns(values.buffer);
+    const data = new TensorData(dtype, this.pool, isView ? (values as Float32Array).slice() : values);
+    this.data.set(dataId, data as never);
+    return data;
+  }
+}
+
+export function sizeOf(shape: readonly number[]): number {
+  let size = 1;
+  for (const each of shape) size *= each;
+  return size;
+}

@@ -1,0 +1,35 @@
+/** A block of memory that kernels and JavaScript share. */
+export interface NativeBlock {
+  readonly buffer: ArrayBuffer;
+  readonly address: number;
+}
+
+/** What a native library offers behind `include/vwn_kernels.h`; its loader checks {@link abiVersion}. */
+export interface NativeLibrary {
+  readonly abiVersion: number;
+  /** Names of the functions, by index. */
+  readonly functions: readonly string[];
+  /** The one kernels run with, e.g. `avx512bf16`. */
+  readonly instructionSet: string;
+  /** Those this machine and build have, best first. */
+  readonly instructionSets: readonly string[];
+  /** Arguments of the next {@link run}: buffers, numbers, (address, size, type)…, number…. */
+  readonly arguments: Float64Array;
+  /** Runs a function on {@link arguments}. @throws Error with the function's own text */
+  run(index: number): void;
+  /** A 64-byte aligned block, or null when there is no memory left. */
+  allocate(bytes: number): NativeBlock | null;
+  threads(): number;
+  setThreads(threads: number): void;
+  /** Bytes of scratch memory that the library holds for itself. */
+  scratchBytes(): number;
+}
+
+/** The `VWN_ABI_VERSION` of the C header that this package was written against. */
+export const abiVersion = 1;
+
+/** Types of elements, as in the C header. */
+export const StorageType = { f32: 0, bf16: 1, i32: 2, u8: 3 } as const;
+export type StorageType = (typeof StorageType)[keyof typeof StorageType];
+
+export const bytesPerElement: Readonly<Record<StorageType, number>> = { 0: 4, 1: 2, 2: 4, 3: 1 };

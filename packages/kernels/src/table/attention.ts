@@ -1,0 +1,55 @@
+import { KernelName } from '@vwn/core';
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import { nativeKernel } from '../native-kernel';
+
+interface RotaryAttrs {
+  readonly theta: number;
+  readonly offset: number;
+  readonly inverse: boolean;
+}
+
+/** B, T, S, H, K, d of q [B, T, H, d] and k [B, S, K, d]. */
+function sizes(q: TensorInfo, k: TensorInfo): number[] {
+  const [B = 0, T = 0, H = 0, d = 0] = q.shape;
+  const [, S = 0, K = 0] = k.shape;
+  return [B, T, S, H, K, d];
+}
+
+export const attentionKernels = [
+  nativeKernel<'x', RotaryAttrs>(
+    KernelName.RotaryEmbedding,
+    ['rotary_embedding'],
+    ({ inputs: { x }, attrs: { theta, offset, inverse }, backend }) => {
+      const type = backend.activationType;
+      return backend.withStorage([x], type, ([from]) => {
+        const y = backend.output(x.shape, type);
+        backend.call('rotary_embedding', [from as TensorInfo, y], [...x.shape, theta, offset, +inverse]);
+        return y;
+      });
+    },
+  ),
+  nativeKernel<'q' | 'k' | 'v'>(
+    KernelName.CausalAttention,
+    ['causal_attention'],
+    ({ inputs: { q, k, v }, backend }) => {
+      const type = backend.activationType;
+      return backend.withStorage([q, k, v], type, (stored) => {
+        const y = backend.output(q.shape, type);
+        backend.call('causal_attention', [...stored, y], sizes(q, k));
+        return y;
+      });
+    },
+  ),
+  nativeKernel<'q' | 'k' | 'v' | 'dy'>(
+    KernelName.CausalAttentionGrad,
+    ['causal_attention_grad'],
+    ({ inputs: { q, k, v, dy }, backend }) => {
+      const type = backend.activationType;
+      return backend.withStorage([q, k, v, dy], type, (stored) => {
+        const grads = [q, k, v].map(({ shape }) => backend.output(shape, type));
+        backend.call('causal_attention_grad', [...stored, ...grads], sizes(q, k));
+        return grads;
+      });
+    },
+  ),
+];

@@ -1,0 +1,32 @@
+import { KernelName } from '@vwn/core';
+import { nativeKernel } from '../native-kernel';
+
+interface Attrs {
+  readonly ignoreIndex: number;
+}
+
+export const crossEntropyKernels = [
+  nativeKernel<'hidden' | 'weight' | 'targets', Attrs>(
+    KernelName.LinearCrossEntropy,
+    ['linear_cross_entropy'],
+    ({ inputs: { hidden, weight, targets }, attrs: { ignoreIndex }, backend }) => {
+      const [[N = 0, D = 0], [V = 0]] = [hidden.shape, weight.shape];
+      const [losses, logSumExp] = [backend.output([N]), backend.output([N])];
+      const numbers = [N, D, V, ignoreIndex, +(backend.precision === 'bf16')];
+      backend.call('linear_cross_entropy', [hidden, weight, targets, losses, logSumExp], numbers);
+      return [losses, logSumExp];
+    },
+  ),
+  nativeKernel<'hidden' | 'weight' | 'targets' | 'logSumExp' | 'dy', Attrs>(
+    KernelName.LinearCrossEntropyGrad,
+    ['linear_cross_entropy_grad'],
+    ({ inputs: { hidden, weight, targets, logSumExp, dy }, attrs: { ignoreIndex }, backend }) => {
+      const [[N = 0, D = 0], [V = 0]] = [hidden.shape, weight.shape];
+      const dHidden = backend.output(hidden.shape, backend.activationType);
+      const dWeight = backend.output(weight.shape);
+      const numbers = [N, D, V, ignoreIndex, +(backend.precision === 'bf16')];
+      backend.call('linear_cross_entropy_grad', [hidden, weight, targets, logSumExp, dy, dHidden, dWeight], numbers);
+      return [dHidden, dWeight];
+    },
+  ),
+];

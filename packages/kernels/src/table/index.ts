@@ -1,0 +1,27 @@
+import type { NativeKernel } from '../native-kernel';
+import { arithmeticKernels } from './arithmetic';
+import { attentionKernels } from './attention';
+import { connectionKernels } from './connection';
+import { crossEntropyKernels } from './cross-entropy';
+import { embeddingKernels } from './embedding';
+import { layoutKernels } from './layout';
+import { linearKernels } from './linear';
+import { matrixKernels } from './matrix-product';
+import { normKernels } from './norms';
+import { optimizerKernels } from './optimizer';
+import { swiGluKernels } from './swi-glu';
+
+/** The one list of kernels with a native form; every other kernel of tfjs is the stock one. */
+export const kernelTable: readonly NativeKernel[] = [
+  ...linearKernels,
+  ...normKernels,
+  ...attentionKernels,
+  ...connectionKernels,
+  ...swiGluKernels,
+  ...embeddingKernels,
+  ...crossEntropyKernels,
+  ...optimizerKernels,
+  ...matrixKernels,
+  ...arithmeticKernels,
+  ...layoutKernels,
+];

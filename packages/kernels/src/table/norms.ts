@@ -1,0 +1,52 @@
+import { KernelName } from '@vwn/core';
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import type { NativeBackend } from '../native-backend';
+import { nativeKernel } from '../native-kernel';
+import { lastOf, rowsOf } from './shapes';
+
+interface Attrs {
+  readonly eps: number;
+  /** Absent: the whole row is one group. */
+  readonly groupSize?: number;
+}
+
+/** rows, groups, size, eps. */
+function numbers(x: TensorInfo, { eps, groupSize = lastOf(x) }: Attrs): number[] {
+  return [rowsOf(x), lastOf(x) / groupSize, groupSize, eps];
+}
+
+function forward(x: TensorInfo, weight: TensorInfo, attrs: Attrs, backend: NativeBackend): TensorInfo {
+  const type = backend.activationType;
+  return backend.withStorage([x], type, ([from]) => {
+    const y = backend.output(x.shape, type);
+    backend.call('rms_norm', [from as TensorInfo, weight, y], numbers(x, attrs));
+    return y;
+  });
+}
+
+function backward(x: TensorInfo, weight: TensorInfo, dy: TensorInfo, attrs: Attrs, backend: NativeBackend) {
+  const type = backend.activationType;
+  return backend.withStorage([x, dy], type, ([from, up]) => {
+    const dx = backend.output(x.shape, type);
+    const dWeight = backend.output(weight.shape);
+    backend.call('rms_norm_grad', [from as TensorInfo, weight, up as TensorInfo, dx, dWeight], numbers(x, attrs));
+    return [dx, dWeight];
+  });
+}
+
+const kinds = [
+  [KernelName.RmsNorm, KernelName.RmsNormGrad],
+  [KernelName.GroupRmsNorm, KernelName.GroupRmsNormGrad],
+] as const;
+
+/** Root mean square norms over the last axis, whole or in groups. The layer form of the group norm runs composed. */
+export const normKernels = kinds.flatMap(([name, gradName]) => [
+  nativeKernel<'x' | 'weight', Attrs>(name, ['rms_norm', 'convert'], ({ inputs: { x, weight }, attrs, backend }) =>
+    forward(x, weight, attrs, backend),
+  ),
+  nativeKernel<'x' | 'weight' | 'dy', Attrs>(
+    gradName,
+    ['rms_norm_grad'],
+    ({ inputs: { x, weight, dy }, attrs, backend }) => backward(x, weight, dy, attrs, backend),
+  ),
+]);

@@ -1,0 +1,11 @@
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import { sizeOf } from '../native-backend';
+
+export function lastOf({ shape }: TensorInfo): number {
+  return shape[shape.length - 1] as number;
+}
+
+/** Product of all dimensions but the last. */
+export function rowsOf({ shape }: TensorInfo): number {
+  return sizeOf(shape.slice(0, -1));
+}

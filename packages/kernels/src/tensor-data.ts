@@ -1,0 +1,104 @@
+import type { backend_util, DataType, TensorInfo } from '@tensorflow/tfjs-core';
+import type { MemoryPool, PoolBlock } from './memory-pool';
+import { bytesPerElement, StorageType } from './native-library';
+
+type Values = backend_util.BackendValues;
+
+/**
+ * What a tensor's dataId stands for. Values begin where they were made: in JavaScript (from the user, or from a stock
+ * kernel), or in a block of the pool (from a native kernel). They move into a block when a native kernel first asks.
+ */
+export class TensorData {
+  refCount = 1;
+  complexTensorInfos?: { real: TensorInfo; imag: TensorInfo };
+  private block: PoolBlock | undefined;
+  private view: Values | undefined;
+  private storage: StorageType;
+
+  constructor(
+    readonly dtype: DataType,
+    private readonly pool: MemoryPool,
+    values?: Values,
+  ) {
+    this.view = values;
+    this.storage = storageOf(dtype);
+  }
+
+  /** A tensor whose values a native kernel is about to write. */
+  static uninitialized(dtype: DataType, pool: MemoryPool, elements: number, storage: StorageType): TensorData {
+    const data = new TensorData(dtype, pool);
+    data.storage = storage;
+    data.block = pool.allocate(elements * bytesPerElement[storage]);
+    return data;
+  }
+
+  get type(): StorageType {
+    return this.storage;
+  }
+
+  /** Where the values stand, for a native kernel. Copies values of JavaScript's into a block the first time. */
+  address(): number {
+    return (this.block ?? this.moveIn()).address;
+  }
+
+  /** Values for a stock kernel, which must not keep them: float32 or the dtype's own array, on shared memory. */
+  get values(): Values | undefined {
+    if (this.view || !this.block) return this.view;
+    const { buffer, bytes } = this.block;
+    if (this.storage === StorageType.bf16) return widened(new Uint16Array(buffer, 0, bytes / 2));
+    this.view = arrayOn(buffer, bytes, this.storage);
+    return this.view;
+  }
+
+  set values(values: Values | undefined) {
+    this.release();
+    this.storage = storageOf(this.dtype);
+    this.view = values;
+  }
+
+  /** Values that stay as they are whatever becomes of the tensor. */
+  read(): Values | undefined {
+    const values = this.values;
+    const isView = this.block && values && !Array.isArray(values) && values.buffer === this.block.buffer;
+    return isView ? (values as Float32Array).slice() : values;
+  }
+
+  release(): void {
+    if (this.block) this.pool.release(this.block);
+    this.block = undefined;
+    this.view = undefined;
+  }
+
+  private moveIn(): PoolBlock {
+    const values = asTyped(this.view, this.dtype);
+    const block = this.pool.allocate(values.length * bytesPerElement[this.storage]);
+    const target = arrayOn(block.buffer, block.bytes, this.storage);
+    target.set(values);
+    this.block = block;
+    this.view = target;
+    return block;
+  }
+}
+
+function storageOf(dtype: DataType): StorageType {
+  if (dtype === 'int32') return StorageType.i32;
+  return dtype === 'bool' ? StorageType.u8 : StorageType.f32;
+}
+
+function arrayOn(buffer: ArrayBuffer, bytes: number, type: StorageType): Float32Array | Int32Array | Uint8Array {
+  if (type === StorageType.i32) return new Int32Array(buffer, 0, bytes / 4);
+  return type === StorageType.u8 ? new Uint8Array(buffer, 0, bytes) : new Float32Array(buffer, 0, bytes / 4);
+}
+
+/** tfjs also stores plain arrays of numbers and, from `tf.tensor` on a Uint8Array, arrays of another type. */
+function asTyped(values: Values | undefined, dtype: DataType): ArrayLike<number> {
+  if (values === undefined || dtype === 'string' || dtype === 'complex64')
+    throw new Error(`a native kernel cannot take a tensor of ${dtype}`);
+  return values as unknown as ArrayLike<number>;
+}
+
+function widened(halves: Uint16Array): Float32Array {
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = (halves[i] as number) << 16;
+  return new Float32Array(bits.buffer);
+}
