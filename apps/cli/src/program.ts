@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import packageJson from '../package.json';
 import { backendCommand } from './commands/backend';
+import { benchCommand } from './commands/bench';
 import { costCommand } from './commands/cost';
 import { doctorCommand } from './commands/doctor';
 import { evalCommand } from './commands/eval';
@@ -23,6 +24,7 @@ export function buildProgram(): Command {
     generateCommand(),
     evalCommand(),
     costCommand(),
+    benchCommand(),
     doctorCommand(),
     backendCommand(),
   ];

@@ -1,0 +1,59 @@
+/** Flags that train-step.mjs and against-pytorch.mjs share; sizes and defaults are those of the PyTorch peer. */
+const sizeDefaults = {
+  hidden: 256,
+  layers: 6,
+  heads: 4,
+  ffn: 704,
+  vocab: 4096,
+  seq: 256,
+  batch: 8,
+  mtp: 0,
+  warmup: 2,
+  steps: 5,
+};
+
+export const sharedFlags = {
+  precision: { type: 'string', multiple: true, default: ['fp32'] },
+  mn: { type: 'string', multiple: true, default: ['0,0', '8,64'] },
+  threads: { type: 'string' },
+  help: { type: 'boolean', default: false },
+  ...Object.fromEntries(
+    Object.entries(sizeDefaults).map(([name, value]) => [name, { type: 'string', default: `${value}` }]),
+  ),
+};
+
+/** @throws Error naming the flag that is no whole number */
+export function sizesOf(values) {
+  const sizes = Object.fromEntries(Object.keys(sizeDefaults).map((name) => [name, wholeNumber(values[name], name)]));
+  if (sizes.steps < 1) throw new Error('--steps: expected at least 1, got 0');
+  return sizes;
+}
+
+export function wholeNumber(text, name) {
+  if (!/^\d+$/.test(text)) throw new Error(`--${name}: expected a whole number, got ${text}`);
+  return Number(text);
+}
+
+/** "8,64" → { m: 8, n: 64 }; "0,0" is the plain transformer. */
+export function parseWidths(text) {
+  const [, m, n] = /^(\d+),(\d+)$/.exec(text) ?? [];
+  if (m === undefined) throw new Error(`--mn: expected m,n such as 8,64 (0,0 is the plain transformer), got ${text}`);
+  return { m: Number(m), n: Number(n) };
+}
+
+/** The norm before the reduce operator works in groups of D, which a fractional n/m does not divide into. */
+export function isFractional({ m, n }) {
+  return m > 0 && n % m !== 0;
+}
+
+export function requirePrecisions(precisions) {
+  for (const each of precisions)
+    if (each !== 'fp32' && each !== 'bf16') throw new Error(`--precision: expected fp32 or bf16, got ${each}`);
+  return precisions;
+}
+
+/** The comment at the top of a script is its help. */
+export function helpOf(source) {
+  const [comment] = /\/\*\*[\s\S]*?\*\//.exec(source) ?? [''];
+  return comment.replace(/^\/\*\*\n?|\n? \*\/$/g, '').replace(/^ \* ?/gm, '');
+}
