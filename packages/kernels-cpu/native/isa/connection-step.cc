@@ -4,6 +4,7 @@
  * coefficients are rebuilt in the backward pass. Either half may be absent: read only at the first sublayer (out and
  * the previous connection absent), write only at the last.
  */
+#include "ahead.h"
 #include "connection.h"
 #include "kernels.h"
 
@@ -77,25 +78,32 @@ struct Forward {
 };
 
 template <class T>
-void forwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves halves, const Forward<T> &io, float *base) {
+void forwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves halves, const Forward<T> &io, Ahead ahead,
+                  float *base) {
   Memory memory(base);
   const State state = memory.state(s);
   float *alpha = memory.take((s.n + s.m) * s.ld), *backbone = memory.take(s.block * s.m * s.wide);
   float *next = memory.take(s.block * s.n * s.wide);
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
   loadRows(io.h + atState, span.slots, s, state.rows);
+  ahead();
   if (halves.write) {
     loadRows(io.out + atBackbone, span.count * s.m, s, backbone);
     if (sets.write.dynamic) normalize(s, span, state);
+    ahead();
     evaluate(s, span, sets.write, state, nullptr, alpha);
+    ahead();
     gather<Into::fresh>(s, span, alpha, s.n, state.rows, next);
+    ahead();
     spread<Into::sum>(s, span, alpha + s.n * s.ld, s.m, backbone, next);
     storeRows(next, span.slots, s, io.hNext + atState);
   }
   if (!halves.read) return;
   const State after = {halves.write ? next : state.rows, state.transposed, state.reciprocal};
   if (sets.read.dynamic) normalize(s, span, after);
+  ahead();
   evaluate(s, span, sets.read, after, nullptr, alpha);
+  ahead();
   gather<Into::fresh>(s, span, alpha, s.m, after.rows, backbone);
   storeRows(backbone, span.count * s.m, s, io.x + atBackbone);
 }
@@ -104,11 +112,40 @@ int64_t forwardRoom(const Shape &s) {
   return Memory::stateRoom(s) + (s.n + s.m) * s.ld + s.block * (s.m + s.n) * s.wide + 8 * W;
 }
 
+/** What the block after `index` reads and writes. */
+template <class T>
+Ahead aheadOf(const Shape &s, int64_t index, const Forward<T> &io) {
+  Ahead ahead;
+  if (index + 1 >= s.blocks()) return ahead;
+  const Span next(s, index + 1);
+  const auto state = [&](const T *data) { return data + next.first * s.n * s.db; };
+  const int64_t bytes = next.slots * s.db * static_cast<int64_t>(sizeof(T));
+  ahead.add(state(io.h), bytes, false);
+  if (io.out) ahead.add(io.out + next.first * s.m * s.db, next.count * s.m * s.db * static_cast<int64_t>(sizeof(T)), false);
+  if (io.hNext) ahead.add(state(io.hNext), bytes, true);
+  return ahead;
+}
+
 template <class T>
 struct Backward {
   const T *h, *out, *hNext, *dhNext, *dx;
   T *dh, *dout;
 };
+
+template <class T>
+Ahead aheadOf(const Shape &s, int64_t index, const Backward<T> &io) {
+  Ahead ahead;
+  if (index + 1 >= s.blocks()) return ahead;
+  const Span next(s, index + 1);
+  const int64_t atState = next.first * s.n * s.db, atBackbone = next.first * s.m * s.db;
+  constexpr int64_t size = sizeof(T);
+  for (const T *state : {io.dhNext, io.hNext, io.h})
+    if (state) ahead.add(state + atState, next.slots * s.db * size, false);
+  for (const T *backbone : {io.dx, io.out})
+    if (backbone) ahead.add(backbone + atBackbone, next.count * s.m * s.db * size, false);
+  ahead.add(io.dh + atState, next.slots * s.db * size, true);
+  return ahead;
+}
 
 struct Sums {
   CoefficientSums write, read;
@@ -117,24 +154,27 @@ struct Sums {
 /** Through the read: adds to dNext, the gradient of the state that was read. */
 template <class T>
 void readGradient(const Shape &s, const Span &span, const Sets &sets, const T *state, const T *dx, const CoefficientSums &sums,
-                  Memory memory, float *dNext) {
+                  Ahead &ahead, Memory memory, float *dNext) {
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
   const State next = memory.state(s);
   float *activation = memory.take(s.m * s.ld), *alpha = memory.take(s.m * s.ld), *backbone = memory.take(s.block * s.m * s.wide);
   float *room = memory.take(s.db * s.ld);
   loadRows(state + atState, span.slots, s, next.rows);
   loadRows(dx + atBackbone, span.count * s.m, s, backbone);
+  ahead();
   normalize(s, span, next);
   evaluate(s, span, sets.read, next, activation, alpha);
+  ahead();
   spread<Into::sum>(s, span, alpha, s.m, backbone, dNext);
   alphaGradient(s, span, backbone, s.m, next.rows, next.transposed, alpha);
+  ahead();
   evaluateGradient(s, span, sets.read, next, activation, alpha, sums, room, dNext);
 }
 
 /** Through the write: from dNext to dh and dout. */
 template <class T>
 void writeGradient(const Shape &s, const Span &span, const Sets &sets, const Backward<T> &io, const CoefficientSums &sums,
-                   Memory memory, const float *dNext) {
+                   Ahead &ahead, Memory memory, const float *dNext) {
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
   const State state = memory.state(s);
   float *activation = memory.take((s.n + s.m) * s.ld), *alpha = memory.take((s.n + s.m) * s.ld);
@@ -142,28 +182,34 @@ void writeGradient(const Shape &s, const Span &span, const Sets &sets, const Bac
   float *dState = memory.take(s.block * s.n * s.wide), *room = memory.take(s.db * s.ld + W), *beta = alpha + s.n * s.ld;
   loadRows(io.h + atState, span.slots, s, state.rows);
   loadRows(io.out + atBackbone, span.count * s.m, s, backbone);
+  ahead();
   normalize(s, span, state);
+  ahead();
   evaluate(s, span, sets.write, state, activation, alpha);
+  ahead();
   spread<Into::fresh>(s, span, alpha, s.n, dNext, dState);
+  ahead();
   gather<Into::fresh>(s, span, beta, s.m, dNext, dBackbone);
   storeRows(dBackbone, span.count * s.m, s, io.dout + atBackbone);
   alphaGradient(s, span, dNext, s.n, state.rows, state.transposed, alpha);
+  ahead();
   if (s.n >= W) transposePadded(span.slots, s.db, dNext, s.wide, room, s.ld);
   alphaGradient(s, span, backbone, s.m, dNext, room, beta);
+  ahead();
   evaluateGradient(s, span, sets.write, state, activation, alpha, sums, room, dState);
   storeRows(dState, span.slots, s, io.dh + atState);
 }
 
 template <class T>
 void backwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves halves, const Backward<T> &io, const Sums &sums,
-                   float *base) {
+                   Ahead ahead, float *base) {
   Memory memory(base);
   float *dNext = memory.take(s.block * s.n * s.wide);
   const int64_t atState = span.first * s.n * s.db;
   if (io.dhNext) loadRows(io.dhNext + atState, span.slots, s, dNext);
   else std::memset(dNext, 0, static_cast<size_t>(s.block * s.n * s.wide) * 4);
-  if (halves.read) readGradient(s, span, sets, halves.write ? io.hNext : io.h, io.dx, sums.read, memory, dNext);
-  if (halves.write) writeGradient(s, span, sets, io, sums.write, memory, dNext);
+  if (halves.read) readGradient(s, span, sets, halves.write ? io.hNext : io.h, io.dx, sums.read, ahead, memory, dNext);
+  if (halves.write) writeGradient(s, span, sets, io, sums.write, ahead, memory, dNext);
   else storeRows(dNext, span.slots, s, io.dh + atState);
 }
 
@@ -232,7 +278,7 @@ const char *connection_step(const vwn_call *raw) {
     parallelFor((s.blocks() + blocksOfTask - 1) / blocksOfTask, [&](int64_t task, int thread) {
       const int64_t end = (task + 1) * blocksOfTask < s.blocks() ? (task + 1) * blocksOfTask : s.blocks();
       for (int64_t index = task * blocksOfTask; index < end; index++)
-        forwardBlock(s, Span(s, index), sets, halves, io, scratch.of<float>(thread));
+        forwardBlock(s, Span(s, index), sets, halves, io, aheadOf(s, index, io), scratch.of<float>(thread));
     });
     return static_cast<const char *>(nullptr);
   });
@@ -274,7 +320,7 @@ const char *connection_step_grad(const vwn_call *raw) {
       const Range range = part(s.blocks(), parts, index);
       const Sums sums = sumsOf(index);
       for (int64_t block = range.begin; block < range.end; block++)
-        backwardBlock(s, Span(s, block), sets, halves, io, sums, scratch.of<float>(thread));
+        backwardBlock(s, Span(s, block), sets, halves, io, sums, aheadOf(s, block, io), scratch.of<float>(thread));
     });
     return static_cast<const char *>(nullptr);
   });

@@ -102,35 +102,46 @@ struct State {
 };
 
 template <class T>
-VWN_INLINE void loadRows(const T *from, int64_t rows, const Shape &s, float *to) {
+VWN_APART void loadRows(const T *from, int64_t rows, const Shape &s, float *to) {
   for (int64_t i = 0; i < rows; i++)
     for (int64_t j = 0; j < s.wide; j += W)
       store(to + i * s.wide + j, s.db - j >= W ? load(from + i * s.db + j) : loadFirst(from + i * s.db + j, s.db - j));
 }
 
 template <class T>
-VWN_INLINE void storeRows(const float *from, int64_t rows, const Shape &s, T *to) {
+VWN_APART void storeRows(const float *from, int64_t rows, const Shape &s, T *to) {
   for (int64_t i = 0; i < rows; i++)
     eachVector(
         s.db, [&](int64_t j) { store(to + i * s.db + j, load(from + i * s.wide + j)); },
         [&](int64_t j, int64_t n) { storeFirst(to + i * s.db + j, loadFirst(from + i * s.wide + j, n), n); });
 }
 
+/** Σ over d of term(d), in four sums that do not wait for each other. */
+template <class Term>
+VWN_INLINE vf sumOver(int64_t db, const Term &term) {
+  vf sums[4] = {};
+  int64_t d = 0;
+  for (; d + 4 <= db; d += 4)
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) sums[k] += term(d + k);
+  for (; d < db; d++) sums[0] += term(d);
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
 /** The transpose and the norm of a state whose rows are there. */
-VWN_INLINE void normalize(const Shape &s, const Span &span, const State &state) {
+VWN_APART void normalize(const Shape &s, const Span &span, const State &state) {
   transposePadded(span.slots, s.db, state.rows, s.wide, state.transposed, s.ld);
   for (int64_t lane = 0; lane < span.lanes; lane += W) {
-    vf squares = {};
-    for (int64_t d = 0; d < s.db; d++) {
+    const vf squares = sumOver(s.db, [&](int64_t d) {
       const vf x = load(state.transposed + d * s.ld + lane);
-      squares += x * x;
-    }
+      return x * x;
+    });
     store(state.reciprocal + lane, 1.0f / vsqrt(squares / static_cast<float>(s.db) + s.eps));
   }
 }
 
 /** Eqs. 11–14 for all lanes: alpha = S ∘ tanh(norm(h)·W/τ) + static; keeps tanh(·) where `activation` is given. */
-VWN_INLINE void evaluate(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, float *activation,
+VWN_APART void evaluate(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, float *activation,
                          float *alpha) {
   if (!set.dynamic) {
     std::memcpy(alpha, set.offsets, static_cast<size_t>(set.columns * s.ld) * 4);
@@ -217,7 +228,7 @@ struct CoefficientSums {
  * From the gradient of alpha (which becomes that of the product before the tanh, times 1/rms) to sums for the
  * parameters and, through the norm, to the state: added to `dRows` [slots, wide]. `room` is [db, ld].
  */
-VWN_INLINE void evaluateGradient(const Shape &s, const Span &span, const CoefficientSet &set, const State &state,
+VWN_APART void evaluateGradient(const Shape &s, const Span &span, const CoefficientSet &set, const State &state,
                                  const float *activation, float *dAlpha, const CoefficientSums &sums, float *room, float *dRows) {
   for (int64_t c = 0; c < set.columns; c++)
     for (int64_t lane = 0; lane < span.lanes; lane += W) {
@@ -234,8 +245,8 @@ VWN_INLINE void evaluateGradient(const Shape &s, const Span &span, const Coeffic
   // g = d(norm's input) before the norm's own term: dh = g − h·mean(g·h)/rms².
   smallProduct<Into::fresh>(s.db, span.lanes, set.columns, set.weights, 1, s.wide, dAlpha, s.ld, room, s.ld);
   for (int64_t lane = 0; lane < span.lanes; lane += W) {
-    vf dot = {};
-    for (int64_t d = 0; d < s.db; d++) dot += load(room + d * s.ld + lane) * load(state.transposed + d * s.ld + lane);
+    const vf dot = sumOver(
+        s.db, [&](int64_t d) { return load(room + d * s.ld + lane) * load(state.transposed + d * s.ld + lane); });
     const vf r = load(state.reciprocal + lane), shift = dot * r * r / static_cast<float>(s.db);
     for (int64_t d = 0; d < s.db; d++) {
       float *at = room + d * s.ld + lane;

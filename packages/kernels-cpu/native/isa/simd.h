@@ -36,6 +36,8 @@ typedef uint16_t vh_any __attribute__((vector_size(W * 2), aligned(2), may_alias
 typedef int32_t vi_any __attribute__((vector_size(W * 4), aligned(4), may_alias));
 
 #define VWN_INLINE static inline __attribute__((always_inline))
+/** For loops over a block of memory: inlined side by side they take each other's registers. */
+#define VWN_APART [[maybe_unused]] static __attribute__((noinline))
 
 VWN_INLINE vf splat(float x) { return x - vf{}; }
 VWN_INLINE vi splati(int32_t x) { return x - vi{}; }
@@ -164,7 +166,8 @@ VWN_INLINE vf vsigmoid(vf x) { return 1.0f / (1.0f + vexp(-x)); }
 
 /** tanh by our own minimax fit x·P(x²)/Q(x²) on |x| ≤ 8, relative error below 2e-7; beyond, ±1 to float32's precision. */
 VWN_INLINE vf vtanh(vf x) {
-  const vf limited = vmin(vmax(x, splat(-8.0f)), splat(8.0f));
+  // A NaN is the second operand of both, which vmax and vmin then return.
+  const vf limited = vmin(splat(8.0f), vmax(splat(-8.0f), x));
   const vf u = limited * limited;
   vf p = splat(2.3508457767e-11f);
   p = p * u - 1.4704166751e-8f;
@@ -176,8 +179,7 @@ VWN_INLINE vf vtanh(vf x) {
   q = q * u + 2.4027917315e-2f;
   q = q * u + 4.6312537792e-1f;
   q = q * u + 1.0f;
-  const vf y = limited * p * fastReciprocal(q);
-  return x != x ? x : y;
+  return limited * p * fastReciprocal(q);
 }
 
 VWN_INLINE vf vsqrt(vf x) {

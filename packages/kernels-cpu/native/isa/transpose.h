@@ -37,7 +37,7 @@ VWN_INLINE void transposeBlock(vf *rows) {
  * too, with 0: `to` must have room for them.
  */
 template <class T>
-VWN_INLINE void transposePadded(int64_t rows, int64_t columns, const T *from, int64_t fromStride, float *to,
+VWN_APART void transposePadded(int64_t rows, int64_t columns, const T *from, int64_t fromStride, float *to,
                                 int64_t toStride) {
   for (int64_t i = 0; i < rows; i += W) {
     const int64_t height = rows - i < W ? rows - i : W;
@@ -57,7 +57,7 @@ VWN_INLINE void transposePadded(int64_t rows, int64_t columns, const T *from, in
 }
 
 /** to[i·toStride + j] += from[j·fromStride + i] for i < rows, j < columns; `to`'s rows have room for whole vectors. */
-VWN_INLINE void addTransposed(int64_t rows, int64_t columns, const float *from, int64_t fromStride, float *to,
+VWN_APART void addTransposed(int64_t rows, int64_t columns, const float *from, int64_t fromStride, float *to,
                               int64_t toStride) {
   for (int64_t i = 0; i < rows; i += W) {
     const int64_t height = rows - i < W ? rows - i : W;
