@@ -2,7 +2,7 @@
  * Copies of operands in the order in which tiles read them. A "unit" is what one multiply-add takes of K: one float32,
  * or with AVX-512-BF16 a pair of bf16, the lower half first.
  *   B: panels of up to tileVectors·W columns, each [units of K][columns]; columns beyond N are 0.
- *   A: rows of units, or, where A is transposed, panels of tileRows rows, each [units of K][tileRows].
+ *   A: rows of units, or, where A is transposed, as it lies: [units of K][rows].
  */
 #pragma once
 #include "gemm.h"
@@ -129,22 +129,23 @@ void packRows(const T *a, int64_t ld, int64_t rows, int64_t depth, int64_t strid
   }
 }
 
-/** Floats between panels of a transposed A of `depth` units: one vector more than a panel, for the overhang. */
-constexpr int64_t panelOfRows(int64_t depth) { return tileRows * depth + W; }
+/** Floats from unit to unit of a packed transposed A: one vector more than its rows, lest all units share cache sets. */
+constexpr int64_t strideOfUnits(int64_t rows) { return (rows + W - 1) / W * W + W; }
 
-/**
- * The same of an A stored [K, M], as panels [units][tileRows]. Memory is read row by row, as it lies; whole vectors are
- * stored, each one's overhang being overwritten by the next of its panel.
- */
+/** How many rows of memory packUnits asks for ahead: they lie pages apart, where the processor does not look by itself. */
+constexpr int64_t rowsAhead = 8;
+
+/** The same of an A stored [K, M], as [units][strideOfUnits(rows)]. */
 template <bool pairs, class T>
-void packColumns(const T *a, int64_t ld, int64_t rows, int64_t depth, float *to) {
+void packUnits(const T *a, int64_t ld, int64_t rows, int64_t depth, float *to) {
   constexpr int step = pairs ? 2 : 1;
-  const int64_t units = (depth + step - 1) / step, panel = panelOfRows(units);
-  for (int64_t k = 0; k < depth; k += step, to += tileRows) {
+  for (int64_t k = 0; k < depth; k += step, to += strideOfUnits(rows)) {
     const T *row = a + k * ld;
-    float *out = to;
-    for (int64_t i = 0; i < rows; i += tileRows, out += panel)
-      store(out, loadUnits<pairs>(row + i, ld, k + 1 < depth, rows - i));
+    if (k + rowsAhead + step <= depth)
+      for (int second = 0; second < step; second++)
+        for (int64_t i = 0; i < rows; i += 64 / static_cast<int64_t>(sizeof(T)))
+          __builtin_prefetch(row + (rowsAhead + second) * ld + i, 0, 2);
+    for (int64_t i = 0; i < rows; i += W) store(to + i, loadUnits<pairs>(row + i, ld, k + 1 < depth, rows - i));
   }
 }
 

@@ -14,6 +14,8 @@ namespace {
 
 /** Units of K that one pass over a block of C takes: a panel of B of that depth stays near the core. */
 constexpr int64_t depthOfPass = 256;
+/** Up to so many rows of C a float32 B is read where it lies: a copy would not be used often enough to pay. */
+constexpr int64_t mostRowsOfDirectB = 768;
 /** Rows and columns of a task's block of C. */
 constexpr int64_t blockRows = 20 * tileRows, blockColumns = 8 * panelColumns;
 
@@ -93,22 +95,23 @@ class Gemm {
     panels = (p.N + panelColumns - 1) / panelColumns;
     const bool wanted = pairs ? p.a.type == VWN_BF16 : p.a.type == VWN_F32;
     direct = !p.a.transposed && wanted && (!pairs || (p.K % 2 == 0 && p.a.ld % 2 == 0));
+    directB = !pairs && !p.b.transposed && p.b.type == VWN_F32 && p.N % W == 0 && p.M <= mostRowsOfDirectB;
     toC = !epilogue && p.type == VWN_F32 && p.N % W == 0;
   }
 
   bool run(bool parallel) {
-    packed = static_cast<float *>(sharedScratch(Slot::packedB, units * panels * panelColumns * 4 + 64));
-    scratch = threadScratch(Slot::packedA, (blockRows / tileRows + 1) * panelOfRows(depthOfPass) * 4 + 64);
+    packed = static_cast<float *>(sharedScratch(Slot::packedB, directB ? 64 : units * panels * panelColumns * 4 + 64));
+    scratch = threadScratch(Slot::packedA, strideOfUnits(blockRows + tileRows) * depthOfPass * 4 + 64);
     output = threadScratch(Slot::output, (blockRows + tileRows) * blockColumns * 4);
     if (!packed || !scratch || !output) return false;
     const auto pack = [&](int64_t panel, int) { packB(panel); };
     const int64_t tasks = rowTasks() * columnTasks();
     const auto block = [&](int64_t task, int thread) { blockOfC(task / columnTasks(), task % columnTasks(), thread); };
     if (parallel) {
-      parallelFor(panels, pack);
+      if (!directB) parallelFor(panels, pack);
       parallelFor(tasks, block);
     } else {
-      for (int64_t panel = 0; panel < panels; panel++) packB(panel);
+      for (int64_t panel = 0; panel < panels && !directB; panel++) packB(panel);
       for (int64_t task = 0; task < tasks; task++) block(task, 0);
     }
     return true;
@@ -145,12 +148,12 @@ class Gemm {
       return {static_cast<const float *>(p.a.data) + row * ld + unit, ld, 1, tileRows * ld};
     }
     const auto pack = [&](const auto *data) {
-      if (p.a.transposed) packColumns<pairs>(data + k * p.a.ld + row, p.a.ld, rows, elements, room);
+      if (p.a.transposed) packUnits<pairs>(data + k * p.a.ld + row, p.a.ld, rows, elements, room);
       else packRows<pairs>(data + row * p.a.ld + k, p.a.ld, rows, elements, depthOfPass, room);
     };
     if (p.a.type == VWN_BF16) pack(static_cast<const bf16 *>(p.a.data));
     else pack(static_cast<const float *>(p.a.data));
-    if (p.a.transposed) return {room, 1, tileRows, panelOfRows(depth)};
+    if (p.a.transposed) return {room, 1, strideOfUnits(rows), tileRows};
     return {room, depthOfPass, 1, tileRows * depthOfPass};
   }
 
@@ -178,11 +181,13 @@ class Gemm {
             int64_t ld, bool add) const {
     for (int64_t j = 0; j < columns; j += panelColumns) {
       const int64_t panel = (column + j) / panelColumns, width = widthOf(panel);
-      const float *b = packed + panel * panelColumns * units + unit * width;
+      const float *b = directB ? static_cast<const float *>(p.b.data) + unit * p.b.ld + column + j
+                               : packed + panel * panelColumns * units + unit * width;
+      const int64_t ldb = directB ? p.b.ld : width;
       for (int64_t i = 0, t = 0; i < rows; i += tileRows, t++) {
         const int height = static_cast<int>(rows - i < tileRows ? rows - i : tileRows);
         tileOf<pairs>(height, static_cast<int>(width / W), depth, a.data + t * a.tileStride, a.rowStride, a.stride, b,
-                      width, sums + i * ld + j, ld, add);
+                      ldb, sums + i * ld + j, ld, add);
       }
     }
   }
@@ -214,7 +219,7 @@ class Gemm {
   Epilogue epilogue;
   const void *context;
   int64_t units, panels;
-  bool direct, toC;
+  bool direct, directB, toC;
   float *packed = nullptr;
   ThreadScratch scratch{}, output{};
 };
