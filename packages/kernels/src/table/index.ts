@@ -9,7 +9,9 @@ import { linearKernels } from './linear';
 import { matrixKernels } from './matrix-product';
 import { normKernels } from './norms';
 import { optimizerKernels } from './optimizer';
+import { reductionKernels } from './reductions';
 import { swiGluKernels } from './swi-glu';
+import { unaryKernels } from './unary';
 
 /** The one list of kernels with a native form; every other kernel of tfjs is the stock one. */
 export const kernelTable: readonly NativeKernel[] = [
@@ -23,5 +25,7 @@ export const kernelTable: readonly NativeKernel[] = [
   ...optimizerKernels,
   ...matrixKernels,
   ...arithmeticKernels,
+  ...unaryKernels,
+  ...reductionKernels,
   ...layoutKernels,
 ];
