@@ -1,6 +1,7 @@
 import type { NativeKernel } from '../native-kernel';
 import { arithmeticKernels } from './arithmetic';
 import { attentionKernels } from './attention';
+import { blockMixKernels } from './block-mix';
 import { connectionKernels } from './connection';
 import { crossEntropyKernels } from './cross-entropy';
 import { embeddingKernels } from './embedding';
@@ -19,6 +20,7 @@ export const kernelTable: readonly NativeKernel[] = [
   ...normKernels,
   ...attentionKernels,
   ...connectionKernels,
+  ...blockMixKernels,
   ...swiGluKernels,
   ...embeddingKernels,
   ...crossEntropyKernels,
