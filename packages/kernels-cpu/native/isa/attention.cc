@@ -21,8 +21,8 @@ struct Sizes {
   int64_t group, wide, keys; /* query heads a key head; d and S rounded up to whole vectors */
   float scale;
 
-  explicit Sizes(const Call &call)
-      : B(call.integer(0)), T(call.integer(1)), S(call.integer(2)), H(call.integer(3)), K(call.integer(4)), d(call.integer(5)),
+  explicit Sizes(Call &call)
+      : B(call.dimension(0)), T(call.dimension(1)), S(call.dimension(2)), H(call.dimension(3)), K(call.dimension(4)), d(call.dimension(5)),
         group(K > 0 ? H / K : 0), wide(roundUp(d)), keys(roundUp(S)), scale(1.0f / std::sqrt(static_cast<float>(d))) {}
 
   const char *problem() const {
@@ -210,8 +210,9 @@ const char *causal_attention(const vwn_call *raw) {
   Call call(raw, 4, 6);
   const Sizes s(call);
   if (const char *problem = s.problem()) return problem;
-  void *q = call.any(0, s.B * s.T * s.H * s.d), *k = call.any(1, s.B * s.S * s.K * s.d);
-  void *v = call.any(2, s.B * s.S * s.K * s.d), *y = call.any(3, s.B * s.T * s.H * s.d);
+  void *q = call.any(0, {s.B, s.T, s.H, s.d}), *k = call.any(1, {s.B, s.S, s.K, s.d});
+  void *v = call.any(2, {s.B, s.S, s.K, s.d}), *y = call.any(3, {s.B, s.T, s.H, s.d});
+  call.sameType({0, 1, 2, 3});
   if (call.problem()) return call.problem();
   return withFloats(y, call.type(3), [&](auto *out) {
     using T = std::remove_pointer_t<decltype(out)>;
@@ -224,9 +225,10 @@ const char *causal_attention_grad(const vwn_call *raw) {
   Call call(raw, 7, 6);
   const Sizes s(call);
   if (const char *problem = s.problem()) return problem;
-  const int64_t ofQ = s.B * s.T * s.H * s.d, ofK = s.B * s.S * s.K * s.d, sizes[] = {ofQ, ofK, ofK, ofQ, ofQ, ofK, ofK};
+  const int64_t ofQ = Call::product({s.B, s.T, s.H, s.d}), ofK = Call::product({s.B, s.S, s.K, s.d}), sizes[] = {ofQ, ofK, ofK, ofQ, ofQ, ofK, ofK};
   void *p[7];
   for (int i = 0; i < 7; i++) p[i] = call.any(i, sizes[i]);
+  call.sameType({0, 1, 2, 3, 4, 5, 6});
   if (call.problem()) return call.problem();
   return withFloats(p[4], call.type(4), [&](auto *dq) {
     using T = std::remove_pointer_t<decltype(dq)>;

@@ -61,9 +61,12 @@ const char *arithmetic(const Broadcast &v, const T *a, const T *b, T *y, const O
 
 /** Elements that an operand with these steps must have at least. */
 int64_t reach(const Broadcast &v, const int64_t *steps) {
-  int64_t last = 0;
-  for (int d = 0; d < v.rank; d++) last += (v.dims[d] - 1) * steps[d];
-  return last + 1;
+  int64_t size = 1;
+  for (int d = 0; d < v.rank; d++) {
+    int64_t span;
+    if (__builtin_mul_overflow(v.dims[d] - 1, steps[d], &span) || __builtin_add_overflow(size, span, &size)) return INT64_MAX;
+  }
+  return size;
 }
 
 }  // namespace
@@ -74,15 +77,14 @@ int64_t reach(const Broadcast &v, const int64_t *steps) {
  */
 const char *binary(const vwn_call *raw) {
   Call call(raw, 3, 5);
-  Broadcast v{static_cast<int>(call.integer(1)), {}, {}, {}};
-  if (v.rank < 1 || v.rank > maximumRank || raw->number_count < 2 + 3 * v.rank) return "binary: 1 to 8 dimensions are needed";
+  Broadcast v{call.integer(1) <= maximumRank ? static_cast<int>(call.integer(1)) : 0, {}, {}, {}};
+  if (v.rank < 1 || raw->number_count < 2 + 3 * v.rank) return "binary: 1 to 8 dimensions are needed";
   int64_t size = 1;
   for (int d = 0; d < v.rank; d++) {
-    v.dims[d] = call.integer(2 + 3 * d);
-    v.a[d] = call.integer(3 + 3 * d);
-    v.b[d] = call.integer(4 + 3 * d);
-    if (v.dims[d] < 0 || v.a[d] < 0 || v.b[d] < 0) return "binary: a dimension or step is negative";
-    size *= v.dims[d];
+    v.dims[d] = call.dimension(2 + 3 * d);
+    v.a[d] = call.dimension(3 + 3 * d);
+    v.b[d] = call.dimension(4 + 3 * d);
+    size = Call::product({size, v.dims[d]});
   }
   void *a = call.any(0, call.size(0)), *b = call.any(1, call.size(1)), *y = call.any(2, size);
   if (call.problem()) return call.problem();

@@ -41,7 +41,7 @@ struct Inputs {
       if (halves.dynamic) {
         writing.normWeight = call.floats(next++, s.db);
         writing.alphaFn = call.floats(next++, fn);
-        writing.betaFn = call.floats(next++, s.db * s.m);
+        writing.betaFn = call.floats(next++, {s.db, s.m});
         writing.alphaScale = call.floats(next++, alpha);
         writing.betaScale = call.floats(next++, beta);
       }
@@ -218,8 +218,8 @@ int64_t backwardRoom(const Shape &s) {
 }
 
 Halves halvesOf(const Call &call) { return {call.integer(5) != 0, call.integer(6) != 0, call.integer(7) != 0}; }
-Shape shapeOf(const Call &call) {
-  return Shape(call.integer(0), call.integer(1), call.integer(2), call.integer(3), call.real(4));
+Shape shapeOf(Call &call) {
+  return Shape(call.dimension(0), call.dimension(1), call.dimension(2), call.dimension(3), call.real(4));
 }
 
 /** Gradients of parameters, in the buffers' order from `first`; columns that no half used stay 0. */
@@ -266,6 +266,8 @@ const char *connection_step(const vwn_call *raw) {
   Inputs in(call, halves.write ? 2 : 1, s, halves);
   void *hNext = halves.write ? call.any(in.next++, s.stateSize()) : nullptr;
   void *x = halves.read ? call.any(in.next, s.backboneSize()) : nullptr;
+  if (halves.write) call.sameType({0, 1, in.next - 1});
+  if (halves.read) call.sameType({0, in.next});
   if (call.problem()) return call.problem();
   Sets sets;
   const ThreadScratch scratch = threadScratch(Slot::lanes, forwardRoom(s) * 4);
@@ -300,6 +302,9 @@ const char *connection_step_grad(const vwn_call *raw) {
   void *hNext = halves.write && halves.read ? call.any(next++, s.stateSize()) : nullptr;
   void *dhNext = call.integer(8) ? call.any(next++, s.stateSize()) : nullptr;
   void *dx = halves.read ? call.any(next++, s.backboneSize()) : nullptr;
+  const int lastUpstream = next - 1;
+  for (int i = in.next; i <= lastUpstream + (halves.write ? 2 : 1); i++) call.sameType({0, i});
+  if (halves.write) call.sameType({0, 1});
   void *dh = call.any(next++, s.stateSize()), *dout = halves.write ? call.any(next++, s.backboneSize()) : nullptr;
   if (call.problem()) return call.problem();
   const int64_t parts = threadCount(), ofWrite = wholeVectors(CoefficientSums::room(s, s.n + s.m));

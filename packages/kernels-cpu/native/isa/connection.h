@@ -37,11 +37,13 @@ struct Shape {
         ld(wholeVectors(block * n_) + (n_ % W ? W : 0)) {}
 
   const char *problem() const {
-    return m < 1 || n < 1 || db < 1 || tokens < 0 ? "connection: m, n and db must be 1 or more" : nullptr;
+    if (m < 1 || n < 1 || db < 1) return "connection: m, n and db must be 1 or more";
+    // Parameters are small; these limits keep every size in range.
+    return m > 4096 || n > 65536 || db > 1048576 ? "connection: m, n or db is too large" : nullptr;
   }
   int64_t blocks() const { return (tokens + block - 1) / block; }
-  int64_t stateSize() const { return tokens * n * db; }
-  int64_t backboneSize() const { return tokens * m * db; }
+  int64_t stateSize() const { return Call::product({tokens, n, db}); }
+  int64_t backboneSize() const { return Call::product({tokens, m, db}); }
 };
 
 /** The tokens of one block. */

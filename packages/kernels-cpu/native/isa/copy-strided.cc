@@ -36,7 +36,10 @@ void copyRows(const View &view, const T *from, T *to, int64_t begin, int64_t end
 /** Smallest and largest offset of a view, from its strides (which may be 0 or negative). */
 bool within(const View &view, const int64_t *strides, int64_t offset, int64_t size) {
   int64_t least = offset, most = offset;
-  for (int d = 0; d < view.rank; d++) (strides[d] < 0 ? least : most) += (view.dims[d] - 1) * strides[d];
+  for (int d = 0; d < view.rank; d++) {
+    int64_t span, &end = strides[d] < 0 ? least : most;
+    if (__builtin_mul_overflow(view.dims[d] - 1, strides[d], &span) || __builtin_add_overflow(end, span, &end)) return false;
+  }
   return least >= 0 && most < size;
 }
 
@@ -57,19 +60,20 @@ void copyAll(const View &view, int64_t rows, const void *from, int64_t offsetFro
 const char *copy_strided(const vwn_call *raw) {
   Call call(raw, 2, 6);
   void *x = call.any(0, call.size(0)), *y = call.any(1, call.size(1));
-  View view{static_cast<int>(call.integer(0)), {}, {}, {}};
+  View view{call.integer(0) <= maximumRank ? static_cast<int>(call.integer(0)) : 0, {}, {}, {}};
   if (call.problem()) return call.problem();
-  if (view.rank < 1 || view.rank > maximumRank || raw->number_count < 3 + 3 * view.rank)
+  if (view.rank < 1 || raw->number_count < 3 + 3 * view.rank)
     return "copy_strided: 1 to 8 dimensions are needed";
   if (call.type(0) != call.type(1)) return "copy_strided: both buffers must be of one type";
   int64_t rows = 1;
   for (int d = 0; d < view.rank; d++) {
-    view.dims[d] = call.integer(3 + 3 * d);
+    view.dims[d] = call.dimension(3 + 3 * d);
     view.from[d] = call.integer(4 + 3 * d);
     view.to[d] = call.integer(5 + 3 * d);
-    if (view.dims[d] < 0) return "copy_strided: a dimension is negative";
-    if (d < view.rank - 1) rows *= view.dims[d];
+    if (d < view.rank - 1) rows = Call::product({rows, view.dims[d]});
   }
+  if (call.problem()) return call.problem();
+  if (rows < 0) return "copy_strided: the view is too large";
   if (rows == 0 || view.dims[view.rank - 1] == 0) return nullptr;
   const int64_t offsetFrom = call.integer(1), offsetTo = call.integer(2);
   if (!within(view, view.from, offsetFrom, call.size(0)) || !within(view, view.to, offsetTo, call.size(1)))

@@ -25,7 +25,7 @@ const char *map(int64_t size, const Op &op, Y *y, const X *...x) {
 /** Buffers: x [size], y [size], each float32 or bf16. Numbers: size. */
 const char *convert(const vwn_call *raw) {
   Call call(raw, 2, 1);
-  const int64_t size = call.integer(0);
+  const int64_t size = call.dimension(0);
   void *x = call.any(0, size), *y = call.any(1, size);
   if (call.problem()) return call.problem();
   return withFloats(x, call.type(0), [&](auto *from) {
@@ -36,7 +36,7 @@ const char *convert(const vwn_call *raw) {
 /** Buffers: y [size]. Numbers: size, value. */
 const char *fill(const vwn_call *raw) {
   Call call(raw, 1, 2);
-  const int64_t size = call.integer(0);
+  const int64_t size = call.dimension(0);
   void *y = call.any(0, size);
   if (call.problem()) return call.problem();
   const vf value = splat(call.real(1));
@@ -46,8 +46,9 @@ const char *fill(const vwn_call *raw) {
 /** Buffers: gate, up, y, all [size] of one type. Numbers: size. */
 const char *swiglu(const vwn_call *raw) {
   Call call(raw, 3, 1);
-  const int64_t size = call.integer(0);
+  const int64_t size = call.dimension(0);
   void *gate = call.any(0, size), *up = call.any(1, size), *y = call.any(2, size);
+  call.sameType({0, 1, 2});
   if (call.problem()) return call.problem();
   return withFloats(y, call.type(2), [&](auto *out) {
     using T = std::remove_pointer_t<decltype(out)>;
@@ -59,9 +60,10 @@ const char *swiglu(const vwn_call *raw) {
 /** Buffers: gate, up, dy, dGate, dUp, all [size] of one type. Numbers: size. */
 const char *swiglu_grad(const vwn_call *raw) {
   Call call(raw, 5, 1);
-  const int64_t size = call.integer(0);
+  const int64_t size = call.dimension(0);
   void *p[5];
   for (int i = 0; i < 5; i++) p[i] = call.any(i, size);
+  call.sameType({0, 1, 2, 3, 4});
   if (call.problem()) return call.problem();
   return withFloats(p[3], call.type(3), [&](auto *dGate) {
     using T = std::remove_pointer_t<decltype(dGate)>;

@@ -18,8 +18,8 @@ const char *checkIds(const int32_t *ids, int64_t count, int64_t rows) {
 /** Buffers: table [rows·width] float, ids int32 [count], y [count·width] float. Numbers: rows, width, count. */
 const char *embedding_lookup(const vwn_call *raw) {
   Call call(raw, 3, 3);
-  const int64_t rows = call.integer(0), width = call.integer(1), count = call.integer(2);
-  void *table = call.any(0, rows * width), *y = call.any(2, count * width);
+  const int64_t rows = call.dimension(0), width = call.dimension(1), count = call.dimension(2);
+  void *table = call.any(0, {rows, width}), *y = call.any(2, {count, width});
   const int32_t *ids = call.integers(1, count);
   if (call.problem()) return call.problem();
   if (const char *problem = checkIds(ids, count, rows)) return problem;
@@ -42,10 +42,10 @@ const char *embedding_lookup(const vwn_call *raw) {
 /** Buffers: ids int32 [count], dy [count·width], dTable float32 [rows·width]. Numbers: rows, width, count. */
 const char *embedding_lookup_grad(const vwn_call *raw) {
   Call call(raw, 3, 3);
-  const int64_t rows = call.integer(0), width = call.integer(1), count = call.integer(2);
+  const int64_t rows = call.dimension(0), width = call.dimension(1), count = call.dimension(2);
   const int32_t *ids = call.integers(0, count);
-  void *dy = call.any(1, count * width);
-  float *dTable = call.floats(2, rows * width);
+  void *dy = call.any(1, {count, width});
+  float *dTable = call.floats(2, {rows, width});
   if (call.problem()) return call.problem();
   if (const char *problem = checkIds(ids, count, rows)) return problem;
   parallelRange(rows * width, 65536,

@@ -68,9 +68,11 @@ void normRowGrad(const T *x, const float *weight, const T *dy, T *dx, float *dWe
 /** Buffers: x, weight float32 [groups·size], y; x and y [rows·groups·size]. Numbers: rows, groups, size, eps. */
 const char *rms_norm(const vwn_call *raw) {
   Call call(raw, 3, 4);
-  const int64_t rows = call.integer(0), groups = call.integer(1), size = call.integer(2), width = groups * size;
+  const int64_t rows = call.dimension(0), groups = call.dimension(1), size = call.dimension(2);
+  const int64_t width = Call::product({groups, size});
   const float eps = call.real(3), *weight = call.floats(1, width);
-  void *x = call.any(0, rows * width), *y = call.any(2, rows * width);
+  void *x = call.any(0, {rows, width}), *y = call.any(2, {rows, width});
+  call.sameType({0, 2});
   if (call.problem()) return call.problem();
   return withFloats(y, call.type(2), [&](auto *out) {
     using T = std::remove_pointer_t<decltype(out)>;
@@ -87,10 +89,12 @@ const char *rms_norm(const vwn_call *raw) {
 /** Buffers: x, weight float32, dy, dx, dWeight float32. Numbers: rows, groups, size, eps. */
 const char *rms_norm_grad(const vwn_call *raw) {
   Call call(raw, 5, 4);
-  const int64_t rows = call.integer(0), groups = call.integer(1), size = call.integer(2), width = groups * size;
+  const int64_t rows = call.dimension(0), groups = call.dimension(1), size = call.dimension(2);
+  const int64_t width = Call::product({groups, size});
   const float eps = call.real(3), *weight = call.floats(1, width);
   float *dWeight = call.floats(4, width);
-  void *x = call.any(0, rows * width), *dy = call.any(2, rows * width), *dx = call.any(3, rows * width);
+  void *x = call.any(0, {rows, width}), *dy = call.any(2, {rows, width}), *dx = call.any(3, {rows, width});
+  call.sameType({0, 2, 3});
   if (call.problem()) return call.problem();
   const int64_t parts = threadCount();
   float *partial = static_cast<float *>(sharedScratch(Slot::partial, parts * width * 4));

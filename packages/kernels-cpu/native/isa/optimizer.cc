@@ -62,8 +62,10 @@ VWN_INLINE void adam(float *p, const float *g, float *m, float *v, const Update 
  */
 const char *adamw(const vwn_call *raw) {
   Call call(raw, 0, 6);
-  const int tensors = static_cast<int>(call.integer(0));
+  const int64_t count = call.dimension(0);
   const double lr = call.exact(1), beta1 = call.exact(2), beta2 = call.exact(3);
+  if (count > call.buffers()) return "adamw takes four buffers and two numbers a tensor";
+  const int tensors = static_cast<int>(count);
   if (call.buffers() != 4 * tensors || raw->number_count != 6 + 2 * tensors) return "adamw takes four buffers and two numbers a tensor";
   std::vector<Update> updates;
   std::vector<float *> data;

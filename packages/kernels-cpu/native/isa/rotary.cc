@@ -54,8 +54,9 @@ VWN_INLINE void rotate(const T *x, T *y, const float *cosine, const float *sine,
 /** Buffers: x, y, both [B·T·H·d] of one type. Numbers: B, T, H, d, theta, offset, inverse. */
 const char *rotary_embedding(const vwn_call *raw) {
   Call call(raw, 2, 7);
-  const int64_t B = call.integer(0), T = call.integer(1), H = call.integer(2), d = call.integer(3), half = d / 2;
-  void *x = call.any(0, B * T * H * d), *y = call.any(1, B * T * H * d);
+  const int64_t B = call.dimension(0), T = call.dimension(1), H = call.dimension(2), d = call.dimension(3), half = d / 2;
+  void *x = call.any(0, {B, T, H, d}), *y = call.any(1, {B, T, H, d});
+  call.sameType({0, 1});
   if (call.problem()) return call.problem();
   if (d % 2) return "the head width must be even";
   rotation.prepare(T, half, call.exact(4), call.integer(5));

@@ -81,10 +81,9 @@ const char *sum(const T *x, int64_t outer, int64_t count, int64_t inner, float f
 /** Buffers: x [outer·count·inner] floating, y float32 [outer·inner]. Numbers: outer, count, inner, factor. */
 const char *sum_axis(const vwn_call *raw) {
   Call call(raw, 2, 4);
-  const int64_t outer = call.integer(0), count = call.integer(1), inner = call.integer(2);
-  if (outer < 0 || count < 0 || inner < 0) return "sum_axis: a dimension is negative";
-  void *x = call.any(0, outer * count * inner);
-  float *y = call.floats(1, outer * inner);
+  const int64_t outer = call.dimension(0), count = call.dimension(1), inner = call.dimension(2);
+  void *x = call.any(0, {outer, count, inner});
+  float *y = call.floats(1, {outer, inner});
   if (call.problem()) return call.problem();
   return withFloats(x, call.type(0),
                     [&](auto *in) { return sum<std::remove_pointer_t<decltype(in)>>(in, outer, count, inner, call.real(3), y); });

@@ -25,7 +25,7 @@ const char *map(int64_t size, const T *x, T *y, const Op &op) {
  */
 const char *unary(const vwn_call *raw) {
   Call call(raw, 2, 2);
-  const int64_t size = call.integer(0);
+  const int64_t size = call.dimension(0);
   void *x = call.any(0, size), *y = call.any(1, size);
   if (call.problem()) return call.problem();
   if (call.type(0) != call.type(1)) return "unary: both buffers must be of one type";
