@@ -31,7 +31,7 @@ const elsewhere = [
   /^npm (run quickstart|test)$/,
   /^npx vwn (quickstart|backend install)/,
   /^npx vwn@/,
-  /^node (scripts|bench)\//,
+  /^node (scripts|bench|packages\/kernels\/tfjs-suite)\//,
   /^npx --yes pnpm@10 /,
   /^python3? .*scripts\//,
 ];

@@ -49,7 +49,7 @@ bool argument(napi_env env, napi_callback_info info, double &value) {
 
 napi_value run(napi_env env, napi_callback_info info) {
   double index = -1;
-  if (!argument(env, info, index) || index < 0 || index >= static_cast<double>(functions.size()))
+  if (!argument(env, info, index) || !(index >= 0) || index >= static_cast<double>(functions.size()))
     return fail(env, "run: there is no function of this index");
   const double count = arguments[0], numbers = arguments[1];
   if (!(count >= 0) || !(numbers >= 0) || count > maximumBuffers || 2 + 3 * count + numbers > argumentCount)

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -56,6 +57,7 @@ inline void relax() {
 
 /** A worker spins this many times before it sleeps: a training step's kernels follow each other within microseconds. */
 constexpr int spins = 4000;
+constexpr int ticketBits = 40;
 
 class Pool {
  public:
@@ -72,32 +74,58 @@ class Pool {
   }
 
   void run(int64_t tasks, TaskFunction function, void *context) {
-    if (count() == 1) {
+    if (count() == 1 || tasks == 1) {
       for (int64_t task = 0; task < tasks; task++) function(context, task, 0);
       return;
     }
+    if (tasks < 1) return;
     start();
     function_ = function;
     context_ = context;
     tasks_ = tasks;
-    next_.store(0, std::memory_order_relaxed);
-    busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    failure_ = nullptr;
+    done_.store(0, std::memory_order_relaxed);
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      round_.fetch_add(1, std::memory_order_release);
+      const uint64_t round = round_.fetch_add(1, std::memory_order_release) + 1;
+      ticket_.store(round << ticketBits | static_cast<uint64_t>(tasks), std::memory_order_release);
     }
     if (sleeping_.load(std::memory_order_seq_cst) > 0) wake_.notify_all();
     work(0);
-    while (busy_.load(std::memory_order_acquire) > 0) relax();
+    waitForTasks();
+    if (failure_) std::rethrow_exception(failure_);
   }
 
  private:
+  /**
+   * Takes tasks until none is left. Claims are by comparison, so that a worker which wakes late, perhaps in another
+   * round, claims nothing that is not there; and what it has claimed keeps the round's fields as they are.
+   */
   void work(int thread) {
-    for (;;) {
-      const int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
-      if (task >= tasks_) return;
-      function_(context_, task, thread);
+    uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    while (const uint64_t left = ticket & ((uint64_t{1} << ticketBits) - 1)) {
+      if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel)) continue;
+      attempt(tasks_ - static_cast<int64_t>(left), thread);
+      done_.fetch_add(1, std::memory_order_release);
+      ticket = ticket_.load(std::memory_order_acquire);
     }
+  }
+
+  /** What a task throws (no memory) reaches the caller of run(); on a worker it would end the process. */
+  void attempt(int64_t task, int thread) {
+    try {
+      function_(context_, task, thread);
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      failure_ = std::current_exception();
+    }
+  }
+
+  /** Gives the CPU away where tasks take long: it may be the one that a worker with the last task waits for. */
+  void waitForTasks() {
+    for (int spin = 0; done_.load(std::memory_order_acquire) < tasks_; spin++)
+      if (spin < spins) relax();
+      else std::this_thread::yield();
   }
 
   void start() {
@@ -112,7 +140,6 @@ class Pool {
       seen = waitForRound(seen);
       if (stopping_.load()) return;
       work(thread);
-      busy_.fetch_sub(1, std::memory_order_release);
     }
   }
 
@@ -148,11 +175,13 @@ class Pool {
   std::atomic<uint64_t> round_{0};
   std::atomic<int> sleeping_{0};
   std::atomic<bool> stopping_{false};
-  alignas(64) std::atomic<int64_t> next_{0};
-  alignas(64) std::atomic<int> busy_{0};
+  /** Round in the upper bits, tasks left to claim in the lower. */
+  alignas(64) std::atomic<uint64_t> ticket_{0};
+  alignas(64) std::atomic<int64_t> done_{0};
   TaskFunction function_ = nullptr;
   void *context_ = nullptr;
   int64_t tasks_ = 0;
+  std::exception_ptr failure_;
 };
 
 /** Never destroyed: a process that exits while workers sleep must not wait for them. */

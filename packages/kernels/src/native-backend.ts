@@ -17,6 +17,8 @@ export class NativeBackend extends MathBackendCPU {
   precision: Precision = 'fp32';
   readonly pool: MemoryPool;
   private readonly indices: ReadonlyMap<string, number>;
+  /** Of the kernel that is running: its results, and the converted copies of its operands. */
+  private scope: { readonly outputs: TensorInfo[]; readonly copies: TensorInfo[] } | undefined;
   private static nextId = 0;
 
   constructor(readonly library: NativeLibrary) {
@@ -80,7 +82,25 @@ export class NativeBackend extends MathBackendCPU {
     const dataId = { id: NativeBackend.nextId++ };
     const data = TensorData.uninitialized(dtype, this.pool, util.sizeFromShape([...shape]), storage);
     this.data.set(dataId, data as never);
-    return { dataId, shape: [...shape], dtype };
+    const output: TensorInfo = { dataId, shape: [...shape], dtype };
+    this.scope?.outputs.push(output);
+    return output;
+  }
+
+  /** Runs one kernel. Copies of its operands are free behind it; where it throws, so are its results. */
+  runKernel<R>(kernel: () => R): R {
+    const outer = this.scope;
+    const scope = { outputs: [] as TensorInfo[], copies: [] as TensorInfo[] };
+    this.scope = scope;
+    try {
+      return kernel();
+    } catch (error) {
+      this.free(scope.outputs);
+      throw error;
+    } finally {
+      this.free(scope.copies);
+      this.scope = outer;
+    }
   }
 
   /** How activations are stored under the current precision. */
@@ -110,24 +130,29 @@ export class NativeBackend extends MathBackendCPU {
     const needed = 2 + 3 * operands.length + numbers.length;
     if (needed > args.length) throw new BackendError(`${name}: ${operands.length} operands are more than a call takes`);
     const retyped: TensorData[] = [];
-    let at = 2;
-    for (const operand of operands) {
-      const { shape } = operand;
-      const data = this.asItsOwnType(operand, retyped);
-      args[at++] = data.address();
-      args[at++] = sizeOf(shape);
-      args[at++] = data.type;
-    }
-    args[0] = operands.length;
-    args[1] = numbers.length;
-    for (const each of numbers) args[at++] = each;
     try {
+      const at = this.writeOperands(operands, args, retyped);
+      args[0] = operands.length;
+      args[1] = numbers.length;
+      numbers.forEach((each, i) => (args[at + i] = each));
       this.library.run(index);
     } catch (error) {
       throw new BackendError(`kernel ${name} failed`, { got: error instanceof Error ? error.message : String(error) });
     } finally {
       for (const copy of retyped) copy.release();
     }
+  }
+
+  /** Address, size and type of every operand, from index 2 on. Returns the index behind them. */
+  private writeOperands(operands: readonly Operand[], args: Float64Array, copies: TensorData[]): number {
+    let at = 2;
+    for (const operand of operands) {
+      const data = this.asItsOwnType(operand, copies);
+      args[at++] = data.address();
+      args[at++] = sizeOf(operand.shape);
+      args[at++] = data.type;
+    }
+    return at;
   }
 
   /** tfjs's cast from integers shares their data: such a float32 gets a copy in its own type for the call. */
@@ -140,21 +165,22 @@ export class NativeBackend extends MathBackendCPU {
     return copy;
   }
 
-  /** The tensor stored as `storage`: itself, or a converted copy, which {@link withStorage} disposes of. */
-  withStorage<R>(operands: readonly Operand[], storage: StorageType, run: (converted: Operand[]) => R): R {
-    const copies: TensorInfo[] = [];
-    const converted = operands.map((operand) => {
-      if (this.typeOf(operand) === storage) return operand;
-      const copy = this.output(operand.shape, storage);
-      copies.push(copy);
-      this.call('convert', [operand, copy], [sizeOf(operand.shape)]);
-      return copy;
-    });
-    try {
-      return run(converted);
-    } finally {
-      for (const copy of copies) this.disposeIntermediateTensorInfo(copy);
-    }
+  /** The tensor as `storage`: itself, or a converted copy, which lives as long as the kernel that asks for it. */
+  stored(operand: Operand, storage: StorageType): Operand {
+    if (this.typeOf(operand) === storage) return operand;
+    const copy = this.output(operand.shape, storage);
+    this.scope?.copies.push(copy);
+    this.call('convert', [operand, copy], [sizeOf(operand.shape)]);
+    return copy;
+  }
+
+  private free(tensors: readonly TensorInfo[]): void {
+    for (const each of tensors) if (this.data.has(each.dataId)) this.disposeIntermediateTensorInfo(each);
+  }
+
+  /** Facts for people; see `backendReport` of @vwn/core. */
+  describe(): Record<string, string> {
+    return { instructions: this.library.instructionSet, threads: String(this.library.threads()) };
   }
 
   private store(dataId: object, values: backend_util.BackendValues, dtype: DataType): TensorData {

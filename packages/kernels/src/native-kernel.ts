@@ -25,11 +25,14 @@ export function nativeKernel<I extends string, A = object>(
   return {
     kernelName,
     functions,
-    kernelFunc: ({ inputs, attrs, backend }) =>
-      run({
+    kernelFunc: ({ inputs, attrs, backend: given }) => {
+      const backend = given as NativeBackend;
+      const call = {
         inputs: inputs as unknown as Record<I, TensorInfo>,
         attrs: attrs as NamedAttrMap as unknown as A,
-        backend: backend as NativeBackend,
-      }),
+        backend,
+      };
+      return backend.runKernel(() => run(call));
+    },
   };
 }

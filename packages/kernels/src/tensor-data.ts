@@ -1,4 +1,5 @@
 import type { backend_util, DataType, TensorInfo } from '@tensorflow/tfjs-core';
+import { BackendError } from '@vwn/core';
 import type { MemoryPool, PoolBlock } from './memory-pool';
 import { bytesPerElement, StorageType } from './native-library';
 
@@ -93,7 +94,7 @@ function arrayOn(buffer: ArrayBuffer, bytes: number, type: StorageType): Float32
 /** tfjs also stores plain arrays of numbers and, from `tf.tensor` on a Uint8Array, arrays of another type. */
 function asTyped(values: Values | undefined, dtype: DataType): ArrayLike<number> {
   if (values === undefined || dtype === 'string' || dtype === 'complex64')
-    throw new Error(`a native kernel cannot take a tensor of ${dtype}`);
+    throw new BackendError('a native kernel takes numbers', { got: `a tensor of ${dtype}` });
   return values as unknown as ArrayLike<number>;
 }
 

@@ -59,6 +59,12 @@ class Call {
       if (type(i) != type(*buffers.begin())) fail("the buffers of this kernel must be of one type");
   }
 
+  /** Numbers in either floating-point storage; the kernel asks type(i). */
+  void *reals(int i, std::initializer_list<int64_t> dimensions) {
+    void *data = any(i, dimensions);
+    const bool isReal = type(i) == VWN_F32 || type(i) == VWN_BF16;
+    return problem_ || isReal ? data : fail("a buffer must hold floating-point numbers");
+  }
   float *floats(int i, int64_t size) { return static_cast<float *>(typed(i, size, VWN_F32)); }
   int32_t *integers(int i, int64_t size) { return static_cast<int32_t *>(typed(i, size, VWN_I32)); }
 

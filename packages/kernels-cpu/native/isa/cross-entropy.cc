@@ -114,7 +114,7 @@ constexpr int64_t chunkBytes = int64_t{16} << 20;
 const char *linear_cross_entropy(const vwn_call *raw) {
   Call call(raw, 5, 5);
   const int64_t N = call.dimension(0), D = call.dimension(1), V = call.dimension(2), ignore = call.integer(3);
-  const void *hidden = call.any(0, {N, D}), *weight = call.any(1, {V, D});
+  const void *hidden = call.reals(0, {N, D}), *weight = call.reals(1, {V, D});
   const int32_t *targets = call.integers(2, N);
   float *losses = call.floats(3, N), *logSumExp = call.floats(4, N);
   if (call.problem()) return call.problem();
@@ -143,10 +143,10 @@ const char *linear_cross_entropy_grad(const vwn_call *raw) {
   Call call(raw, 7, 5);
   const int64_t N = call.dimension(0), D = call.dimension(1), V = call.dimension(2), ignore = call.integer(3);
   const bool halves = call.integer(4) != 0;
-  const void *hidden = call.any(0, {N, D}), *weight = call.any(1, {V, D});
+  const void *hidden = call.reals(0, {N, D}), *weight = call.reals(1, {V, D});
   const int32_t *targets = call.integers(2, N);
   const float *logSumExp = call.floats(3, N), *dy = call.floats(4, N);
-  void *dHidden = call.any(5, {N, D});
+  void *dHidden = call.reals(5, {N, D});
   float *dWeight = call.floats(6, {V, D});
   if (call.problem()) return call.problem();
   if (const char *problem = checkTargets(targets, N, V, ignore)) return problem;

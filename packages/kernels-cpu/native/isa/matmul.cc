@@ -15,9 +15,9 @@ const char *matmul(const vwn_call *raw) {
   const int64_t M = call.dimension(0), N = call.dimension(1), K = call.dimension(2), batch = call.dimension(6);
   const bool ta = call.integer(3) != 0, tb = call.integer(4) != 0;
   const int64_t strideA = call.integer(7), strideB = call.integer(8);
-  const void *a = call.any(0, {strideA ? batch : 1, M, K});
-  const void *b = call.any(1, {strideB ? batch : 1, K, N});
-  void *c = call.any(2, {batch, M, N});
+  const void *a = call.reals(0, {strideA ? batch : 1, M, K});
+  const void *b = call.reals(1, {strideB ? batch : 1, K, N});
+  void *c = call.reals(2, {batch, M, N});
   if (call.problem()) return call.problem();
   if ((strideA && strideA != M * K) || (strideB && strideB != K * N)) return "matmul: matrices of a batch must lie one after the other";
   const Product product{M, N, K, {a, call.type(0), ta ? M : K, ta}, {b, call.type(1), tb ? K : N, tb}, c, call.type(2), N,

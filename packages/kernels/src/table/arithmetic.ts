@@ -53,12 +53,11 @@ function apply(operation: number, a: TensorInfo, b: TensorInfo, backend: NativeB
   const plan = sizeOf(shape) > 0 ? broadcastPlan(a.shape, b.shape, shape) : [{ size: 0, a: 0, b: 0 }];
   if (plan.length > mostDimensions) return undefined;
   const storage = storageOf([a, b], backend);
-  return backend.withStorage([a, b], storage, (stored) => {
-    const y = backend.output(shape, storage);
-    const dimensions = plan.flatMap((each) => [each.size, each.a, each.b]);
-    backend.call('binary', [...stored, y], [operation, plan.length, ...dimensions]);
-    return y;
-  });
+  const stored = [a, b].map((each) => backend.stored(each, storage));
+  const y = backend.output(shape, storage);
+  const dimensions = plan.flatMap((each) => [each.size, each.a, each.b]);
+  backend.call('binary', [...stored, y], [operation, plan.length, ...dimensions]);
+  return y;
 }
 
 const addN = nativeKernel<string>(AddN, ['binary'], (call) => {

@@ -21,11 +21,9 @@ export const attentionKernels = [
     ['rotary_embedding'],
     ({ inputs: { x }, attrs: { theta, offset, inverse }, backend }) => {
       const type = backend.activationType;
-      return backend.withStorage([x], type, ([from]) => {
-        const y = backend.output(x.shape, type);
-        backend.call('rotary_embedding', [from as TensorInfo, y], [...x.shape, theta, offset, +inverse]);
-        return y;
-      });
+      const y = backend.output(x.shape, type);
+      backend.call('rotary_embedding', [backend.stored(x, type), y], [...x.shape, theta, offset, +inverse]);
+      return y;
     },
   ),
   nativeKernel<'q' | 'k' | 'v'>(
@@ -33,11 +31,10 @@ export const attentionKernels = [
     ['causal_attention'],
     ({ inputs: { q, k, v }, backend }) => {
       const type = backend.activationType;
-      return backend.withStorage([q, k, v], type, (stored) => {
-        const y = backend.output(q.shape, type);
-        backend.call('causal_attention', [...stored, y], sizes(q, k));
-        return y;
-      });
+      const stored = [q, k, v].map((each) => backend.stored(each, type));
+      const y = backend.output(q.shape, type);
+      backend.call('causal_attention', [...stored, y], sizes(q, k));
+      return y;
     },
   ),
   nativeKernel<'q' | 'k' | 'v' | 'dy'>(
@@ -45,11 +42,10 @@ export const attentionKernels = [
     ['causal_attention_grad'],
     ({ inputs: { q, k, v, dy }, backend }) => {
       const type = backend.activationType;
-      return backend.withStorage([q, k, v, dy], type, (stored) => {
-        const grads = [q, k, v].map(({ shape }) => backend.output(shape, type));
-        backend.call('causal_attention_grad', [...stored, ...grads], sizes(q, k));
-        return grads;
-      });
+      const stored = [q, k, v, dy].map((each) => backend.stored(each, type));
+      const grads = [q, k, v].map(({ shape }) => backend.output(shape, type));
+      backend.call('causal_attention_grad', [...stored, ...grads], sizes(q, k));
+      return grads;
     },
   ),
 ];

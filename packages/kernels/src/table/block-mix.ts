@@ -2,6 +2,7 @@ import { KernelName } from '@vwn/core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { sizeOf, type NativeBackend, type Operand } from '../native-backend';
 import { nativeKernel } from '../native-kernel';
+import { StorageType } from '../native-library';
 
 interface Attrs {
   readonly n: number;
@@ -39,7 +40,11 @@ function normalizedPairs(inputs: Inputs, stored: readonly Operand[], eps: number
   const weights = [inputs.hiddenNorm, inputs.embedNorm];
   stored.slice(0, 2).forEach((x, half) => {
     const normalized = backend.output([rows, db], backend.activationType);
-    backend.call('rms_norm', [x, weights[half] as Operand, normalized], [rows, 1, db, eps]);
+    backend.call(
+      'rms_norm',
+      [x, backend.stored(weights[half] as Operand, StorageType.f32), normalized],
+      [rows, 1, db, eps],
+    );
     copyHalf(normalized, pairs, { rows, db }, half, backend);
     backend.disposeIntermediateTensorInfo(normalized);
   });
@@ -49,14 +54,13 @@ function normalizedPairs(inputs: Inputs, stored: readonly Operand[], eps: number
 const forward = nativeKernel<keyof Inputs, Attrs>(KernelName.BlockMix, functions, ({ inputs, attrs, backend }) => {
   const { rows, db } = rowsOf(inputs);
   const type = backend.activationType;
-  return backend.withStorage([inputs.hidden, inputs.embed], type, (stored) => {
-    const pairs = normalizedPairs(inputs, stored, attrs.eps, backend);
-    const z = backend.output(inputs.hidden.shape, type);
-    const halves = +(backend.precision === 'bf16');
-    backend.call('matmul', [pairs, inputs.mix, z], [rows, db, 2 * db, 0, 1, halves, 1, 0, 0]);
-    backend.disposeIntermediateTensorInfo(pairs);
-    return z;
-  });
+  const stored = [inputs.hidden, inputs.embed].map((each) => backend.stored(each, type));
+  const pairs = normalizedPairs(inputs, stored, attrs.eps, backend);
+  const z = backend.output(inputs.hidden.shape, type);
+  const halves = +(backend.precision === 'bf16');
+  backend.call('matmul', [pairs, inputs.mix, z], [rows, db, 2 * db, 0, 1, halves, 1, 0, 0]);
+  backend.disposeIntermediateTensorInfo(pairs);
+  return z;
 });
 
 const backward = nativeKernel<keyof Inputs | 'dz', Attrs>(
@@ -66,31 +70,30 @@ const backward = nativeKernel<keyof Inputs | 'dz', Attrs>(
     const { rows, db } = rowsOf(inputs);
     const type = backend.activationType;
     const halves = +(backend.precision === 'bf16');
-    return backend.withStorage([inputs.hidden, inputs.embed, inputs.dz], type, (stored) => {
-      const [hidden, embed, dz] = stored as [Operand, Operand, Operand];
-      const pairs = normalizedPairs(inputs, stored, attrs.eps, backend);
-      const dPairs = backend.output([rows, 2 * db], type);
-      const dMix = backend.output(inputs.mix.shape);
-      backend.call('matmul', [dz, inputs.mix, dPairs], [rows, 2 * db, db, 0, 0, halves, 1, 0, 0]);
-      backend.call('matmul', [dz, pairs, dMix], [db, 2 * db, rows, 1, 0, halves, 1, 0, 0]);
-      const sides = [
-        { x: hidden, weight: inputs.hiddenNorm },
-        { x: embed, weight: inputs.embedNorm },
-      ].map(({ x, weight }, half) => {
-        const [up, dx, dWeight] = [
-          backend.output([rows, db], type),
-          backend.output(x.shape, type),
-          backend.output([db]),
-        ];
-        copyHalf(dPairs, up, { rows, db }, half, backend);
-        backend.call('rms_norm_grad', [x, weight, up, dx, dWeight], [rows, 1, db, attrs.eps]);
-        backend.disposeIntermediateTensorInfo(up);
-        return [dx, dWeight] as const;
-      });
-      for (const each of [pairs, dPairs]) backend.disposeIntermediateTensorInfo(each);
-      const [[dHidden, dHiddenNorm], [dEmbed, dEmbedNorm]] = sides as [(typeof sides)[0], (typeof sides)[0]];
-      return [dHidden, dEmbed, dHiddenNorm, dEmbedNorm, dMix];
+    const stored = [inputs.hidden, inputs.embed, inputs.dz].map((each) => backend.stored(each, type));
+    const [hidden, embed, dz] = stored as [Operand, Operand, Operand];
+    const pairs = normalizedPairs(inputs, stored, attrs.eps, backend);
+    const dPairs = backend.output([rows, 2 * db], type);
+    const dMix = backend.output(inputs.mix.shape);
+    backend.call('matmul', [dz, inputs.mix, dPairs], [rows, 2 * db, db, 0, 0, halves, 1, 0, 0]);
+    backend.call('matmul', [dz, pairs, dMix], [db, 2 * db, rows, 1, 0, halves, 1, 0, 0]);
+    const sides = [
+      { x: hidden, weight: inputs.hiddenNorm },
+      { x: embed, weight: inputs.embedNorm },
+    ].map(({ x, weight }, half) => {
+      const [up, dx, dWeight] = [backend.output([rows, db], type), backend.output(x.shape, type), backend.output([db])];
+      copyHalf(dPairs, up, { rows, db }, half, backend);
+      backend.call(
+        'rms_norm_grad',
+        [x, backend.stored(weight, StorageType.f32), up, dx, dWeight],
+        [rows, 1, db, attrs.eps],
+      );
+      backend.disposeIntermediateTensorInfo(up);
+      return [dx, dWeight] as const;
     });
+    for (const each of [pairs, dPairs]) backend.disposeIntermediateTensorInfo(each);
+    const [[dHidden, dHiddenNorm], [dEmbed, dEmbedNorm]] = sides as [(typeof sides)[0], (typeof sides)[0]];
+    return [dHidden, dEmbed, dHiddenNorm, dEmbedNorm, dMix];
   },
 );
 

@@ -2,6 +2,7 @@ import { KernelName } from '@vwn/core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { NativeBackend, Operand } from '../native-backend';
 import { nativeKernel, type NativeKernel } from '../native-kernel';
+import { StorageType } from '../native-library';
 import { lastOf, rowsOf } from './shapes';
 
 interface Sizes {
@@ -23,13 +24,13 @@ const parameterNames = {
   read: ['nextStaticAlpha', 'nextNormWeight', 'nextAlphaFn', 'nextAlphaScale'],
 };
 
-/** The parameters of a step, in the order of the native function. */
-function parametersOf(inputs: Inputs, { write, read, dynamic }: Halves): TensorInfo[] {
+/** The parameters of a step, in the order of the native function, and float32 as it takes them. */
+function parametersOf(inputs: Inputs, { write, read, dynamic }: Halves, backend: NativeBackend): Operand[] {
   const names = [
     ...(write ? parameterNames.write.slice(0, dynamic ? undefined : 2) : []),
     ...(read ? parameterNames.read.slice(0, dynamic ? undefined : 1) : []),
   ];
-  return names.map((name) => inputs[name] as TensorInfo);
+  return names.map((name) => backend.stored(inputs[name] as TensorInfo, StorageType.f32));
 }
 
 /** m, n, db, tokens, eps, write, read, dynamic. */
@@ -41,15 +42,14 @@ function forward(inputs: Inputs, sizes: Sizes, halves: Halves, backend: NativeBa
   const { h, out } = inputs as { h: TensorInfo; out: TensorInfo };
   const type = backend.activationType;
   const states = halves.write ? [h, out] : [h];
-  return backend.withStorage(states, type, (stored) => {
-    const outputs = [
-      ...(halves.write ? [backend.output(h.shape, type)] : []),
-      ...(halves.read ? [backend.output(backboneShape(h, sizes), type)] : []),
-    ];
-    const operands: Operand[] = [...stored, ...parametersOf(inputs, halves), ...outputs];
-    backend.call('connection_step', operands, numbers(h, sizes, halves));
-    return outputs;
-  });
+  const stored = states.map((each) => backend.stored(each, type));
+  const outputs = [
+    ...(halves.write ? [backend.output(h.shape, type)] : []),
+    ...(halves.read ? [backend.output(backboneShape(h, sizes), type)] : []),
+  ];
+  const operands: Operand[] = [...stored, ...parametersOf(inputs, halves, backend), ...outputs];
+  backend.call('connection_step', operands, numbers(h, sizes, halves));
+  return outputs;
 }
 
 function backward(inputs: Inputs, sizes: Sizes, halves: Halves, backend: NativeBackend): TensorInfo[] {
@@ -58,14 +58,13 @@ function backward(inputs: Inputs, sizes: Sizes, halves: Halves, backend: NativeB
   const { write, read } = halves;
   const before = write ? [h, out] : [h];
   const after = [...(write && read ? [hNext] : []), ...(write ? [dh] : []), ...(read ? [dx] : [])];
-  return backend.withStorage([...before, ...after], type, (stored) => {
-    const parameters = parametersOf(inputs, halves);
-    const states = before.map(({ shape }) => backend.output(shape, type));
-    const grads = parameters.map(({ shape }) => backend.output(shape));
-    const operands = [...stored.slice(0, before.length), ...parameters, ...stored.slice(before.length)];
-    backend.call('connection_step_grad', [...operands, ...states, ...grads], [...numbers(h, sizes, halves), +write]);
-    return [...states, ...grads];
-  });
+  const stored = [...before, ...after].map((each) => backend.stored(each, type));
+  const parameters = parametersOf(inputs, halves, backend);
+  const states = before.map(({ shape }) => backend.output(shape, type));
+  const grads = parameters.map(({ shape }) => backend.output(shape));
+  const operands = [...stored.slice(0, before.length), ...parameters, ...stored.slice(before.length)];
+  backend.call('connection_step_grad', [...operands, ...states, ...grads], [...numbers(h, sizes, halves), +write]);
+  return [...states, ...grads];
 }
 
 function backboneShape({ shape }: TensorInfo, { m, n }: Sizes): number[] {

@@ -1,5 +1,6 @@
 import { KernelName } from '@vwn/core';
 import { nativeKernel } from '../native-kernel';
+import { StorageType } from '../native-library';
 
 interface Attrs {
   readonly ignoreIndex: number;
@@ -25,7 +26,11 @@ export const crossEntropyKernels = [
       const dHidden = backend.output(hidden.shape, backend.activationType);
       const dWeight = backend.output(weight.shape);
       const numbers = [N, D, V, ignoreIndex, +(backend.precision === 'bf16')];
-      backend.call('linear_cross_entropy_grad', [hidden, weight, targets, logSumExp, dy, dHidden, dWeight], numbers);
+      backend.call(
+        'linear_cross_entropy_grad',
+        [hidden, weight, targets, logSumExp, backend.stored(dy, StorageType.f32), dHidden, dWeight],
+        numbers,
+      );
       return [dHidden, dWeight];
     },
   ),

@@ -80,16 +80,15 @@ const concat = nativeKernel<string, { axis: number }>(Concat, ['copy_strided'], 
   );
   const types = new Set(parts.map((part) => backend.typeOf(part)));
   const storage = types.size === 1 ? backend.typeOf(first) : StorageType.f32;
-  return backend.withStorage(parts, storage, (stored) => {
-    const y = { ...backend.output(shape, storage), dtype: first.dtype };
-    const to = stridesOf(shape);
-    let offsetTo = 0;
-    for (const part of stored) {
-      copy(part, y, { dims: part.shape, from: stridesOf(part.shape), to, offsetTo }, backend);
-      offsetTo += (part.shape[axis] as number) * (to[axis] as number);
-    }
-    return y;
-  });
+  const stored = parts.map((each) => backend.stored(each, storage));
+  const y = { ...backend.output(shape, storage), dtype: first.dtype };
+  const to = stridesOf(shape);
+  let offsetTo = 0;
+  for (const part of stored) {
+    copy(part, y, { dims: part.shape, from: stridesOf(part.shape), to, offsetTo }, backend);
+    offsetTo += (part.shape[axis] as number) * (to[axis] as number);
+  }
+  return y;
 });
 
 export const layoutKernels = [transpose, slice, concat];

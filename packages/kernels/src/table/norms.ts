@@ -2,6 +2,7 @@ import { KernelName } from '@vwn/core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { NativeBackend } from '../native-backend';
 import { nativeKernel } from '../native-kernel';
+import { StorageType } from '../native-library';
 import { lastOf, rowsOf } from './shapes';
 
 interface Attrs {
@@ -17,21 +18,19 @@ function numbers(x: TensorInfo, { eps, groupSize = lastOf(x) }: Attrs): number[]
 
 function forward(x: TensorInfo, weight: TensorInfo, attrs: Attrs, backend: NativeBackend): TensorInfo {
   const type = backend.activationType;
-  return backend.withStorage([x], type, ([from]) => {
-    const y = backend.output(x.shape, type);
-    backend.call('rms_norm', [from as TensorInfo, weight, y], numbers(x, attrs));
-    return y;
-  });
+  const y = backend.output(x.shape, type);
+  const operands = [backend.stored(x, type), backend.stored(weight, StorageType.f32), y];
+  backend.call('rms_norm', operands, numbers(x, attrs));
+  return y;
 }
 
 function backward(x: TensorInfo, weight: TensorInfo, dy: TensorInfo, attrs: Attrs, backend: NativeBackend) {
   const type = backend.activationType;
-  return backend.withStorage([x, dy], type, ([from, up]) => {
-    const dx = backend.output(x.shape, type);
-    const dWeight = backend.output(weight.shape);
-    backend.call('rms_norm_grad', [from as TensorInfo, weight, up as TensorInfo, dx, dWeight], numbers(x, attrs));
-    return [dx, dWeight];
-  });
+  const operands = [backend.stored(x, type), backend.stored(weight, StorageType.f32), backend.stored(dy, type)];
+  const dx = backend.output(x.shape, type);
+  const dWeight = backend.output(weight.shape);
+  backend.call('rms_norm_grad', [...operands, dx, dWeight], numbers(x, attrs));
+  return [dx, dWeight];
 }
 
 const kinds = [

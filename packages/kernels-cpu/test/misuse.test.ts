@@ -1,0 +1,102 @@
+/** No call of a native function, however wrong, ends the process or is carried out. */
+import * as tf from '@tensorflow/tfjs-core';
+import { BackendError } from '@vwn/core';
+import { loadLibrary } from '@vwn/kernels-cpu';
+import { beforeAll, expect, it } from 'vitest';
+import { runChild } from './support/child';
+import { attempts } from './support/misuse-calls';
+import { describeNative, nativeBackend } from './support/native';
+
+const functions = [...new Set(attempts.map((each) => each.function))];
+
+/** The outcome of every attempt. One that ends the process is its signal, and the next process goes on behind it. */
+async function outcomes(): Promise<string[]> {
+  const all: string[] = [];
+  for (let crashes = 0; all.length < attempts.length && crashes < 20; crashes++) {
+    const { status, stdout } = await runChild('misuse.ts', { args: [String(all.length)], timeoutMs: 20_000 });
+    all.push(...stdout.split('\n').slice(0, -1));
+    if (all.length < attempts.length) all.push(`ended the process with ${status}`);
+  }
+  return all;
+}
+
+describeNative('a call', () => {
+  let results: string[] = [];
+  beforeAll(async () => {
+    results = await outcomes();
+  }, 120_000);
+
+  const resultsOf = (name: string, isWrong: boolean) =>
+    attempts.flatMap((each, i) =>
+      each.function === name && (each.wrong !== '') === isWrong ? [[each.wrong, results[i]] as const] : [],
+    );
+
+  it('is tried of every function that the library has', () => {
+    expect([...functions].sort()).toEqual([...nativeBackend().library.functions].sort());
+    expect(results).toHaveLength(attempts.length);
+  });
+
+  it.each(functions)('that is right is carried out: %s', (name) => {
+    const others = resultsOf(name, false).filter(([, outcome]) => outcome !== 'accepted');
+    expect(others).toEqual([]);
+  });
+
+  it.each(functions)('with wrong buffers or numbers is refused, with the text of the function: %s', (name) => {
+    const wrong = resultsOf(name, true);
+    expect(wrong.length).toBeGreaterThan(5);
+    expect(wrong.filter(([, outcome]) => outcome !== 'refused')).toEqual([]);
+  });
+
+  it('says which function failed and why', () => {
+    const x = tf.ones([4]);
+    const call = () => nativeBackend().call('matmul', [x, x, x], [4, 4, 4, 0, 0, 0, 1, 0, 0]);
+    expect(call).toThrow(BackendError);
+    expect(call).toThrow('kernel matmul failed: got a buffer has another size than the dimensions say');
+  });
+
+  it('of a function that the library lacks is refused, and so are more operands than a call takes', () => {
+    const x = tf.ones([1]);
+    expect(() => nativeBackend().call('no_such_function', [x], [])).toThrow('has no function no_such_function');
+    expect(() => nativeBackend().call('global_norm', new Array(30_000).fill(x), [])).toThrow('more than a call takes');
+  });
+
+  it.each(['string', 'complex64'])('with a tensor of %s is refused as a typed error', (dtype) => {
+    const x = dtype === 'string' ? tf.tensor1d(['a']) : tf.complex([1], [2]);
+    expect(() => nativeBackend().call('fill', [x], [1, 0])).toThrow(BackendError);
+  });
+});
+
+describeNative('the addon', () => {
+  it('refuses a malformed argument array and an index of no function', () => {
+    const library = loadLibrary();
+    for (const [buffers, numbers] of [
+      [-1, 0],
+      [NaN, 0],
+      [1e9, 0],
+      [0, -1],
+      [0, NaN],
+      [0, 1e9],
+      [21_000, 5_000],
+    ] as const) {
+      library.arguments.fill(0, 0, 8);
+      library.arguments[0] = buffers;
+      library.arguments[1] = numbers;
+      expect(() => library.run(0), `${buffers} buffers, ${numbers} numbers`).toThrow('malformed');
+    }
+    for (const index of [-1, NaN, Infinity, library.functions.length])
+      expect(() => library.run(index), `function ${index}`).toThrow('no function of this index');
+  });
+
+  it('refuses a buffer at address 0', () => {
+    const library = loadLibrary();
+    library.arguments.set([1, 2, 0, 4, 0, 4, 1]);
+    expect(() => library.run(library.functions.indexOf('fill'))).toThrow('a buffer has no memory');
+  });
+
+  it('refuses sizes of memory and numbers of threads that are none, and says null when there is no memory', () => {
+    const library = loadLibrary();
+    for (const bytes of [0, -1, NaN, 1e17]) expect(() => library.allocate(bytes)).toThrow('a size in bytes is needed');
+    expect(library.allocate(2 ** 50)).toBeNull();
+    for (const threads of [0, -1, 257, NaN]) expect(() => library.setThreads(threads)).toThrow('from 1 to 256');
+  });
+});

@@ -1,0 +1,139 @@
+/** NaN and infinities go where they go in tfjs's own CPU backend: a run that has diverged must not look healthy. */
+import * as tf from '@tensorflow/tfjs-core';
+import { linearCrossEntropy, Rng } from '@vwn/core';
+import { caseGradients, upstreamOf, type CaseInputs, type OpCase } from '@vwn/core/testing';
+import { expect, it } from 'vitest';
+import { useTestBackend } from '../../core/test/support/backends';
+import { describeNative } from './support/native';
+import { raggedCases, tableCases } from './support/ragged-cases';
+
+const kindOf = (value: number) => (Number.isFinite(value) ? 'finite' : String(value));
+
+/** The same function on both backends, from the same numbers. */
+async function onBoth<T>(run: () => T): Promise<{ stock: T; native: T }> {
+  await useTestBackend('cpu');
+  const stock = tf.tidy(run as () => tf.TensorContainer) as T;
+  await useTestBackend('vwn-cpu');
+  return { stock, native: tf.tidy(run as () => tf.TensorContainer) as T };
+}
+
+const specials = [NaN, Infinity, -Infinity, 0, -0, 1, -2.5, 3e38, -3e38, 87, 89, -87, -105, 1e-30];
+
+describeNative('elementwise arithmetic', () => {
+  const all = specials.flatMap((a) => specials.map((b) => [a, b] as const));
+  const operands = () => [tf.tensor1d(all.map(([a]) => a)), tf.tensor1d(all.map(([, b]) => b))] as const;
+
+  it.each([
+    ['add', tf.add],
+    ['sub', tf.sub],
+    ['mul', tf.mul],
+    ['div', tf.div],
+  ] as const)('of special numbers is IEEE 754, bit for bit: %s', async (_, operation) => {
+    const { stock, native } = await onBoth(() => [...operation(...operands()).dataSync()]);
+    expect(native).toEqual(stock);
+  });
+
+  it.each([
+    ['square', tf.square],
+    ['sqrt', tf.sqrt],
+    ['rsqrt', tf.rsqrt],
+    ['exp', tf.exp],
+    ['neg', tf.neg],
+    ['sigmoid', tf.sigmoid],
+    ['tanh', tf.tanh],
+  ] as const)('of special numbers is as in the stock backend: %s', async (_, operation) => {
+    const { stock, native } = await onBoth(() => [...operation(tf.tensor1d(specials)).dataSync()]);
+    expect(native.map(kindOf)).toEqual(stock.map(kindOf));
+    native.forEach((value, i) => {
+      const expected = stock[i] as number;
+      // Below 2⁻¹²⁶ results are 0.
+      if (Number.isFinite(value))
+        expect(Math.abs(value - expected)).toBeLessThan(Math.abs(expected) * 1e-6 + 2 ** -126);
+    });
+  });
+});
+
+/** Rows of a matrix product and of sums, one with each special number among ordinary ones. */
+const withSpecial = (rows: number, width: number) =>
+  tf.tidy(() => {
+    const values = Rng.fromSeed('special').normals(rows * width);
+    specials.forEach((each, i) => (values[i * width + ((7 * i) % width)] = each));
+    return tf.tensor2d(values, [rows, width]);
+  });
+
+describeNative('sums', () => {
+  it.each([
+    ['matMul', (x: tf.Tensor2D) => tf.matMul(x, tf.ones([37, 19]))],
+    ['matMul from the right', (x: tf.Tensor2D) => tf.matMul(tf.ones([5, 20]), x)],
+    ['matMul with zeros', (x: tf.Tensor2D) => tf.matMul(x, tf.zeros([37, 3]))],
+    ['sum of rows', (x: tf.Tensor2D) => tf.sum(x, 1)],
+    ['sum of columns', (x: tf.Tensor2D) => tf.sum(x, 0)],
+    ['mean', (x: tf.Tensor2D) => tf.mean(x)],
+  ])('have the NaN and infinities of the stock backend: %s', async (_, run) => {
+    const { stock, native } = await onBoth(() => [...run(withSpecial(20, 37)).dataSync()]);
+    expect(stock.some((each) => !Number.isFinite(each))).toBe(true);
+    expect(native.map(kindOf)).toEqual(stock.map(kindOf));
+  });
+});
+
+/** The carry of a write is in the last columns of alpha, the read in the first. */
+const isCarry = (op: string, input: string) =>
+  /alpha/i.test(input) && (op === 'connectionWrite' || /^prev/.test(input));
+
+/** Which outputs and gradients of a case are finite when one element of an input is not. */
+function finiteness(opCase: OpCase, input: string, value: number): Record<string, boolean[]> {
+  const rng = Rng.fromSeed(opCase.name);
+  const inputs: CaseInputs = opCase.inputs(rng.fork('inputs'));
+  const x = inputs[input] as tf.Tensor;
+  const values = x.dataSync().slice();
+  values[isCarry(opCase.op, input) ? values.length - 1 : 0] = value;
+  inputs[input] = tf.tensor(values, x.shape, 'float32');
+  const outputs = opCase.run(inputs);
+  const gradients = caseGradients(opCase, inputs, upstreamOf(outputs, rng.fork('upstream')));
+  const results = { ...Object.fromEntries(outputs.map((each, i) => [`output ${i}`, each])), ...gradients };
+  return Object.fromEntries(
+    Object.entries(results).map(([name, each]) => [name, [...each.dataSync()].map(Number.isFinite)]),
+  );
+}
+
+/** One small row of the table for every kernel, without those of a single element. */
+const perKernel = new Map(
+  tableCases
+    .filter((each) => !raggedCases.includes(each) && !/ lead=0$|=1 /.test(each.name))
+    .map((each) => [each.kernels.join(), each]),
+);
+
+describeNative('every operation', () => {
+  const rows = [...perKernel.values()].flatMap((opCase) =>
+    opCase.differentiable
+      // Its ignored rows have loss 0 here whatever the weights, and NaN there; see below.
+      .filter((input) => opCase.op !== 'linearCrossEntropy' || input !== 'weight')
+      .flatMap((input) => [NaN, Infinity].map((value) => [opCase.name, input, value, opCase] as const)),
+  );
+
+  it.each(rows)(
+    '%s, %s %d: is finite where the stock backend is, and nowhere else',
+    async (_, input, value, opCase) => {
+      const { stock, native } = await onBoth(() => finiteness(opCase, input, value));
+      expect(Object.values(stock).flat()).toContain(false);
+      expect(native).toEqual(stock);
+    },
+  );
+});
+
+describeNative('linearCrossEntropy', () => {
+  const targets = () => tf.tensor1d([2, -100, 0, 1], 'int32');
+  const losses = (hidden: tf.Tensor, weight: tf.Tensor) => [
+    ...linearCrossEntropy(hidden, weight, targets()).dataSync(),
+  ];
+  const hidden = (value: number) => tf.tensor2d([1, 2, 3, 4, value, 6, 7, 8], [4, 2]);
+  const weight = (value: number) => tf.tensor2d([1, 2, 3, value, 5, 6], [3, 2]);
+
+  it.each([NaN, Infinity, -Infinity])('of a weight of %d has no finite loss but those of ignored rows', (value) => {
+    expect(losses(hidden(5), weight(value)).map(Number.isFinite)).toEqual([false, true, false, false]);
+  });
+
+  it('of a hidden state of NaN has NaN in its own row alone', () => {
+    expect(losses(hidden(NaN), weight(4)).map(Number.isNaN)).toEqual([false, false, true, false]);
+  });
+});

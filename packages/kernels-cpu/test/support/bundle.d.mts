@@ -1,0 +1,2 @@
+export const addon: string;
+export function bundle(entry: string): Promise<string>;

@@ -1,0 +1,163 @@
+/** Stock tfjs operations on vwn-cpu at awkward sizes, against float64 arithmetic. */
+import * as tf from '@tensorflow/tfjs-core';
+import { linear, linearCrossEntropy, Rng, rmsNorm, swiGlu } from '@vwn/core';
+import { maxRelativeError } from '@vwn/core/testing';
+import { expect, it } from 'vitest';
+import { describeNative, nativeBackend } from './support/native';
+
+const normals = (name: string, size: number) => Rng.fromSeed(name).normals(size);
+
+/** What float32 sums of a few hundred normal numbers are off by, relative to the largest; more where they cancel. */
+const tolerance = 4e-6;
+
+function product(a: Float32Array, b: Float32Array, [M, K, N]: readonly [number, number, number]): Float64Array {
+  const c = new Float64Array(M * N);
+  for (let i = 0; i < M; i++)
+    for (let k = 0; k < K; k++)
+      for (let j = 0; j < N; j++) (c[i * N + j] as number) += (a[i * K + k] as number) * (b[k * N + j] as number);
+  return c;
+}
+
+describeNative('a matrix product', () => {
+  const sizes = [
+    [1, 1, 1],
+    [1, 257, 1],
+    [1, 1, 257],
+    [257, 1, 1],
+    [257, 129, 65],
+    [1031, 3, 7],
+    [3, 1031, 7],
+    [17, 4099, 2],
+    [2, 5, 4099],
+  ] as const;
+  const flags = [
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ] as const;
+
+  it.each(sizes)('of %d × %d by %d is that of float64, transposed or not', (M, K, N) => {
+    const [a, b] = [normals('a', M * K), normals('b', K * N)];
+    const expected = product(a, b, [M, K, N]);
+    const [x, y] = [tf.tensor2d(a, [M, K]), tf.tensor2d(b, [K, N])];
+    for (const [ta, tb] of flags) {
+      const z = tf.matMul(ta ? tf.transpose(x) : x, tb ? tf.transpose(y) : y, ta, tb);
+      expect(z.shape).toEqual([M, N]);
+      expect(maxRelativeError(z.dataSync(), expected)).toBeLessThan(tolerance);
+    }
+  });
+
+  it('of many matrices is that of each, also where one side is repeated or batches are odd', () => {
+    const [a, b] = [normals('a', 6 * 5 * 7), normals('b', 3 * 7 * 4)];
+    const z = tf.matMul(tf.tensor4d(a, [2, 3, 5, 7]), tf.tensor3d(b, [3, 7, 4]));
+    expect(z.shape).toEqual([2, 3, 5, 4]);
+    for (let i = 0; i < 6; i++) {
+      const [one, other] = [a.subarray(i * 35, (i + 1) * 35), b.subarray((i % 3) * 28, ((i % 3) + 1) * 28)];
+      const actual = z.dataSync().slice(i * 20, (i + 1) * 20);
+      expect(maxRelativeError(actual, product(one, other, [5, 7, 4]))).toBeLessThan(tolerance);
+    }
+  });
+});
+
+describeNative('a million and three elements', () => {
+  const size = 1_000_003;
+  const [a, b] = [normals('a', size), normals('b', size)];
+  const rounded = (f: (x: number, y: number) => number) => a.map((x, i) => f(x, b[i] as number));
+
+  it.each([
+    ['add', tf.add, (x: number, y: number) => x + y],
+    ['sub', tf.sub, (x: number, y: number) => x - y],
+    ['mul', tf.mul, (x: number, y: number) => x * y],
+    ['div', tf.div, (x: number, y: number) => x / y],
+  ] as const)('are each the correctly rounded result: %s', (_, operation, f) => {
+    expect(operation(tf.tensor1d(a), tf.tensor1d(b)).dataSync()).toEqual(rounded(f));
+  });
+
+  it('have the sum and mean of float64, along any axis', () => {
+    const total = a.reduce((sum, each) => sum + each, 0);
+    const scale = Math.sqrt(size);
+    expect(Math.abs((tf.sum(tf.tensor1d(a)).dataSync()[0] as number) - total) / scale).toBeLessThan(tolerance);
+    expect(Math.abs((tf.mean(tf.tensor1d(a)).dataSync()[0] as number) * size - total) / scale).toBeLessThan(1e-5);
+    const wide = tf.tensor2d(a.subarray(0, 999 * 1001), [999, 1001]);
+    const columns = new Float64Array(1001);
+    for (let i = 0; i < 999 * 1001; i++) (columns[i % 1001] as number) += a[i] as number;
+    expect(maxRelativeError(tf.sum(wide, 0).dataSync(), columns)).toBeLessThan(tolerance);
+  });
+
+  it('are moved unchanged by slice, transpose and concat', () => {
+    const x = tf.tensor1d(a);
+    expect(tf.slice(x, [17], [size - 19]).dataSync()).toEqual(a.slice(17, size - 2));
+    const back = tf.transpose(tf.transpose(tf.reshape(tf.slice(x, [0], [999 * 1001]), [999, 1001])));
+    expect(back.dataSync()).toEqual(a.slice(0, 999 * 1001));
+    expect(tf.concat([tf.slice(x, [0], [3]), tf.slice(x, [3])]).dataSync()).toEqual(a);
+  });
+});
+
+describeNative('tensors without elements', () => {
+  const empty = (...shape: number[]) => tf.tensor(new Float32Array(0), shape);
+  const cases: readonly (readonly [string, () => tf.Tensor, number[], number[]])[] = [
+    ['add', () => tf.add(empty(0, 3), tf.ones([3])), [0, 3], []],
+    ['exp', () => tf.exp(empty(2, 0)), [2, 0], []],
+    ['sum of nothing', () => tf.sum(empty(0, 3), 0), [3], [0, 0, 0]],
+    ['sum of rows of nothing', () => tf.sum(empty(2, 0), 1), [2], [0, 0]],
+    ['mean of nothing', () => tf.mean(empty(0)), [], [NaN]],
+    [
+      'matMul over nothing',
+      () => tf.matMul(empty(2, 0) as tf.Tensor2D, empty(0, 2) as tf.Tensor2D),
+      [2, 2],
+      [0, 0, 0, 0],
+    ],
+    ['matMul of no rows', () => tf.matMul(empty(0, 4) as tf.Tensor2D, tf.ones([4, 2])), [0, 2], []],
+    ['concat', () => tf.concat([empty(0, 2), tf.ones([1, 2])]), [1, 2], [1, 1]],
+    ['slice', () => tf.slice(tf.ones([3, 2]), [1, 0], [0, 2]), [0, 2], []],
+    ['transpose', () => tf.transpose(empty(0, 3)), [3, 0], []],
+    ['linear', () => linear(empty(0, 4), tf.ones([2, 4])), [0, 2], []],
+    ['rmsNorm', () => rmsNorm(empty(0, 4), tf.ones([4]), 1e-6), [0, 4], []],
+    ['swiGlu', () => swiGlu(empty(0), empty(0)), [0], []],
+    ['linearCrossEntropy', () => linearCrossEntropy(empty(0, 3), tf.ones([2, 3]), tf.tensor1d([], 'int32')), [0], []],
+  ];
+
+  it.each(cases)('go through: %s', (_, run, shape, values) => {
+    const y = run();
+    expect(y.shape).toEqual(shape);
+    expect([...y.dataSync()]).toEqual(values);
+  });
+});
+
+describeNative('a cast from integers or bools', () => {
+  const integers = () => tf.tensor2d([1, 2, 3, 4], [2, 2], 'int32');
+  const floats = [1, 2, 3, 4];
+
+  it.each([
+    ['matMul', (x: tf.Tensor) => tf.matMul(x, x), [7, 10, 15, 22]],
+    ['add', (x: tf.Tensor) => tf.add(x, 0.5), [1.5, 2.5, 3.5, 4.5]],
+    ['sqrt of squares', (x: tf.Tensor) => tf.sqrt(tf.square(x)), floats],
+    ['sum', (x: tf.Tensor) => tf.sum(x, 0), [4, 6]],
+    ['transpose', (x: tf.Tensor) => tf.transpose(x), [1, 3, 2, 4]],
+    ['slice', (x: tf.Tensor) => tf.slice(x, [1, 0], [1, 2]), [3, 4]],
+    ['concat', (x: tf.Tensor) => tf.concat([x, tf.zeros([1, 2])]), [...floats, 0, 0]],
+    ['linear', (x: tf.Tensor) => linear(x, x), [5, 11, 11, 25]],
+    ['swiGlu', (x: tf.Tensor) => swiGlu(tf.zeros([2, 2]), x), [0, 0, 0, 0]],
+  ] as const)('shares their data, and native kernels take it as numbers: %s', (_, run, expected) => {
+    const x = integers();
+    const y = run(tf.cast(x, 'float32'));
+    expect(y.dtype).toBe('float32');
+    expect([...y.dataSync()]).toEqual(expected);
+    expect([...x.dataSync()]).toEqual(floats);
+  });
+
+  it('takes no memory of its own for longer than a call', () => {
+    const x = tf.cast(integers(), 'float32');
+    tf.dispose(tf.sum(x));
+    const before = nativeBackend().memory().numBytesInDevice;
+    tf.dispose(tf.sum(x));
+    expect(nativeBackend().memory().numBytesInDevice).toBe(before);
+  });
+
+  it('counts what is true', () => {
+    const mask = tf.cast(tf.greater(tf.tensor1d([1, -1, 2]), 0), 'float32');
+    expect([...tf.mul(mask, tf.tensor1d([5, 6, 7])).dataSync()]).toEqual([5, 0, 7]);
+    expect(tf.sum(mask).dataSync()[0]).toBe(2);
+  });
+});

@@ -1,0 +1,147 @@
+import { BackendError } from '@vwn/core';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { MemoryPool, sizeClass } from '../src/index';
+import { FakeSystem } from './support/fake-library';
+
+const bytes = fc.oneof(fc.nat(5000), fc.integer({ min: 0, max: 2 ** 31 }), fc.maxSafeInteger().map(Math.abs));
+
+describe('a size class', () => {
+  it('holds what was asked for, and wastes at most an eighth and 64 bytes', () =>
+    fc.assert(
+      fc.property(bytes, (asked) => {
+        const size = sizeClass(asked);
+        expect(size).toBeGreaterThanOrEqual(asked);
+        expect(size - asked).toBeLessThanOrEqual(asked / 8 + 64);
+      }),
+      { numRuns: 2000 },
+    ));
+
+  it('is its own class, and a whole number of 64-byte lines', () =>
+    fc.assert(
+      fc.property(bytes, (asked) => {
+        const size = sizeClass(asked);
+        expect(sizeClass(size)).toBe(size);
+        expect(size % 64).toBe(0);
+      }),
+      { numRuns: 2000 },
+    ));
+
+  it('never shrinks when more is asked for', () =>
+    fc.assert(
+      fc.property(bytes, bytes, (a, b) => sizeClass(Math.min(a, b)) <= sizeClass(Math.max(a, b))),
+      { numRuns: 2000 },
+    ));
+
+  it('comes in 8 sizes between two powers of two, so that lists of free blocks stay few', () => {
+    const classes = new Set(Array.from({ length: 4096 }, (_, i) => sizeClass(4097 + i)));
+    expect([...classes]).toEqual([4608, 5120, 5632, 6144, 6656, 7168, 7680, 8192]);
+  });
+});
+
+describe('the pool', () => {
+  it('hands a released block out again to the next one of its class, and asks the system for nothing', () => {
+    const system = new FakeSystem();
+    const pool = new MemoryPool(system);
+    const first = pool.allocate(1000);
+    pool.release(first);
+    const again = pool.allocate(961);
+    expect([again.address, again.buffer]).toEqual([first.address, first.buffer]);
+    expect(again.bytes).toBe(961);
+    expect(system.asked).toEqual([1024]);
+  });
+
+  it('never has one block with two holders', () =>
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(4000)), { maxLength: 60 }), (steps) => {
+        const pool = new MemoryPool(new FakeSystem());
+        const held = [pool.allocate(1)];
+        for (const [releases, size] of steps) {
+          const oldest = releases ? held.shift() : undefined;
+          if (oldest) pool.release(oldest);
+          else held.push(pool.allocate(size));
+        }
+        expect(new Set(held.map(({ address }) => address)).size).toBe(held.length);
+        for (const block of held) expect(block.buffer.byteLength).toBeGreaterThanOrEqual(block.bytes);
+        expect(pool.statistics().bytesInUse).toBe(held.reduce((sum, each) => sum + each.bytes, 0));
+      }),
+      { numRuns: 300 },
+    ));
+
+  it('gives no block to a class that it is too small or too large for', () => {
+    const pool = new MemoryPool(new FakeSystem());
+    const block = pool.allocate(1024);
+    pool.release(block);
+    expect(pool.allocate(1025).address).not.toBe(block.address);
+    expect(pool.allocate(100).address).not.toBe(block.address);
+    expect(pool.allocate(1024).address).toBe(block.address);
+  });
+
+  it('counts bytes in use as asked for, bytes reserved as rounded, and keeps the high-water mark', () => {
+    const pool = new MemoryPool(new FakeSystem());
+    const [a, b] = [pool.allocate(100), pool.allocate(1000)];
+    pool.release(a);
+    expect(pool.statistics()).toEqual({ bytesInUse: 1000, highWaterBytes: 1100, reservedBytes: 128 + 1024 });
+    pool.resetHighWater();
+    expect(pool.statistics().highWaterBytes).toBe(1000);
+    pool.release(b);
+    expect(pool.statistics()).toEqual({ bytesInUse: 0, highWaterBytes: 1000, reservedBytes: 128 + 1024 });
+  });
+
+  it('forgets the blocks that nothing holds when trimmed, and only those', () => {
+    const system = new FakeSystem();
+    const pool = new MemoryPool(system);
+    const [kept, free] = [pool.allocate(128), pool.allocate(128)];
+    pool.release(free);
+    pool.trim();
+    expect(pool.statistics().reservedBytes).toBe(128);
+    const next = pool.allocate(128);
+    expect([kept.address, free.address]).not.toContain(next.address);
+    expect(system.asked).toHaveLength(3);
+  });
+
+  it('gives back what it keeps before it says that the system has none, and asks once more', () => {
+    const system = new FakeSystem(4096);
+    const pool = new MemoryPool(system);
+    pool.release(pool.allocate(4096));
+    system.allocate = (size) => {
+      system.asked.push(size);
+      return pool.statistics().reservedBytes > 0 ? null : { buffer: new ArrayBuffer(size), address: 64 };
+    };
+    expect(pool.allocate(2048).address).toBe(64);
+    expect(system.asked).toEqual([4096, 2048, 2048]);
+    expect(pool.statistics()).toEqual({ bytesInUse: 2048, highWaterBytes: 4096, reservedBytes: 2048 });
+  });
+
+  it('says how much was wanted, how much is in use and what to do when there is no memory', () => {
+    const pool = new MemoryPool(new FakeSystem(1024));
+    const held = pool.allocate(1000);
+    const error = caught(() => pool.allocate(5000));
+    expect(error).toBeInstanceOf(BackendError);
+    expect(error.message).toContain('no memory for a tensor of 5120 bytes');
+    expect(error.message).toContain('1000 bytes are in use');
+    expect(error.message).toContain('Use a smaller batch');
+    expect(pool.statistics()).toMatchObject({ bytesInUse: 1000, reservedBytes: 1024 });
+    pool.release(held);
+    expect(pool.allocate(1000).address).toBe(held.address);
+  });
+
+  it('knows the buffers of its own blocks, held or free, from any other', () => {
+    const pool = new MemoryPool(new FakeSystem());
+    const block = pool.allocate(64);
+    expect(pool.owns(block.buffer)).toBe(true);
+    pool.release(block);
+    expect(pool.owns(block.buffer)).toBe(true);
+    expect(pool.owns(new ArrayBuffer(64))).toBe(false);
+    expect(new MemoryPool(new FakeSystem()).owns(block.buffer)).toBe(false);
+  });
+});
+
+function caught(run: () => unknown): Error {
+  try {
+    run();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error('nothing was thrown');
+}

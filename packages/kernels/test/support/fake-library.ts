@@ -1,0 +1,27 @@
+import type { NativeBlock } from '../../src/index';
+
+/** A system with so many bytes: hands out ArrayBuffers with made-up addresses, and is told when it gets some back. */
+export class FakeSystem {
+  readonly asked: number[] = [];
+  private readonly buffers = new Map<number, ArrayBuffer>();
+  private nextAddress = 4096;
+
+  constructor(public bytesLeft = Number.POSITIVE_INFINITY) {}
+
+  allocate(bytes: number): NativeBlock | null {
+    this.asked.push(bytes);
+    if (bytes > this.bytesLeft) return null;
+    this.bytesLeft -= bytes;
+    const block = { buffer: new ArrayBuffer(bytes), address: this.nextAddress };
+    this.buffers.set(block.address, block.buffer);
+    this.nextAddress += 2 ** 32;
+    return block;
+  }
+
+  /** The memory behind an address, as a native kernel sees it. */
+  bufferAt(address: number): ArrayBuffer {
+    const buffer = this.buffers.get(address);
+    if (!buffer) throw new Error(`nothing was allocated at ${address}`);
+    return buffer;
+  }
+}
