@@ -5,3 +5,4 @@ import { loadLibrary } from './load-library';
 registerNativeBackend('vwn-cpu', loadLibrary);
 
 export { loadLibrary, platformPackage } from './load-library';
+export { measurePeaks, type Peaks } from './peaks';

@@ -11,7 +11,7 @@ namespace VWN_ISA {
   each(causal_attention) each(causal_attention_grad)                                               \
   each(embedding_lookup) each(embedding_lookup_grad)                                               \
   each(linear_cross_entropy) each(linear_cross_entropy_grad)                                       \
-  each(adamw) each(global_norm) each(connection_step) each(connection_step_grad)
+  each(adamw) each(global_norm) each(connection_step) each(connection_step_grad) each(measure_peaks)
 
 #define VWN_DECLARE(name) const char *name(const vwn_call *call);
 VWN_FUNCTIONS(VWN_DECLARE)
