@@ -22,22 +22,37 @@ export interface BackendStatus {
 
 /**
  * Makes a backend the current one: the one named here, else by the environment variable VWN_BACKEND, else the first of
- * vwn-cuda, tensorflow, vwn-cpu, wasm, cpu that works.
+ * vwn-cuda, tensorflow on a GPU, vwn-cpu, tensorflow, wasm, cpu that works.
  * @throws BackendError when the named one, or none at all, can run
  */
 export async function selectBackend(name?: string): Promise<BackendInfo> {
   const chosen = name ?? (typeof process === 'undefined' ? undefined : process.env.VWN_BACKEND);
   if (chosen) return activate(chosen);
-  const reasons: string[] = [];
-  for (const each of knownBackends) {
+  const reasons = new Set<string>();
+  for (const { name: candidate, onGpu } of preferred) {
     try {
-      return await activate(each.name);
+      const info = await activate(candidate);
+      if (!onGpu || usesGpu()) return info;
     } catch (error) {
       if (!(error instanceof BackendError)) throw error;
-      reasons.push(error.message);
+      reasons.add(error.message);
     }
   }
-  throw new BackendError(`no TensorFlow.js backend can run here:\n  ${reasons.join('\n  ')}`);
+  throw new BackendError(`no TensorFlow.js backend can run here:\n  ${[...reasons].join('\n  ')}`);
+}
+
+/** Without a GPU, tfjs-node is slower than vwn-cpu (bench/results). */
+const preferred: readonly { name: string; onGpu?: boolean }[] = [
+  { name: 'vwn-cuda' },
+  { name: 'tensorflow', onGpu: true },
+  { name: 'vwn-cpu' },
+  { name: 'tensorflow' },
+  { name: 'wasm' },
+  { name: 'cpu' },
+];
+
+function usesGpu(): boolean {
+  return (engine().backend as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === true;
 }
 
 /** The state of every known backend, in order of preference. Tries each; the current one stays current. */
@@ -90,8 +105,14 @@ function firstLine(error: unknown): string {
   return missing ? `${missing[1]} is not installed` : (text.split('\n').find((line) => line.trim() !== '') ?? text);
 }
 
+/** What a backend says of itself; those of this project have `describe`. */
+interface Describing {
+  describe?(): Record<string, string>;
+}
+
 async function facts(name: string): Promise<Record<string, string>> {
-  if (name !== 'wasm') return {};
+  if (name === 'tensorflow') return { device: usesGpu() ? 'GPU' : 'CPU' };
+  if (name !== 'wasm') return (engine().backend as unknown as Describing).describe?.() ?? {};
   const simd = await env().getAsync('WASM_HAS_SIMD_SUPPORT');
   const threads = await env().getAsync('WASM_HAS_MULTITHREAD_SUPPORT');
   return { simd: simd ? 'yes' : 'no', threads: threads ? 'yes' : 'one (tfjs uses no threads in Node)' };

@@ -41,6 +41,8 @@ const optionsSchema = z.strictObject({
   /** Older checkpoints beyond so many are deleted. */
   save_total_limit: positive.default(2),
   backend: z.string().optional(),
+  /** How the backend stores activations and their gradients; weights and optimizer state are float32 in either. */
+  precision: z.enum(['fp32', 'bf16']).default('fp32'),
 });
 
 const schema = z.strictObject({

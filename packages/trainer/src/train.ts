@@ -1,4 +1,4 @@
-import { CheckpointError, ConfigError, NumericsError } from '@vwn/core';
+import { CheckpointError, ConfigError, getPrecision, NumericsError, setPrecision } from '@vwn/core';
 import { LanguageModel } from '@vwn/layers';
 import { loadWeights, resolveCheckpointDir } from '@vwn/layers/checkpoint';
 import { existsSync } from 'node:fs';
@@ -42,14 +42,17 @@ export interface TrainResult {
 /**
  * Trains a model as configured, on the current tfjs backend. Deterministic on one backend: the same configuration gives
  * the same losses, whether or not the run was killed and resumed in between.
- * @throws ConfigError, DataError, CheckpointError, StorageError, NumericsError
+ * @throws ConfigError, DataError, CheckpointError, StorageError, NumericsError; BackendError for a precision that the
+ *   backend does not have
  */
 export async function train(config: TrainConfig, options: RunOptions): Promise<TrainResult> {
-  const run = await Run.open(config, options);
+  const before = getPrecision();
+  setPrecision(config.train.precision);
   try {
-    return await run.toEnd();
+    const run = await Run.open(config, options);
+    return await run.toEnd().finally(() => run.dispose());
   } finally {
-    run.dispose();
+    setPrecision(before);
   }
 }
 

@@ -1,4 +1,4 @@
-import { backendReport, type BackendStatus } from '@vwn/core';
+import { BackendError, backendReport, selectBackend, type BackendStatus } from '@vwn/core';
 import { Command } from 'commander';
 import os from 'node:os';
 import { addInstalledBackends } from '../backends';
@@ -12,8 +12,9 @@ export function doctorCommand(): Command {
     .action(async ({ json }: { json?: boolean }) => {
       addInstalledBackends();
       const backends = await backendReport();
+      const chosen = await chosenBackend();
       const machine = describeMachine();
-      printResult(json, { machine, backends }, () => report(machine, backends));
+      printResult(json, { machine, backends, chosen }, () => report(machine, backends, chosen));
     });
 }
 
@@ -29,20 +30,28 @@ function describeMachine() {
   };
 }
 
-function report(machine: Machine, backends: BackendStatus[]): string {
+async function chosenBackend(): Promise<string | undefined> {
+  try {
+    return (await selectBackend()).name;
+  } catch (error) {
+    if (error instanceof BackendError) return undefined;
+    throw error;
+  }
+}
+
+function report(machine: Machine, backends: BackendStatus[], chosen: string | undefined): string {
   const rows = backends.map((each) => [
     each.available ? 'ok' : '--',
     each.name,
     each.available ? describeDetails(each.details) : (each.reason ?? ''),
   ]);
-  const chosen = backends.find((each) => each.available);
   const remedies = backends.flatMap((each) => (each.remedy ? [`  ${each.name}: ${each.remedy}`] : []));
   return [
     `Node ${machine.node} on ${machine.platform}, ${machine.cores} cores, ${machine.memory_gib} GiB (${machine.cpu})`,
     '',
     table([['', 'backend', 'state'], ...rows]),
     '',
-    chosen ? `Commands use: ${chosen.name} (choose another with --backend or VWN_BACKEND)` : 'No backend can run here.',
+    chosen ? `Commands use: ${chosen} (choose another with --backend or VWN_BACKEND)` : 'No backend can run here.',
     ...(remedies.length > 0 ? ['', 'To get the others:', ...remedies] : []),
   ].join('\n');
 }

@@ -1,7 +1,8 @@
+import type { Precision } from '@vwn/core';
 import { evaluate, taskNames } from '@vwn/eval';
 import { Command } from 'commander';
 import { nonNegativeInteger, positiveInteger } from '../arguments';
-import { useBackend } from '../backends';
+import { precisionOption, useBackend } from '../backends';
 import { writeUserFile } from '../files';
 import { openModel } from '../model';
 import { percent, table } from '../terminal/format';
@@ -16,6 +17,7 @@ interface EvalFlags {
   batchSize: number;
   output?: string;
   backend?: string;
+  precision: Precision;
   json?: boolean;
 }
 
@@ -32,9 +34,10 @@ export function evalCommand(): Command {
     .option('--batch-size <n>', 'sequences scored at once', positiveInteger, 8)
     .option('--output <file>', 'write the results in lm-evaluation-harness’s schema')
     .option('--backend <name>', 'TensorFlow.js backend, else the first that works (vwn doctor)')
+    .addOption(precisionOption('fp32'))
     .option('--json', 'print the results as JSON')
     .action(async (checkpoint: string, flags: EvalFlags) => {
-      const backend = await useBackend(flags.backend);
+      const backend = await useBackend(flags.backend, flags.precision);
       const { model, tokenizer, dir } = await openModel(checkpoint, { tokenizer: 'required' });
       const progress = new Progress('request', 0);
       const results = await evaluate(model, tokenizer, {

@@ -1,8 +1,8 @@
-import { Rng } from '@vwn/core';
+import { Rng, type Precision } from '@vwn/core';
 import { generate } from '@vwn/layers';
 import { Command } from 'commander';
 import { fraction, nonNegative, nonNegativeInteger, positiveInteger } from '../arguments';
-import { useBackend } from '../backends';
+import { precisionOption, useBackend } from '../backends';
 import { openModel } from '../model';
 import { count } from '../terminal/format';
 
@@ -14,6 +14,7 @@ interface GenerateFlags {
   topP?: number;
   seed: number;
   backend?: string;
+  precision: Precision;
   json?: boolean;
 }
 
@@ -28,9 +29,10 @@ export function generateCommand(): Command {
     .option('--top-p <p>', 'sample among the likeliest tokens that hold this much probability', fraction)
     .option('--seed <s>', 'seed of the sampling', nonNegativeInteger, 0)
     .option('--backend <name>', 'TensorFlow.js backend, else the first that works (vwn doctor)')
+    .addOption(precisionOption('fp32'))
     .option('--json', 'print prompt, text, tokens and rate as JSON at the end instead of streaming')
     .action(async (checkpoint: string, flags: GenerateFlags) => {
-      await useBackend(flags.backend);
+      await useBackend(flags.backend, flags.precision);
       const { model, tokenizer } = await openModel(checkpoint, { tokenizer: 'required' });
       const stream = tokenizer.streamDecoder();
       const write = (text: string) => (flags.json ? undefined : process.stdout.write(text));

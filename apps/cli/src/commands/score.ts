@@ -1,7 +1,7 @@
-import { DataError } from '@vwn/core';
+import { DataError, type Precision } from '@vwn/core';
 import { scoreIds, scoreText, type Score } from '@vwn/eval';
 import { Command, Option } from 'commander';
-import { useBackend } from '../backends';
+import { precisionOption, useBackend } from '../backends';
 import { parseUserJson, readUserFile } from '../files';
 import { openModel } from '../model';
 import { printResult } from '../terminal/output';
@@ -10,6 +10,7 @@ interface ScoreFlags {
   text?: string;
   ids?: string;
   backend?: string;
+  precision: Precision;
   json?: boolean;
 }
 
@@ -22,11 +23,12 @@ export function scoreCommand(): Command {
     )
     .option('--ids <file.json>', 'score token ids, number[][]')
     .option('--backend <name>', 'TensorFlow.js backend, else the first that works (vwn doctor)')
+    .addOption(precisionOption('fp32'))
     .option('--json', 'print loss, perplexity, bits_per_byte, logprobs and mtp_losses as JSON')
     .action(async (checkpoint: string, flags: ScoreFlags, command: Command) => {
       if (flags.text === undefined && flags.ids === undefined)
         command.error('error: give --text FILE or --ids FILE.json');
-      await useBackend(flags.backend);
+      await useBackend(flags.backend, flags.precision);
       const score = await scoreFile(checkpoint, flags);
       printResult(flags.json, score, () => describeScore(score));
     });

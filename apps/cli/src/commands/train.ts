@@ -1,8 +1,8 @@
-import { ConfigError } from '@vwn/core';
+import { ConfigError, type Precision } from '@vwn/core';
 import { parseTrainConfig, train, type TrainEvent } from '@vwn/trainer';
 import { Command } from 'commander';
 import { basename, join } from 'node:path';
-import { useBackend } from '../backends';
+import { precisionOption, useBackend } from '../backends';
 import { readUserFile } from '../files';
 import { Interrupted } from '../terminal/failure';
 import { printResult } from '../terminal/output';
@@ -14,6 +14,7 @@ interface TrainFlags {
   init?: string;
   resume?: boolean;
   backend?: string;
+  precision?: Precision;
   json?: boolean;
 }
 
@@ -28,9 +29,11 @@ export function trainCommand(): Command {
     .option('--init <checkpoint>', 'start from these weights')
     .option('--resume', 'go on from the newest complete checkpoint of the run folder')
     .option('--backend <name>', 'TensorFlow.js backend, else the first that works (vwn doctor)')
+    .addOption(precisionOption())
     .option('--json', 'print the result as JSON at the end')
     .action(async (given: string | undefined, flags: TrainFlags, command: Command) => {
       const { file, overrides } = splitSettings(given, flags.set ?? []);
+      if (flags.precision !== undefined) overrides.push(`train.precision=${flags.precision}`);
       if (file === undefined) return command.error("error: missing required argument 'config.yaml'");
       const text = readUserFile(file, 'a training configuration').toString('utf8');
       const config = parseTrainConfig(text, { source: file, overrides });
@@ -40,7 +43,7 @@ export function trainCommand(): Command {
         });
       const outDir = flags.out ?? join('runs', basename(file).replace(/\.\w+$/, ''));
       const backend = await useBackend(flags.backend ?? config.train.backend);
-      process.stderr.write(`${outDir} on ${backend.name}\n`);
+      process.stderr.write(`${outDir} on ${backend.name}, ${config.train.precision}\n`);
       const result = await trainWithProgress(config, outDir, flags);
       printResult(flags.json, result, () => `finished: ${result.checkpointDir}`);
     });
