@@ -3,7 +3,17 @@
  * neighbours from their tarballs, the rest from the registry), and used there from JavaScript and from TypeScript.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +26,7 @@ const consumers = join(root, 'scripts', 'consumers');
 
 try {
   const packed = packAll();
-  for (const name of Object.keys(packed)) checkConsumer(name, packed);
+  for (const name of Object.keys(packed).filter((each) => !packed[each].isPlatform)) checkConsumer(name, packed);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
@@ -32,7 +42,20 @@ function packAll() {
       const [{ filename }] = JSON.parse(command('npm', ['pack', '--json', '--pack-destination', work], cwd));
       packed[manifest.name] = { tarball: join(work, filename), manifest };
     }
-  return packed;
+  return { ...packed, ...packPlatform() };
+}
+
+/** The prebuilt library for this machine, where it was built. */
+function packPlatform() {
+  const kernels = join(root, 'packages', 'kernels-cpu');
+  const cwd = join(kernels, 'npm', `${process.platform}-${process.arch}`);
+  if (!existsSync(cwd) || !existsSync(join(kernels, 'build', 'vwn_cpu.node'))) {
+    process.stdout.write('  NOT TESTED: a prebuilt @vwn/kernels-cpu, for there is none for this machine\n');
+    return {};
+  }
+  const manifest = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'));
+  const [{ filename }] = JSON.parse(command('npm', ['pack', '--json', '--pack-destination', work], cwd));
+  return { [manifest.name]: { tarball: join(work, filename), manifest, isPlatform: true } };
 }
 
 function checkConsumer(name, packed) {
@@ -53,14 +76,18 @@ function checkConsumer(name, packed) {
   writeFileSync(join(project, 'package.json'), JSON.stringify(manifest, null, 2));
   command('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts'], project);
   cpSync(join(consumers, name.replace('@vwn/', '')), project, { recursive: true });
-  command(process.execPath, ['main.mjs'], project);
+  const isNative = name === '@vwn/kernels-cpu';
+  if (isNative && !tarballs.some((each) => packed[each].isPlatform)) return;
+  const PATH = isNative ? withoutCompiler(project) : process.env.PATH;
+  command(process.execPath, ['main.mjs'], project, { ...process.env, PATH });
   if (readdirSync(project).includes('types.ts')) checkTypes(project);
   process.stdout.write(`  ${name}: installs and runs alone (${((performance.now() - started) / 1000).toFixed(1)} s)\n`);
 }
 
 function neighbours(name, packed, seen = new Set()) {
   seen.add(name);
-  for (const dependency of Object.keys(packed[name].manifest.dependencies ?? {}))
+  const { dependencies, optionalDependencies } = packed[name].manifest;
+  for (const dependency of Object.keys({ ...dependencies, ...optionalDependencies }))
     if (packed[dependency] && !seen.has(dependency)) neighbours(dependency, packed, seen);
   return [...seen];
 }
@@ -71,9 +98,17 @@ function checkTypes(project) {
   command(process.execPath, [tsc, ...flags, 'types.ts'], project);
 }
 
-function command(program, args, cwd) {
+/** A PATH with Node and nothing else. */
+function withoutCompiler(project) {
+  const bin = join(project, 'bin');
+  mkdirSync(bin);
+  symlinkSync(process.execPath, join(bin, 'node'));
+  return bin;
+}
+
+function command(program, args, cwd, env = process.env) {
   try {
-    return execFileSync(program, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+    return execFileSync(program, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   } catch (error) {
     process.stderr.write(`${error.stdout ?? ''}${error.stderr ?? ''}\n`);
     throw new Error(`\`${program} ${args.join(' ')}\` failed in ${cwd}`, { cause: error });

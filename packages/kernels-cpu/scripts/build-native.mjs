@@ -83,7 +83,11 @@ async function buildAddon(cxx) {
   mkdirSync(build, { recursive: true });
   const stale = units.filter(({ object }) => !existsSync(object));
   await inParallel(stale, ({ source, flags, object }) => compile(cxx, source, flags, object));
-  const link = ['-shared', '-pthread', ...(sanitize ? ['-fsanitize=address,undefined'] : ['-s'])];
+  const link = [
+    '-shared',
+    '-pthread',
+    ...(sanitize ? ['-fsanitize=address,undefined'] : ['-s', '-static-libstdc++', '-static-libgcc']),
+  ];
   const undefinedSymbols = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : [];
   await run(cxx, [...link, ...undefinedSymbols, ...units.map(({ object }) => object), '-o', `${addon}.new`]);
   renameSync(`${addon}.new`, addon);
