@@ -18,8 +18,10 @@ run('format', [bin('prettier'), '--check', '--log-level', 'warn', '.']);
 run('house rules', [node, 'scripts/check-house.mjs']);
 const env = backendEnvironment();
 run(`unit tests (${env.VWN_TEST_BACKENDS})`, [bin('vitest'), 'run'], env);
-if (env.VWN_TEST_BACKENDS.split(',').includes('vwn-cpu'))
+if (env.VWN_TEST_BACKENDS.split(',').includes('vwn-cpu')) {
   run("TensorFlow.js's own suite on vwn-cpu", [node, 'packages/kernels/tfjs-suite/run.mjs', '--backend', 'vwn-cpu']);
+  run('instruction sets and sanitizers', [node, 'scripts/check-native.mjs']);
+}
 run('documentation code', [node, 'scripts/check-docs.mjs'], env);
 for (const example of ['wrap-your-attention', 'compare-widths'])
   run(`example ${example}`, [node, `examples/${example}/main.mjs`]);

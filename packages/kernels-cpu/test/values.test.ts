@@ -60,6 +60,12 @@ describeNative('a matrix product', () => {
   });
 });
 
+/** How many numbers are others: vitest takes seconds over a million that are equal. */
+function differences(x: tf.Tensor, expected: Float32Array): number {
+  const values = x.dataSync();
+  return values.length - expected.length + expected.filter((each, i) => !Object.is(each, values[i])).length;
+}
+
 describeNative('a million and three elements', () => {
   const size = 1_000_003;
   const [a, b] = [normals('a', size), normals('b', size)];
@@ -71,7 +77,7 @@ describeNative('a million and three elements', () => {
     ['mul', tf.mul, (x: number, y: number) => x * y],
     ['div', tf.div, (x: number, y: number) => x / y],
   ] as const)('are each the correctly rounded result: %s', (_, operation, f) => {
-    expect(operation(tf.tensor1d(a), tf.tensor1d(b)).dataSync()).toEqual(rounded(f));
+    expect(differences(operation(tf.tensor1d(a), tf.tensor1d(b)), rounded(f))).toBe(0);
   });
 
   it('have the sum and mean of float64, along any axis', () => {
@@ -87,10 +93,10 @@ describeNative('a million and three elements', () => {
 
   it('are moved unchanged by slice, transpose and concat', () => {
     const x = tf.tensor1d(a);
-    expect(tf.slice(x, [17], [size - 19]).dataSync()).toEqual(a.slice(17, size - 2));
+    expect(differences(tf.slice(x, [17], [size - 19]), a.subarray(17, size - 2))).toBe(0);
     const back = tf.transpose(tf.transpose(tf.reshape(tf.slice(x, [0], [999 * 1001]), [999, 1001])));
-    expect(back.dataSync()).toEqual(a.slice(0, 999 * 1001));
-    expect(tf.concat([tf.slice(x, [0], [3]), tf.slice(x, [3])]).dataSync()).toEqual(a);
+    expect(differences(back, a.subarray(0, 999 * 1001))).toBe(0);
+    expect(differences(tf.concat([tf.slice(x, [0], [3]), tf.slice(x, [3])]), a)).toBe(0);
   });
 });
 

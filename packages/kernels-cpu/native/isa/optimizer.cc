@@ -90,6 +90,7 @@ const char *adamw(const vwn_call *raw) {
 /** Buffers: tensors float32, last the result float32 [1]: the square root of the sum of all squares. */
 const char *global_norm(const vwn_call *raw) {
   Call call(raw, 1, 0);
+  if (call.problem()) return call.problem();
   const int tensors = call.buffers() - 1;
   float *result = call.floats(tensors, 1);
   std::vector<const float *> data;
