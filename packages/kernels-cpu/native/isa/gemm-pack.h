@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "gemm.h"
+#include "pairs.h"
 #include "tile.h"
 #include "transpose.h"
 #include "vwn_kernels.h"
@@ -13,47 +14,7 @@
 namespace vwn {
 namespace VWN_ISA {
 
-#if defined(__AVX512BF16__)
-constexpr bool pairsAvailable = true;
-#else
-constexpr bool pairsAvailable = false;
-#endif
-
 constexpr int64_t panelColumns = tileVectors * W;
-
-/** 2·W consecutive elements as W pairs of bf16. */
-VWN_INLINE vf loadPairs(const bf16 *p) {
-  vf x;
-  std::memcpy(&x, p, sizeof x);
-  return x;
-}
-VWN_INLINE vf loadPairs(const float *p) {
-  const vh low = narrow(load(p)), high = narrow(load(p + W));
-  vf x;
-  std::memcpy(&x, &low, sizeof low);
-  std::memcpy(reinterpret_cast<char *>(&x) + sizeof low, &high, sizeof high);
-  return x;
-}
-template <class T>
-VWN_INLINE vf loadFirstPairs(const T *p, int64_t count) {
-  T copy[2 * W] = {};
-  std::memcpy(copy, p, static_cast<size_t>(count) * sizeof(T));
-  return loadPairs(copy);
-}
-
-VWN_INLINE vh toHalf(const bf16 *p) { return *reinterpret_cast<const vh_any *>(p); }
-VWN_INLINE vh toHalf(const float *p) { return narrow(load(p)); }
-template <class T>
-VWN_INLINE vh toHalfFirst(const T *p, int64_t count) {
-  T copy[W] = {};
-  std::memcpy(copy, p, static_cast<size_t>(count) * sizeof(T));
-  return toHalf(copy);
-}
-
-/** Pairs made of two rows: lane i holds (lower[i], upper[i]). */
-VWN_INLINE vf interleave(vh lower, vh upper) {
-  return (vf)(__builtin_convertvector(lower, vu) | (__builtin_convertvector(upper, vu) << 16));
-}
 
 /** Units (one lane each) of W columns of row k (and k + 1), zero beyond `count` columns and K. */
 template <bool pairs, class T>

@@ -19,42 +19,12 @@ constexpr int64_t mostRowsOfDirectB = 768;
 /** Rows and columns of a task's block of C. */
 constexpr int64_t blockRows = 20 * tileRows, blockColumns = 8 * panelColumns;
 
-#if defined(__AVX512BF16__)
-/** As tile() of tile.h, one unit a pair of bf16. */
-template <int MR, int NV>
-VWN_INLINE void pairTile(int64_t K, const float *a, int64_t rowStride, int64_t stride, const float *b, int64_t ldb,
-                         float *c, int64_t ldc, bool add) {
-  __m512 sum[MR][NV];
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; i++)
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) sum[i][j] = add ? (__m512)load(c + i * ldc + j * W) : _mm512_setzero_ps();
-  for (int64_t k = 0; k < K; k++) {
-    __m512bh row[NV];
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) row[j] = (__m512bh)load(b + k * ldb + j * W);
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; i++) {
-      const __m512bh each = (__m512bh)_mm512_set1_ps(a[i * rowStride + k * stride]);
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; j++) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], each, row[j]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; i++)
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) store(c + i * ldc + j * W, (vf)sum[i][j]);
-}
-#endif
-
 template <bool pairs, int MR, int NV>
 VWN_INLINE void oneTile(int64_t K, const float *a, int64_t rowStride, int64_t stride, const float *b, int64_t ldb,
                         float *c, int64_t ldc, bool add) {
-#if defined(__AVX512BF16__)
-  if constexpr (pairs) return pairTile<MR, NV>(K, a, rowStride, stride, b, ldb, c, ldc, add);
-#endif
-  if (add) tile<MR, NV, Into::sum>(K, a, rowStride, stride, b, ldb, c, ldc);
-  else tile<MR, NV, Into::fresh>(K, a, rowStride, stride, b, ldb, c, ldc);
+  constexpr Element element = pairs ? Element::pair : Element::single;
+  if (add) tile<MR, NV, Into::sum, element>(K, a, rowStride, stride, b, ldb, c, ldc);
+  else tile<MR, NV, Into::fresh, element>(K, a, rowStride, stride, b, ldb, c, ldc);
 }
 
 template <bool pairs, int NV, int MR>
@@ -226,7 +196,7 @@ class Gemm {
 
 bool runGemm(const Product &product, bool parallel, Epilogue epilogue = nullptr, const void *context = nullptr) {
   if (product.M == 0 || product.N == 0) return true;
-  if (product.halves && pairsAvailable) return Gemm<pairsAvailable>(product, epilogue, context).run(parallel);
+  if (product.halves && hasPairs) return Gemm<hasPairs>(product, epilogue, context).run(parallel);
   return Gemm<false>(product, epilogue, context).run(parallel);
 }
 

@@ -59,6 +59,21 @@ VWN_INLINE vh narrow(vf x) {
   return __builtin_convertvector((vu)(x != x ? (vi)quiet : (vi)rounded), vh);
 #endif
 }
+#if defined(__AVX512BF16__)
+constexpr bool hasPairs = true;
+#else
+constexpr bool hasPairs = false;
+#endif
+/** Lanes are words of two bf16: sum + a's lower · b's lower + a's upper · b's upper. Fast where `hasPairs`. */
+VWN_INLINE vf dotPairs(vf sum, vf a, vf b) {
+#if defined(__AVX512BF16__)
+  return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+  const vu upper = (vu)(splati(static_cast<int32_t>(0xffff0000u)));
+  return sum + (vf)((vu)a << 16) * (vf)((vu)b << 16) + (vf)((vu)a & upper) * (vf)((vu)b & upper);
+#endif
+}
+
 VWN_INLINE void store(bf16 *p, vf x) { *reinterpret_cast<vh_any *>(p) = narrow(x); }
 
 VWN_INLINE float toFloat(float x) { return x; }

@@ -1,0 +1,71 @@
+/**
+ * bf16 operands of products as words of two neighbours along K, the lower half first, for processors that multiply such
+ * pairs. Words stand in float memory, but no arithmetic on floats ever touches them.
+ */
+#pragma once
+#include <type_traits>
+
+#include "simd.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+/** Whether products of tensors of T are made of pairs here. */
+template <class T>
+constexpr bool inPairs = hasPairs && std::is_same_v<T, bf16>;
+
+/** 2·W consecutive elements as W pairs of bf16. */
+VWN_INLINE vf loadPairs(const bf16 *p) {
+  vf x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
+VWN_INLINE vf loadPairs(const float *p) {
+  const vh low = narrow(load(p)), high = narrow(load(p + W));
+  vf x;
+  std::memcpy(&x, &low, sizeof low);
+  std::memcpy(reinterpret_cast<char *>(&x) + sizeof low, &high, sizeof high);
+  return x;
+}
+template <class T>
+VWN_INLINE vf loadFirstPairs(const T *p, int64_t count) {
+  T copy[2 * W] = {};
+  std::memcpy(copy, p, static_cast<size_t>(count) * sizeof(T));
+  return loadPairs(copy);
+}
+
+VWN_INLINE vh toHalf(const bf16 *p) { return *reinterpret_cast<const vh_any *>(p); }
+VWN_INLINE vh toHalf(const float *p) { return narrow(load(p)); }
+template <class T>
+VWN_INLINE vh toHalfFirst(const T *p, int64_t count) {
+  T copy[W] = {};
+  std::memcpy(copy, p, static_cast<size_t>(count) * sizeof(T));
+  return toHalf(copy);
+}
+
+/** Pairs made of two rows: lane i holds (lower[i], upper[i]). */
+VWN_INLINE vf interleave(vh lower, vh upper) {
+  return (vf)(__builtin_convertvector(lower, vu) | (__builtin_convertvector(upper, vu) << 16));
+}
+
+/** to[j] = (a[j], b[j]) for j < width, (0, 0) up to the next whole vector; b may be absent (zeros); to may be a. */
+template <class T>
+VWN_INLINE void interleaveRow(const T *a, const T *b, int64_t width, float *to) {
+  eachVector(
+      width, [&](int64_t j) { store(to + j, interleave(toHalf(a + j), b ? toHalf(b + j) : vh{})); },
+      [&](int64_t j, int64_t n) { store(to + j, interleave(toHalfFirst(a + j, n), b ? toHalfFirst(b + j, n) : vh{})); });
+}
+
+/** Rows of [count, width] two by two: [⌈count/2⌉, toStride], the last with zeros when count is odd. */
+template <class T>
+VWN_APART void interleaveRows(const T *from, int64_t stride, int64_t count, int64_t width, float *to, int64_t toStride) {
+  for (int64_t i = 0; i < count; i += 2)
+    interleaveRow(from + i * stride, i + 1 < count ? from + (i + 1) * stride : nullptr, width, to + i / 2 * toStride);
+}
+
+/** Pairs of a row of bf16 numbers that begins on a multiple of four bytes and has an even number of them. */
+VWN_INLINE const float *asPairs(const bf16 *row) { return reinterpret_cast<const float *>(row); }
+VWN_INLINE bf16 *asHalves(float *words) { return reinterpret_cast<bf16 *>(words); }
+
+}  // namespace VWN_ISA
+}  // namespace vwn
