@@ -11,6 +11,7 @@
 
 #include "../workspace.h"
 #include "call.h"
+#include "pairs.h"
 #include "rows.h"
 #include "tile.h"
 #include "transpose.h"
@@ -66,7 +67,7 @@ struct Columns {
 class CoefficientSet {
  public:
   /** Floats that {@link prepare} needs. */
-  static int64_t room(const Shape &s, int64_t columns) { return columns * (s.wide + 2 * s.ld); }
+  static int64_t room(const Shape &s, int64_t columns) { return columns * (2 * s.wide + 2 * s.ld) + s.wide; }
 
   void prepare(const Shape &s, const float *normWeight, const std::vector<Columns> &groups, float *memory) {
     columns = 0;
@@ -88,12 +89,19 @@ class CoefficientSet {
         for (int64_t d = 0; dynamic && d < s.db; d++)
           weights[c * s.wide + d] = group.fn[d * group.stride + column] * normWeight[d] * root;
       }
+    halves = asHalves(scales + columns * s.ld);
+    words = scales + columns * s.ld + columns * s.wide / 2;
+    narrowRows(weights, columns, s.wide, s.wide, halves);
+    interleaveRows(weights, s.wide, columns, s.wide, words, s.wide);
   }
 
   int64_t columns = 0;
   bool dynamic = false;
   float *weights = nullptr; /* [columns, wide]: fn · norm weight / √db */
   float *offsets = nullptr, *scales = nullptr; /* [columns, ld] */
+  /* weights for products of pairs: along db [columns, wide], and two columns by two [⌈columns/2⌉, wide] */
+  bf16 *halves = nullptr;
+  float *words = nullptr;
 };
 
 /** A state of one block in all its forms. */
@@ -142,14 +150,9 @@ VWN_APART void normalize(const Shape &s, const Span &span, const State &state) {
   }
 }
 
-/** Eqs. 11–14 for all lanes: alpha = S ∘ tanh(norm(h)·W/τ) + static; keeps tanh(·) where `activation` is given. */
-VWN_APART void evaluate(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, float *activation,
-                         float *alpha) {
-  if (!set.dynamic) {
-    std::memcpy(alpha, set.offsets, static_cast<size_t>(set.columns * s.ld) * 4);
-    return;
-  }
-  smallProduct<Into::fresh>(set.columns, span.lanes, s.db, set.weights, s.wide, 1, state.transposed, s.ld, alpha, s.ld);
+/** From products with W and 1/rms to alpha; keeps tanh(·) where `activation` is given. */
+VWN_APART void activate(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, float *activation,
+                        float *alpha) {
   for (int64_t c = 0; c < set.columns; c++)
     for (int64_t lane = 0; lane < span.lanes; lane += W) {
       const int64_t at = c * s.ld + lane;
@@ -157,6 +160,17 @@ VWN_APART void evaluate(const Shape &s, const Span &span, const CoefficientSet &
       if (activation) store(activation + at, t);
       store(alpha + at, t * load(set.scales + at) + load(set.offsets + at));
     }
+}
+
+/** Eqs. 11–14 for all lanes: alpha = S ∘ tanh(norm(h)·W/τ) + static; keeps tanh(·) where `activation` is given. */
+VWN_INLINE void evaluate(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, float *activation,
+                         float *alpha) {
+  if (!set.dynamic) {
+    std::memcpy(alpha, set.offsets, static_cast<size_t>(set.columns * s.ld) * 4);
+    return;
+  }
+  smallProduct<Into::fresh>(set.columns, span.lanes, s.db, set.weights, s.wide, 1, state.transposed, s.ld, alpha, s.ld);
+  activate(s, span, set, state, activation, alpha);
 }
 
 /** out[c] = Σ_i alpha[c, i]·state[i] for `columns` rows of alpha: [columns, wide] for each token. */
@@ -227,11 +241,11 @@ struct CoefficientSums {
 };
 
 /**
- * From the gradient of alpha (which becomes that of the product before the tanh, times 1/rms) to sums for the
- * parameters and, through the norm, to the state: added to `dRows` [slots, wide]. `room` is [db, ld].
+ * Sums for the static part and the scale of coefficients, from the gradient of alpha, which becomes that of the product
+ * before the tanh, times 1/rms.
  */
-VWN_APART void evaluateGradient(const Shape &s, const Span &span, const CoefficientSet &set, const State &state,
-                                 const float *activation, float *dAlpha, const CoefficientSums &sums, float *room, float *dRows) {
+VWN_APART void activateGradient(const Shape &s, const Span &span, const CoefficientSet &set, const State &state,
+                                const float *activation, float *dAlpha, const CoefficientSums &sums) {
   for (int64_t c = 0; c < set.columns; c++)
     for (int64_t lane = 0; lane < span.lanes; lane += W) {
       const int64_t at = c * s.ld + lane;
@@ -242,20 +256,33 @@ VWN_APART void evaluateGradient(const Shape &s, const Span &span, const Coeffici
       store(sums.scale + at, load(sums.scale + at) + up * t);
       store(dAlpha + at, up * load(set.scales + at) * (1.0f - t * t) * load(state.reciprocal + lane));
     }
-  if (!set.dynamic) return;
-  smallProduct<Into::sum>(set.columns, s.wide, span.slots, dAlpha, s.ld, 1, state.rows, s.wide, sums.weights, s.wide);
-  // g = d(norm's input) before the norm's own term: dh = g − h·mean(g·h)/rms².
-  smallProduct<Into::fresh>(s.db, span.lanes, set.columns, set.weights, 1, s.wide, dAlpha, s.ld, room, s.ld);
+}
+
+/**
+ * Through the norm, all lanes: from g, the gradient of the norm's input before the norm's own term, to
+ * dh = g − h·mean(g·h)/rms², in place in `room` [db, ld], and added to `dRows` [slots, wide]. stateOf(d, lane) is h.
+ */
+template <class StateOf>
+VWN_INLINE void normGradient(const Shape &s, const Span &span, const State &state, float *room, float *dRows, const StateOf &stateOf) {
   for (int64_t lane = 0; lane < span.lanes; lane += W) {
-    const vf dot = sumOver(
-        s.db, [&](int64_t d) { return load(room + d * s.ld + lane) * load(state.transposed + d * s.ld + lane); });
+    const vf dot = sumOver(s.db, [&](int64_t d) { return load(room + d * s.ld + lane) * stateOf(d, lane); });
     const vf r = load(state.reciprocal + lane), shift = dot * r * r / static_cast<float>(s.db);
     for (int64_t d = 0; d < s.db; d++) {
       float *at = room + d * s.ld + lane;
-      store(at, load(at) - load(state.transposed + d * s.ld + lane) * shift);
+      store(at, load(at) - stateOf(d, lane) * shift);
     }
   }
   addTransposed(span.slots, s.db, room, s.ld, dRows, s.wide);
+}
+
+/** From the gradient of alpha to sums for the parameters and, through the norm, to the state. `room` is [db, ld]. */
+VWN_APART void evaluateGradient(const Shape &s, const Span &span, const CoefficientSet &set, const State &state,
+                                 const float *activation, float *dAlpha, const CoefficientSums &sums, float *room, float *dRows) {
+  activateGradient(s, span, set, state, activation, dAlpha, sums);
+  if (!set.dynamic) return;
+  smallProduct<Into::sum>(set.columns, s.wide, span.slots, dAlpha, s.ld, 1, state.rows, s.wide, sums.weights, s.wide);
+  smallProduct<Into::fresh>(s.db, span.lanes, set.columns, set.weights, 1, s.wide, dAlpha, s.ld, room, s.ld);
+  normGradient(s, span, state, room, dRows, [&](int64_t d, int64_t lane) { return load(state.transposed + d * s.ld + lane); });
 }
 
 /** Where the gradients of a group of columns go: matrices with `stride` columns, zeros in columns of no group. */

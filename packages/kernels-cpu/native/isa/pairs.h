@@ -63,6 +63,17 @@ VWN_APART void interleaveRows(const T *from, int64_t stride, int64_t count, int6
     interleaveRow(from + i * stride, i + 1 < count ? from + (i + 1) * stride : nullptr, width, to + i / 2 * toStride);
 }
 
+/** Rows of float32 as bf16, `stride` numbers apart in either. */
+VWN_APART void narrowRows(const float *from, int64_t rows, int64_t width, int64_t stride, bf16 *to) {
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < width; j += W) store(to + i * stride + j, load(from + i * stride + j));
+}
+
+/** The lower (0) or upper (1) numbers of words. */
+VWN_INLINE vf halfOf(vf words, int64_t upper) {
+  return upper ? (vf)((vu)words & (vu)(splati(static_cast<int32_t>(0xffff0000u)))) : (vf)((vu)words << 16);
+}
+
 /** Pairs of a row of bf16 numbers that begins on a multiple of four bytes and has an even number of them. */
 VWN_INLINE const float *asPairs(const bf16 *row) { return reinterpret_cast<const float *>(row); }
 VWN_INLINE bf16 *asHalves(float *words) { return reinterpret_cast<bf16 *>(words); }

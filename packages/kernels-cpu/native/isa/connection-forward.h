@@ -1,0 +1,101 @@
+/** The forward pass of a connection step, a block of tokens at a time, in float32 and in pairs. */
+#pragma once
+#include "ahead.h"
+#include "connection-inputs.h"
+#include "connection-pairs.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+template <class T>
+struct Forward {
+  const T *h, *out;
+  T *hNext, *x;
+};
+
+VWN_APART void forwardBlockOfPairs(const Shape &s, const Span &span, const Sets &sets, Halves halves, const Forward<bf16> &io, Ahead ahead,
+                         float *base) {
+  PairMemory memory(base);
+  const State state = memory.state(s);
+  float *alpha = memory.take((s.n + s.m) * s.ld), *betaWords = memory.take(wordsOf(s.m) * s.ld);
+  bf16 *alphaHalves = memory.halves(s.n * s.ld + s.m * s.ld);
+  float *backbone = memory.take(s.block * (s.m + 1) * s.wide), *next = memory.take(s.block * s.n * s.wide);
+  const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
+  loadState(s, span, io.h + atState, state);
+  ahead();
+  if (halves.write) {
+    loadBackbone(s, span, io.out + atBackbone, backbone);
+    evaluatePairs(s, span, sets.write, state, nullptr, alpha);
+    ahead();
+    narrowRows(alpha, s.n, span.lanes, s.ld, alphaHalves);
+    interleaveRows(alpha + s.n * s.ld, s.ld, s.m, span.lanes, betaWords, s.ld);
+    ahead();
+    gatherPairs(s, span, alphaHalves, s.n, state.rows, next);
+    ahead();
+    spreadPairs<Into::sum>(s, span, betaWords, s.m, backbone, next);
+    storeRows(next, span.slots, s, io.hNext + atState);
+    if (halves.read) loadState(s, span, io.hNext + atState, state);
+  }
+  if (!halves.read) return;
+  ahead();
+  evaluatePairs(s, span, sets.read, state, nullptr, alpha);
+  narrowRows(alpha, s.m, span.lanes, s.ld, alphaHalves);
+  ahead();
+  gatherPairs(s, span, alphaHalves, s.m, state.rows, backbone);
+  storeRows(backbone, span.count * s.m, s, io.x + atBackbone);
+}
+
+template <class T>
+void forwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves halves, const Forward<T> &io, Ahead ahead,
+                  float *base) {
+  if constexpr (inPairs<T>)
+    if (usesPairs<T>(s)) return forwardBlockOfPairs(s, span, sets, halves, io, ahead, base);
+  Memory memory(base);
+  const State state = memory.state(s);
+  float *alpha = memory.take((s.n + s.m) * s.ld), *backbone = memory.take(s.block * s.m * s.wide);
+  float *next = memory.take(s.block * s.n * s.wide);
+  const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
+  loadRows(io.h + atState, span.slots, s, state.rows);
+  ahead();
+  if (halves.write) {
+    loadRows(io.out + atBackbone, span.count * s.m, s, backbone);
+    if (sets.write.dynamic) normalize(s, span, state);
+    ahead();
+    evaluate(s, span, sets.write, state, nullptr, alpha);
+    ahead();
+    gather<Into::fresh>(s, span, alpha, s.n, state.rows, next);
+    ahead();
+    spread<Into::sum>(s, span, alpha + s.n * s.ld, s.m, backbone, next);
+    storeRows(next, span.slots, s, io.hNext + atState);
+  }
+  if (!halves.read) return;
+  const State after = {halves.write ? next : state.rows, state.transposed, state.reciprocal};
+  if (sets.read.dynamic) normalize(s, span, after);
+  ahead();
+  evaluate(s, span, sets.read, after, nullptr, alpha);
+  ahead();
+  gather<Into::fresh>(s, span, alpha, s.m, after.rows, backbone);
+  storeRows(backbone, span.count * s.m, s, io.x + atBackbone);
+}
+
+inline int64_t forwardRoom(const Shape &s) {
+  const int64_t single = Memory::stateRoom(s) + (s.n + s.m) * s.ld + s.block * (s.m + s.n) * s.wide + 8 * W;
+  return single > pairRoom(s) ? single : pairRoom(s);
+}
+
+/** What the block after `index` reads and writes. */
+template <class T>
+Ahead aheadOf(const Shape &s, int64_t index, const Forward<T> &io) {
+  Ahead ahead;
+  if (index + 1 >= s.blocks()) return ahead;
+  const Span next(s, index + 1);
+  const auto state = [&](const T *data) { return data + next.first * s.n * s.db; };
+  const int64_t bytes = next.slots * s.db * static_cast<int64_t>(sizeof(T));
+  ahead.add(state(io.h), bytes, false);
+  if (io.out) ahead.add(io.out + next.first * s.m * s.db, next.count * s.m * s.db * static_cast<int64_t>(sizeof(T)), false);
+  if (io.hNext) ahead.add(state(io.hNext), bytes, true);
+  return ahead;
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn

@@ -1,0 +1,114 @@
+/**
+ * The connection step of bf16 tensors by products of pairs (pairs.h), where n and db are even. As connection-step.cc
+ * does it in float32, with operands in these forms:
+ *   between     [slots/2, wide]  a state two slots by two: pairs run along slots
+ *   transposed  [db/2, ld]       a state's transpose, pairs along db; lanes are slots
+ *   halves      bf16 in the order of the float32 matrix: pairs along a row
+ *   words       [rows/2, …]      a matrix two rows by two: pairs along columns
+ * Coefficients, norms, tanh and all sums are float32; operands of products are rounded.
+ */
+#pragma once
+#include "connection.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+constexpr Element pair = Element::pair;
+
+/** Whether tensors of T with such a shape are computed in pairs here. With few slots float32 is as fast. */
+template <class T>
+VWN_INLINE bool usesPairs(const Shape &s) {
+  return inPairs<T> && s.n % 2 == 0 && s.db % 2 == 0 && s.n >= 8;
+}
+
+VWN_INLINE int64_t wordsOf(int64_t rows) { return (rows + 1) / 2; }
+
+/** State::rows is `between` here. */
+struct PairMemory : Memory {
+  using Memory::Memory;
+  explicit PairMemory(const Memory &rest) : Memory(rest) {}
+  State state(const Shape &s) { return {take(s.block * s.n / 2 * s.wide), take(s.db / 2 * s.ld + W), take(s.ld)}; }
+  bf16 *halves(int64_t count) { return asHalves(take(wordsOf(count))); }
+};
+
+/** All forms of a state [slots, db] in memory, and its norm. */
+VWN_APART void loadState(const Shape &s, const Span &span, const bf16 *from, const State &state) {
+  interleaveRows(from, s.db, span.slots, s.db, state.rows, s.wide);
+  transposePadded(span.slots, s.db / 2, asPairs(from), s.db / 2, state.transposed, s.ld);
+  for (int64_t lane = 0; lane < span.lanes; lane += W) {
+    vf squares[2] = {};
+    for (int64_t k = 0; k < s.db / 2; k++) {
+      const vf x = load(state.transposed + k * s.ld + lane);
+      squares[k & 1] = dotPairs(squares[k & 1], x, x);
+    }
+    store(state.reciprocal + lane, 1.0f / vsqrt((squares[0] + squares[1]) / static_cast<float>(s.db) + s.eps));
+  }
+}
+
+/** As evaluate() of connection.h. */
+VWN_INLINE void evaluatePairs(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, float *activation,
+                              float *alpha) {
+  if (!set.dynamic) {
+    std::memcpy(alpha, set.offsets, static_cast<size_t>(set.columns * s.ld) * 4);
+    return;
+  }
+  smallProduct<Into::fresh, pair>(set.columns, span.lanes, s.db / 2, asPairs(set.halves), s.wide / 2, 1, state.transposed, s.ld,
+                                  alpha, s.ld);
+  activate(s, span, set, state, activation, alpha);
+}
+
+/** out[c] = Σ_i alpha[c, i]·state[i] of each token; alpha in halves. */
+VWN_INLINE void gatherPairs(const Shape &s, const Span &span, const bf16 *alpha, int64_t columns, const float *between, float *out) {
+  for (int64_t t = 0; t < span.count; t++)
+    smallProduct<Into::fresh, pair>(columns, s.wide, s.n / 2, asPairs(alpha + t * s.n), s.ld / 2, 1,
+                                    between + t * s.n / 2 * s.wide, s.wide, out + t * columns * s.wide, s.wide);
+}
+
+/** state[i] = or += Σ_c alpha[c, i]·from[c] of each token; alpha in words, and from two rows by two. */
+template <Into into>
+VWN_INLINE void spreadPairs(const Shape &s, const Span &span, const float *alpha, int64_t columns, const float *from, float *rows) {
+  for (int64_t t = 0; t < span.count; t++)
+    smallProduct<into, pair>(s.n, s.wide, wordsOf(columns), alpha + t * s.n, 1, s.ld, from + t * wordsOf(columns) * s.wide, s.wide,
+                             rows + t * s.n * s.wide, s.wide);
+}
+
+/** alpha[c, i] = a[c]·state[i] of each token; rows of a are `stride` numbers apart. Lanes behind the last slot are 0. */
+VWN_INLINE void alphaGradientPairs(const Shape &s, const Span &span, const bf16 *a, int64_t stride, int64_t columns,
+                                   const float *transposed, float *alpha) {
+  for (int64_t t = 0; t < span.count; t++)
+    smallProduct<Into::fresh, pair>(columns, wholeVectors(s.n), s.db / 2, asPairs(a + t * columns * stride), stride / 2, 1,
+                                    transposed + t * s.n, s.ld, alpha + t * s.n, s.ld);
+  for (int64_t c = 0; span.slots < span.lanes && c < columns; c++)
+    for (int64_t lane = span.slots; lane < span.lanes; lane++) alpha[c * s.ld + lane] = 0.0f;
+}
+
+/** As evaluateGradient() of connection.h. */
+VWN_APART void evaluateGradientPairs(const Shape &s, const Span &span, const CoefficientSet &set, const State &state,
+                                     const float *activation, float *dAlpha, const CoefficientSums &sums, PairMemory memory,
+                                     float *dRows) {
+  activateGradient(s, span, set, state, activation, dAlpha, sums);
+  if (!set.dynamic) return;
+  bf16 *halves = memory.halves(set.columns * s.ld);
+  float *words = memory.take(wordsOf(set.columns) * s.ld), *room = memory.take(s.db * s.ld);
+  narrowRows(dAlpha, set.columns, span.lanes, s.ld, halves);
+  interleaveRows(dAlpha, s.ld, set.columns, span.lanes, words, s.ld);
+  smallProduct<Into::sum, pair>(set.columns, s.wide, span.slots / 2, asPairs(halves), s.ld / 2, 1, state.rows, s.wide, sums.weights,
+                                s.wide);
+  smallProduct<Into::fresh, pair>(s.db, span.lanes, wordsOf(set.columns), set.words, 1, s.wide, words, s.ld, room, s.ld);
+  normGradient(s, span, state, room, dRows,
+               [&](int64_t d, int64_t lane) { return halfOf(load(state.transposed + d / 2 * s.ld + lane), d & 1); });
+}
+
+/** Rows [count·m, db] of the backbone two by two within a token. */
+VWN_INLINE void loadBackbone(const Shape &s, const Span &span, const bf16 *from, float *to) {
+  for (int64_t t = 0; t < span.count; t++)
+    interleaveRows(from + t * s.m * s.db, s.db, s.m, s.db, to + t * wordsOf(s.m) * s.wide, s.wide);
+}
+
+VWN_INLINE int64_t pairRoom(const Shape &s) {
+  const int64_t coefficients = (s.n + s.m + 1) * s.ld, states = s.block * (s.n + s.m + 1) * s.wide;
+  return 6 * coefficients + 8 * states + 5 * s.db * s.ld + 4 * s.ld + 64 * W;
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn
