@@ -10,6 +10,7 @@ export * from './random';
 export * as initializers from './initializers';
 export type { Initializer } from './initializers';
 export * from './ops/linear';
+export * from './ops/linears';
 export { rmsNorm } from './ops/rms-norm';
 export * from './ops/group-norm';
 export * from './ops/rotary-embedding';

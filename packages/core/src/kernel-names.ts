@@ -2,6 +2,11 @@
 export const KernelName = {
   Linear: 'VwnLinear',
   LinearGrad: 'VwnLinearGrad',
+  /** Two or three weights that multiply the same input. */
+  LinearPair: 'VwnLinearPair',
+  LinearPairGrad: 'VwnLinearPairGrad',
+  LinearTriple: 'VwnLinearTriple',
+  LinearTripleGrad: 'VwnLinearTripleGrad',
   RmsNorm: 'VwnRmsNorm',
   RmsNormGrad: 'VwnRmsNormGrad',
   GroupRmsNorm: 'VwnGroupRmsNorm',

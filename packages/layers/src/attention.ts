@@ -1,4 +1,4 @@
-import { causalAttention, rotaryEmbedding } from '@vwn/core';
+import { causalAttention, linears, rotaryEmbedding } from '@vwn/core';
 import { reshape, type Tensor } from '@tensorflow/tfjs-core';
 import type { KeyValueCache } from './key-value-cache';
 import { LinearLayer } from './linear-layer';
@@ -44,9 +44,13 @@ export class CausalSelfAttention {
     const [B = 0, T = 0] = x.shape;
     const { heads, keyValueHeads, headDim, theta } = this.sizes;
     const offset = slot?.cache.length ?? 0;
-    const q = rotaryEmbedding(reshape(this.q.apply(x), [B, T, heads, headDim]), { theta, offset });
-    const newK = rotaryEmbedding(reshape(this.k.apply(x), [B, T, keyValueHeads, headDim]), { theta, offset });
-    const newV = reshape(this.v.apply(x), [B, T, keyValueHeads, headDim]);
+    const [q0, k0, v0] = linears(
+      x,
+      [this.q, this.k, this.v].map(({ weight }) => weight),
+    ) as [Tensor, Tensor, Tensor];
+    const q = rotaryEmbedding(reshape(q0, [B, T, heads, headDim]), { theta, offset });
+    const newK = rotaryEmbedding(reshape(k0, [B, T, keyValueHeads, headDim]), { theta, offset });
+    const newV = reshape(v0, [B, T, keyValueHeads, headDim]);
     const { k, v } = slot ? slot.cache.append(slot.layer, newK, newV) : { k: newK, v: newV };
     return this.o.apply(reshape(causalAttention(q, k, v), [B, T, heads * headDim]));
   }

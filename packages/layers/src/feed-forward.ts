@@ -1,4 +1,4 @@
-import { swiGlu } from '@vwn/core';
+import { linears, swiGlu } from '@vwn/core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { LinearLayer } from './linear-layer';
 import { Parameters, type ParameterScope } from './parameters';
@@ -32,6 +32,7 @@ export class SwiGluFeedForward {
   }
 
   apply(x: Tensor): Tensor {
-    return this.down.apply(swiGlu(this.gate.apply(x), this.up.apply(x)));
+    const [gate, up] = linears(x, [this.gate.weight, this.up.weight]) as [Tensor, Tensor];
+    return this.down.apply(swiGlu(gate, up));
   }
 }

@@ -4,6 +4,7 @@ import { causalAttention } from '../ops/causal-attention';
 import { embeddingLookup } from '../ops/embedding-lookup';
 import { groupLayerNorm, groupRmsNorm } from '../ops/group-norm';
 import { linear } from '../ops/linear';
+import { linears } from '../ops/linears';
 import { linearCrossEntropy } from '../ops/linear-cross-entropy';
 import { rmsNorm } from '../ops/rms-norm';
 import { rotaryEmbedding } from '../ops/rotary-embedding';
@@ -22,7 +23,7 @@ interface CaseParts {
   readonly shapes: Readonly<Record<string, number[]>>;
   /** Inputs besides: integers. */
   readonly others?: (rng: Rng) => CaseInputs;
-  readonly run: (inputs: CaseInputs) => Tensor;
+  readonly run: (inputs: CaseInputs) => Tensor | Tensor[];
   readonly flops?: number;
 }
 
@@ -39,7 +40,7 @@ function opCase({ op, sizes, kernels, size, shapes, others, run, flops }: CasePa
       ),
       ...others?.(rng),
     }),
-    run: (inputs) => [run(inputs)],
+    run: (inputs) => [run(inputs)].flat(),
     ...(flops === undefined ? {} : { flops }),
   };
 }
@@ -59,6 +60,24 @@ function linearCase(lead: number[], input: number, output: number, size: Size): 
     shapes: { x: [...lead, input], weight: [output, input] },
     run: (inputs) => linear(get(inputs, 'x'), get(inputs, 'weight')),
     flops: 2 * rows * input * output,
+  });
+}
+
+function linearsCase(lead: number[], input: number, outputs: readonly number[], size: Size): OpCase {
+  const rows = lead.reduce((a, b) => a * b, 1);
+  const weights = outputs.map((output, i) => [`weight${i}`, [output, input]] as const);
+  const K = KernelName;
+  return opCase({
+    op: 'linears',
+    sizes: `[${lead.join(', ')}, ${input}] to ${outputs.join(', ')}`,
+    kernels: outputs.length === 2 ? [K.LinearPair, K.LinearPairGrad] : [K.LinearTriple, K.LinearTripleGrad],
+    size,
+    shapes: { x: [...lead, input], ...Object.fromEntries(weights) },
+    run: (inputs) => {
+      const tensors = weights.map(([name]) => get(inputs, name));
+      return linears(get(inputs, 'x'), tensors);
+    },
+    flops: outputs.reduce((sum, output) => sum + 2 * rows * input * output, 0),
   });
 }
 
@@ -167,6 +186,10 @@ export const transformerCases: readonly OpCase[] = [
   linearCase([2, 3], 5, 7, 'small'),
   linearCase([4, 1, 2], 3, 9, 'small'),
   linearCase([2048], 128, 352, 'large'),
+  linearsCase([1], 1, [1, 2], 'small'),
+  linearsCase([2, 3], 5, [7, 4], 'small'),
+  linearsCase([4, 2], 6, [3, 8, 1], 'small'),
+  linearsCase([2048], 128, [128, 64, 64], 'large'),
   normCase([3, 1], 'small'),
   normCase([2, 3, 7], 'small'),
   normCase([2048, 128], 'large'),

@@ -32,6 +32,7 @@ class Call {
   int64_t size(int i) const { return i < call_.buffer_count ? call_.buffers[i].size : 0; }
   int32_t type(int i) const { return i < call_.buffer_count ? call_.buffers[i].type : -1; }
   int buffers() const { return call_.buffer_count; }
+  int numbers() const { return call_.number_count; }
 
   /** Buffer i of exactly `size` elements, of any type. */
   void *any(int i, int64_t size) {

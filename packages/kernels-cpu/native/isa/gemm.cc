@@ -55,17 +55,19 @@ struct View {
   int64_t tileStride; /* between tiles of tileRows rows */
 };
 
+/** Part of C. */
+struct Block {
+  int64_t row, rows, column, columns;
+};
+
 template <bool pairs>
 class Gemm {
  public:
   explicit Gemm(const Product &product, Epilogue then = nullptr, const void *with = nullptr)
       : p(product), epilogue(then), context(with) {
-    constexpr int64_t step = pairs ? 2 : 1;
-    units = (p.K + step - 1) / step;
+    for (int64_t i = 0; i <= p.otherCount; i++) units += unitsOf(term(i));
     panels = (p.N + panelColumns - 1) / panelColumns;
-    const bool wanted = pairs ? p.a.type == VWN_BF16 : p.a.type == VWN_F32;
-    direct = !p.a.transposed && wanted && (!pairs || (p.K % 2 == 0 && p.a.ld % 2 == 0));
-    directB = !pairs && !p.b.transposed && p.b.type == VWN_F32 && p.N % W == 0 && p.M <= mostRowsOfDirectB;
+    directB = !pairs && !p.b.transposed && p.b.type == VWN_F32 && p.N % W == 0 && p.M <= mostRowsOfDirectB && p.otherCount == 0;
     toC = !epilogue && p.type == VWN_F32 && p.N % W == 0;
   }
 
@@ -88,6 +90,16 @@ class Gemm {
   }
 
  private:
+  static constexpr int64_t step = pairs ? 2 : 1;
+
+  Term term(int64_t i) const { return i == 0 ? Term{p.K, p.a, p.b} : p.others[i - 1]; }
+  static int64_t unitsOf(const Term &term) { return (term.K + step - 1) / step; }
+  /** Whether tiles can read A where it lies. */
+  static bool isDirect(const Term &term) {
+    const bool wanted = pairs ? term.a.type == VWN_BF16 : term.a.type == VWN_F32;
+    return !term.a.transposed && wanted && (!pairs || (term.K % 2 == 0 && term.a.ld % 2 == 0));
+  }
+
   int64_t columnTasks() const { return columnTasksOf(p.N); }
   /** An even number of tasks for each thread, so that none works while the others wait. */
   int64_t rowTasks() const {
@@ -105,25 +117,27 @@ class Gemm {
     const int64_t left = p.N - panel * panelColumns;
     return left < panelColumns ? left : panelColumns;
   }
+  /** The terms' panels stand behind each other, so that together they are one panel of all units. */
   void packB(int64_t panel) {
-    packPanel<pairs>(p.b, p.K, panel * panelColumns, columnsOf(panel), widthOf(panel),
-                     packed + panel * panelColumns * units);
+    float *to = packed + panel * panelColumns * units;
+    for (int64_t i = 0; i <= p.otherCount; to += unitsOf(term(i)) * widthOf(panel), i++)
+      packPanel<pairs>(term(i).b, term(i).K, panel * panelColumns, columnsOf(panel), widthOf(panel), to);
   }
 
-  View viewOfA(int64_t row, int64_t rows, int64_t unit, int64_t depth, float *room) const {
-    constexpr int64_t step = pairs ? 2 : 1;
-    const int64_t k = unit * step, elements = p.K - k < depth * step ? p.K - k : depth * step;
-    if (direct) {
-      const int64_t ld = p.a.ld / step;
-      return {static_cast<const float *>(p.a.data) + row * ld + unit, ld, 1, tileRows * ld};
+  static View viewOfA(const Term &term, int64_t row, int64_t rows, int64_t unit, int64_t depth, float *room) {
+    const Operand &A = term.a;
+    const int64_t k = unit * step, elements = term.K - k < depth * step ? term.K - k : depth * step;
+    if (isDirect(term)) {
+      const int64_t ld = A.ld / step;
+      return {static_cast<const float *>(A.data) + row * ld + unit, ld, 1, tileRows * ld};
     }
     const auto pack = [&](const auto *data) {
-      if (p.a.transposed) packUnits<pairs>(data + k * p.a.ld + row, p.a.ld, rows, elements, room);
-      else packRows<pairs>(data + row * p.a.ld + k, p.a.ld, rows, elements, depthOfPass, room);
+      if (A.transposed) packUnits<pairs>(data + k * A.ld + row, A.ld, rows, elements, room);
+      else packRows<pairs>(data + row * A.ld + k, A.ld, rows, elements, depthOfPass, room);
     };
-    if (p.a.type == VWN_BF16) pack(static_cast<const bf16 *>(p.a.data));
-    else pack(static_cast<const float *>(p.a.data));
-    if (p.a.transposed) return {room, 1, strideOfUnits(rows), tileRows};
+    if (A.type == VWN_BF16) pack(static_cast<const bf16 *>(A.data));
+    else pack(static_cast<const float *>(A.data));
+    if (A.transposed) return {room, 1, strideOfUnits(rows), tileRows};
     return {room, depthOfPass, 1, tileRows * depthOfPass};
   }
 
@@ -135,16 +149,28 @@ class Gemm {
     const int64_t column = columnTask * blockColumns;
     const int64_t columns = p.N - column < blockColumns ? p.N - column : blockColumns;
     if (rows <= 0) return;
+    const Block block{row, rows, column, columns};
     float *sums = toC ? static_cast<float *>(p.c) + row * p.ldc + column : output.of<float>(thread);
     const int64_t ld = toC ? p.ldc : blockColumns;
-    if (units == 0) clear(sums, ld, rows, columns, toC && p.accumulate);
-    for (int64_t unit = 0; unit < units; unit += depthOfPass) {
-      const int64_t depth = units - unit < depthOfPass ? units - unit : depthOfPass;
-      const View a = viewOfA(row, rows, unit, depth, scratch.of<float>(thread));
-      pass(a, rows, column, columns, unit, depth, sums, ld, unit > 0 || (toC && p.accumulate));
-    }
+    sumsOf(block, sums, ld, toC && p.accumulate, thread);
     if (epilogue) epilogue(context, {row, rows, column, columns, columnTask, sums, ld});
-    else if (!toC) writeOut(sums, row, rows, column, columns);
+    else if (!toC) writeOut(sums, ld, block);
+  }
+
+  /** All terms of a part of C, added to what `sums` holds or not. */
+  void sumsOf(const Block &block, float *sums, int64_t ld, bool add, int thread) const {
+    if (units == 0) clear(sums, ld, block.rows, block.columns, add);
+    int64_t before = 0;
+    for (int64_t i = 0; i <= p.otherCount; i++) {
+      const Term each = term(i);
+      const int64_t own = unitsOf(each);
+      for (int64_t unit = 0; unit < own; unit += depthOfPass, add = true) {
+        const int64_t depth = own - unit < depthOfPass ? own - unit : depthOfPass;
+        const View a = viewOfA(each, block.row, block.rows, unit, depth, scratch.of<float>(thread));
+        pass(a, block.rows, block.column, block.columns, before + unit, depth, sums, ld, add);
+      }
+      before += own;
+    }
   }
 
   void pass(const View &a, int64_t rows, int64_t column, int64_t columns, int64_t unit, int64_t depth, float *sums,
@@ -167,13 +193,13 @@ class Gemm {
       std::memset(sums + i * ld, 0, static_cast<size_t>(columns) * 4);
   }
 
-  void writeOut(const float *sums, int64_t row, int64_t rows, int64_t column, int64_t columns) const {
+  void writeOut(const float *sums, int64_t ld, const Block &block) const {
     const auto write = [&](auto *c) {
-      for (int64_t i = 0; i < rows; i++) {
-        auto *out = c + (row + i) * p.ldc + column;
-        const float *from = sums + i * blockColumns;
+      for (int64_t i = 0; i < block.rows; i++) {
+        auto *out = c + (block.row + i) * p.ldc + block.column;
+        const float *from = sums + i * ld;
         eachVector(
-            columns,
+            block.columns,
             [&](int64_t j) { store(out + j, p.accumulate ? load(out + j) + load(from + j) : load(from + j)); },
             [&](int64_t j, int64_t count) {
               const vf old = p.accumulate ? loadFirst(out + j, count) : vf{};
@@ -188,8 +214,8 @@ class Gemm {
   const Product &p;
   Epilogue epilogue;
   const void *context;
-  int64_t units, panels;
-  bool direct, directB, toC;
+  int64_t units = 0, panels;
+  bool directB, toC;
   float *packed = nullptr;
   ThreadScratch scratch{}, output{};
 };

@@ -15,6 +15,12 @@ struct Operand {
   bool transposed;
 };
 
+/** One product of a sum of products. */
+struct Term {
+  int64_t K;
+  Operand a, b;
+};
+
 struct Product {
   int64_t M, N, K;
   Operand a; /* [M, K] */
@@ -24,6 +30,9 @@ struct Product {
   int64_t ldc;
   bool accumulate; /* C += (float32 C only) */
   bool halves;     /* operands rounded to bf16, sums in float32 */
+  /* C is the sum of A·B and of these products, each with a K of its own. */
+  const Term *others = nullptr;
+  int64_t otherCount = 0;
 };
 
 /** C = A·B on all threads. Returns false when scratch memory cannot be had. */
@@ -45,7 +54,7 @@ bool gemmInto(const Product &product, Epilogue epilogue, const void *context);
 /** Blocks that a row of C of N columns has. */
 int64_t columnTasksOf(int64_t N);
 
-/** Many products of one shape: pointers advance by strides, in elements. */
+/** Many products of one shape and one term: pointers advance by strides, in elements. */
 struct Batch {
   int64_t count;
   int64_t strideA, strideB, strideC;

@@ -6,7 +6,7 @@ namespace vwn {
 namespace VWN_ISA {
 
 #define VWN_FUNCTIONS(each)                                                                        \
-  each(matmul) each(convert) each(fill) each(binary) each(unary) each(sum_axis) each(copy_strided)   \
+  each(matmul) each(matmul_sum) each(convert) each(fill) each(binary) each(unary) each(sum_axis) each(copy_strided)   \
   each(swiglu) each(swiglu_grad) each(rms_norm) each(rms_norm_grad) each(rotary_embedding)         \
   each(causal_attention) each(causal_attention_grad)                                               \
   each(embedding_lookup) each(embedding_lookup_grad)                                               \

@@ -1,4 +1,6 @@
 /** C = A·B for one or many matrices, any transposition, float32 or bf16 storage. */
+#include <vector>
+
 #include "call.h"
 #include "gemm.h"
 #include "kernels.h"
@@ -23,6 +25,29 @@ const char *matmul(const vwn_call *raw) {
   const Product product{M, N, K, {a, call.type(0), ta ? M : K, ta}, {b, call.type(1), tb ? K : N, tb}, c, call.type(2), N,
                         false, call.integer(5) != 0};
   return batchedGemm(product, {batch, strideA, strideB, M * N}) ? nullptr : "out of memory: no room for packed matrices";
+}
+
+/**
+ * C = Σ A_i·B_i, such as the gradient of what several weights multiplied.
+ * Buffers: a_0 [M·K_0], b_0 [K_0·N], a_1, b_1, …, c [M·N]. Numbers: M, N, halves, K_0, K_1, ….
+ */
+const char *matmul_sum(const vwn_call *raw) {
+  Call call(raw, 3, 4);
+  if (call.problem()) return call.problem();
+  const int64_t M = call.dimension(0), N = call.dimension(1);
+  const int terms = (call.buffers() - 1) / 2;
+  if (call.buffers() != 2 * terms + 1 || call.numbers() < 3 + terms) return "matmul_sum: two buffers and one number a term are needed";
+  std::vector<Term> all;
+  for (int i = 0; i < terms; i++) {
+    const int64_t K = call.dimension(3 + i);
+    all.push_back({K, {call.reals(2 * i, {M, K}), call.type(2 * i), K, false}, {call.reals(2 * i + 1, {K, N}), call.type(2 * i + 1), N, false}});
+  }
+  void *c = call.reals(2 * terms, {M, N});
+  if (call.problem()) return call.problem();
+  Product product{M, N, all[0].K, all[0].a, all[0].b, c, call.type(2 * terms), N, false, call.integer(2) != 0};
+  product.others = all.data() + 1;
+  product.otherCount = terms - 1;
+  return gemm(product) ? nullptr : "out of memory: no room for packed matrices";
 }
 
 }  // namespace VWN_ISA

@@ -45,6 +45,7 @@ const stepGradBuffers = [12, 6, ...writing, ...reading, 12, 12, 6, 12, 6, ...wri
 
 const patterns: readonly Pattern[] = [
   pattern('matmul', [6, 12, 8], [2, 4, 3, 0, 0, 0, 1, 0, 0], [0, 1, 2, 6], [0, 1, 2], [7, 8]),
+  pattern('matmul_sum', [8, 12, 10, 15, 6], [2, 3, 0, 4, 5], [0, 1, 3, 4], [0, 1, 2, 3, 4]),
   pattern('convert', [5, [5, bf16]], [5], [0], [0]),
   pattern('fill', [5], [5, 1.5], [0], [0]),
   pattern('binary', [6, 3, 6], [0, 2, 2, 3, 0, 3, 1, 1], [2, 5], [], [0, 1, 3, 4, 6, 7]),

@@ -7,6 +7,7 @@ import { crossEntropyKernels } from './cross-entropy';
 import { embeddingKernels } from './embedding';
 import { layoutKernels } from './layout';
 import { linearKernels } from './linear';
+import { linearsKernels } from './linears';
 import { matrixKernels } from './matrix-product';
 import { normKernels } from './norms';
 import { optimizerKernels } from './optimizer';
@@ -17,6 +18,7 @@ import { unaryKernels } from './unary';
 /** The one list of kernels with a native form; every other kernel of tfjs is the stock one. */
 export const kernelTable: readonly NativeKernel[] = [
   ...linearKernels,
+  ...linearsKernels,
   ...normKernels,
   ...attentionKernels,
   ...connectionKernels,
