@@ -14,6 +14,8 @@ requireNode(20, 19);
 const pnpm = findPnpm(manifest.packageManager);
 step('install dependencies', [...pnpm, 'install', '--frozen-lockfile', '--prefer-offline', '--reporter=append-only']);
 step('build packages', [...pnpm, 'exec', 'turbo', 'run', 'build', '--output-logs=errors-only']);
+const notBuilt = join(root, 'packages', 'kernels-cpu', 'build', 'not-built.txt');
+if (existsSync(notBuilt)) process.stdout.write(`  ${readFileSync(notBuilt, 'utf8')}`);
 
 function requireNode(major, minor) {
   const [haveMajor = 0, haveMinor = 0] = process.versions.node.split('.').map(Number);

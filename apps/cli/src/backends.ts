@@ -12,7 +12,8 @@ export function addInstalledBackends(): void {
 }
 
 async function loadNativeKernels(): Promise<Record<string, string>> {
-  await import('@vwn/kernels-cpu');
+  const { loadLibrary } = await import('@vwn/kernels-cpu');
+  loadLibrary();
   return { package: '@vwn/kernels-cpu' };
 }
 

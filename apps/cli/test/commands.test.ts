@@ -32,6 +32,16 @@ describe('vwn', () => {
   });
 });
 
+describe('vwn doctor', () => {
+  it('says why a native library cannot be loaded, in one line, and takes the next backend', async () => {
+    const env = { VWN_CPU_ADDON: join(cwd, 'no-such-addon.node'), VWN_BACKEND: '' };
+    const { status, stdout, stderr } = await vwn(['doctor'], { cwd, env });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/--\s+vwn-cpu\s+.*no-such-addon\.node/);
+    expect(stdout).toContain('Commands use: wasm');
+  });
+});
+
 describe('vwn train', () => {
   it('takes several settings after one --set, before or after the configuration', async () => {
     const tiny = ['train.max_steps=1', 'train.batch_size=1'];

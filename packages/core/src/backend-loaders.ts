@@ -58,9 +58,15 @@ export function findBackend(name: string): KnownBackend {
 /** The specifier is a variable, so that bundlers and type checkers do not look for packages that are optional. */
 function fromPackage(specifier: string): BackendLoader {
   return async () => {
-    await import(/* @vite-ignore */ /* webpackIgnore: true */ specifier);
+    const module = (await import(/* @vite-ignore */ /* webpackIgnore: true */ specifier)) as NativePackage;
+    module.loadLibrary?.();
     return { package: specifier };
   };
+}
+
+/** Our native packages register before they load their library; asked here, it fails with a reason. */
+interface NativePackage {
+  loadLibrary?(): unknown;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { engine, env, findBackend as registered, setBackend } from '@tensorflow/tfjs-core';
+import { engine, env, findBackendFactory, setBackend } from '@tensorflow/tfjs-core';
 import { findBackend, knownBackends, type BackendLoader } from './backend-loaders';
 import { BackendError } from './errors';
 
@@ -41,7 +41,7 @@ export async function selectBackend(name?: string): Promise<BackendInfo> {
   throw new BackendError(`no TensorFlow.js backend can run here:\n  ${[...reasons].join('\n  ')}`);
 }
 
-/** Without a GPU, tfjs-node is slower than vwn-cpu (bench/results). */
+/** Without a GPU, tfjs-node comes after vwn-cpu, which has the project's own kernels. */
 const preferred: readonly { name: string; onGpu?: boolean }[] = [
   { name: 'vwn-cuda' },
   { name: 'tensorflow', onGpu: true },
@@ -76,26 +76,38 @@ async function activate(name: string): Promise<BackendInfo> {
   const { loaders, remedy } = findBackend(name);
   const details = await load(name, loaders, remedy);
   const works = await setBackend(name).catch(() => false);
-  if (!works)
-    throw new BackendError(`backend ${name} cannot start`, {
-      got: 'it was loaded but did not initialise',
-      hint: remedy,
-    });
+  if (!works) throw new BackendError(`backend ${name} cannot start`, { got: await whyNot(name), hint: remedy });
   return { name, details: { ...details, ...(await facts(name)) } };
 }
 
+/** Registered by a package that then could not load its library. */
+const failed = new Set<string>();
+
+/** tfjs prints what a backend's factory throws, and tells its caller nothing. */
+async function whyNot(name: string): Promise<string> {
+  try {
+    await findBackendFactory(name)?.();
+  } catch (error) {
+    return firstLine(error);
+  }
+  return 'it was loaded but did not initialise';
+}
+
 async function load(name: string, loaders: readonly BackendLoader[], hint: string): Promise<Record<string, string>> {
-  if (registered(name)) return {};
+  const { registry, registryFactory } = engine();
+  // Looked up without tfjs's findBackend, which would start a registered backend and print what it fails of.
+  if (name in registry || (name in registryFactory && !failed.has(name))) return {};
   const reasons: string[] = [];
   for (const loader of loaders) {
     try {
       const details = await loader();
-      if (registered(name) || name in engine().registryFactory) return details ?? {};
+      if (name in registryFactory) return details ?? {};
       reasons.push('the package does not register it');
     } catch (error) {
       reasons.push(firstLine(error));
     }
   }
+  failed.add(name);
   throw new BackendError(`backend ${name} is not available`, { got: [...new Set(reasons)].join('; '), hint });
 }
 

@@ -4,6 +4,7 @@
  */
 #include <node_api.h>
 
+#include <atomic>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -115,7 +116,19 @@ void method(napi_env env, napi_value target, const char *name, napi_callback fun
   napi_set_named_property(env, target, name, value);
 }
 
-/** Not torn down with one environment: worker threads of Node share the process's tables. */
+/**
+ * The thread of Node that uses the library: arguments, scratch memory and the pool of threads are one for the process.
+ * Another one is refused until this one has ended.
+ */
+std::atomic<napi_env> user{nullptr};
+
+bool claim(napi_env env) {
+  napi_env nobody = nullptr;
+  if (!user.compare_exchange_strong(nobody, env)) return nobody == env;
+  return napi_add_env_cleanup_hook(env, [](void *) { user.store(nullptr); }, nullptr) == napi_ok;
+}
+
+/** Outlives the thread of Node that it was made for. */
 double *argumentArray() {
   if (!arguments) arguments = new double[argumentCount]();
   return arguments;
@@ -124,6 +137,7 @@ double *argumentArray() {
 }  // namespace
 
 NAPI_MODULE_INIT() {
+  if (!claim(env)) return fail(env, "another thread of this process uses vwn-cpu already: run it in one of them");
   std::string why;
   chosen = vwn::chooseInstructionSet(why);
   if (!chosen) return fail(env, why.c_str());

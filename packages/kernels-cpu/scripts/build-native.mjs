@@ -1,13 +1,14 @@
 /**
  * Compiles the native library with the system's C++ compiler: every file of native/isa once for each instruction set,
- * the rest once, into build/vwn_cpu.node. Objects are kept by the hash of what went into them. Without a compiler the
- * package still builds; the backend then says what is missing, and vwn falls back to wasm.
+ * the rest once, into build/vwn_cpu.node. Objects are kept by the hash of what went into them. Where there is no
+ * compiler, or one that cannot compile this, the package still builds: build/not-built.txt says why, `npm test` and
+ * `npm run quickstart` repeat it, and vwn falls back to wasm.
  *
  *   node scripts/build-native.mjs [--sanitize] [--verbose]
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -18,6 +19,8 @@ const native = join(root, 'native');
 const sanitize = process.argv.includes('--sanitize');
 const build = join(root, sanitize ? 'build-sanitized' : 'build');
 const addon = join(build, 'vwn_cpu.node');
+/** Says why there is no addon, for those who run this script. */
+const notBuilt = join(build, 'not-built.txt');
 
 const includes = [
   join(root, '..', 'kernels', 'include'),
@@ -25,8 +28,9 @@ const includes = [
     .resolve('node-api-headers')
     .replace(/index\.js$/, 'include'),
 ];
+const compiler = findCompiler();
 // GCC's own AVX-512 headers read registers that they leave undefined on purpose.
-const quiet = ['-Wno-psabi', '-Wno-uninitialized', '-Wno-maybe-uninitialized'];
+const quiet = compiler?.isClang ? ['-Wno-psabi'] : ['-Wno-psabi', '-Wno-uninitialized', '-Wno-maybe-uninitialized'];
 const common = [
   '-std=c++20',
   '-fPIC',
@@ -50,23 +54,30 @@ const instructionSets =
       }
     : { portable: [] };
 
-const compiler = findCompiler();
-if (!compiler) {
-  process.stdout.write(
-    'no C++ compiler (g++ or clang++) was found: vwn-cpu is not built, vwn runs on another backend\n',
-  );
-} else {
-  await buildAddon(compiler);
+mkdirSync(build, { recursive: true });
+rmSync(notBuilt, { force: true });
+if (!compiler) giveUp('no C++ compiler (g++ or clang++) was found');
+else await buildAddon(compiler).catch((error) => giveUp(`${error.message}; ${compiler.version}`));
+
+/** An older addon would not fit these sources: none is better. */
+function giveUp(reason) {
+  rmSync(addon, { force: true });
+  const text = `vwn-cpu is not built: ${reason}. vwn runs on another backend.`;
+  writeFileSync(notBuilt, `${text}\n`);
+  process.stdout.write(`${text}\n`);
 }
 
 function findCompiler() {
-  const names = [process.env.CXX, 'g++', 'c++', 'clang++'].filter(Boolean);
-  return names.find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
+  for (const command of [process.env.CXX, 'g++', 'c++', 'clang++'].filter(Boolean)) {
+    const { status, stdout } = spawnSync(command, ['--version'], { encoding: 'utf8' });
+    if (status === 0) return { command, version: stdout.split('\n')[0], isClang: stdout.includes('clang') };
+  }
+  return undefined;
 }
 
-async function buildAddon(cxx) {
+async function buildAddon({ command: cxx, version }) {
   const headers = hashOf([
-    spawnSync(cxx, ['--version'], { encoding: 'utf8' }).stdout,
+    version,
     ...filesIn(native, '.h'),
     ...filesIn(join(native, 'isa'), '.h'),
     join(includes[0], 'vwn_kernels.h'),
@@ -80,7 +91,6 @@ async function buildAddon(cxx) {
       })),
     ),
   ].map((unit) => ({ ...unit, object: join(build, `${objectName(unit, headers)}.o`) }));
-  mkdirSync(build, { recursive: true });
   const stale = units.filter(({ object }) => !existsSync(object));
   await inParallel(stale, ({ source, flags, object }) => compile(cxx, source, flags, object));
   const link = [
@@ -91,7 +101,6 @@ async function buildAddon(cxx) {
   const undefinedSymbols = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : [];
   await run(cxx, [...link, ...undefinedSymbols, ...units.map(({ object }) => object), '-o', `${addon}.new`]);
   renameSync(`${addon}.new`, addon);
-  writeFileSync(join(build, 'compiler.txt'), spawnSync(cxx, ['--version'], { encoding: 'utf8' }).stdout);
 }
 
 function filesIn(folder, extension) {

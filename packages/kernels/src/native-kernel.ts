@@ -11,7 +11,7 @@ export interface KernelCall<I extends string, A> {
 /** One row of the table: a tfjs kernel, the C functions that it needs, and the shape logic in between. */
 export interface NativeKernel {
   readonly kernelName: string;
-  /** Functions of the library; without one of them the row is left out, and the kernel runs in its composed form. */
+  /** Functions of the library that it calls; a library without one of them is refused when the backend opens. */
   readonly functions: readonly string[];
   readonly kernelFunc: KernelFunc;
 }

@@ -6,8 +6,8 @@ import { abiVersion, type NativeLibrary } from './native-library';
 import { kernelTable } from './table/index';
 
 /**
- * Makes a tfjs backend of a native library known under a name: all stock CPU kernels first, then every row of the table
- * whose functions the library has. `open` loads the library when the backend is first used.
+ * Makes a tfjs backend of a native library known under a name: all stock CPU kernels first, then every row of the
+ * table. `open` loads the library when the backend is first used; a BackendError says which functions it lacks.
  */
 export function registerNativeBackend(name: string, open: () => NativeLibrary, priority = 0): void {
   const native = new Set(kernelTable.map(({ kernelName }) => kernelName));

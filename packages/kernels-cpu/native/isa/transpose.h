@@ -1,13 +1,28 @@
 /** Transposition of W × W blocks in registers, and of whole matrices by such blocks. */
 #pragma once
+#include <utility>
+
 #include "simd.h"
 
 namespace vwn {
 namespace VWN_ISA {
 
+#if defined(__clang__)
+/** clang wants the lanes as constants of the call, GCC before 12 as a vector. */
+template <int distance, size_t... lane>
+VWN_INLINE void exchangeLanes(vf &a, vf &b, std::index_sequence<lane...>) {
+  const vf x = __builtin_shufflevector(a, b, (static_cast<int>(lane) & distance ? W + static_cast<int>(lane) - distance : static_cast<int>(lane))...);
+  b = __builtin_shufflevector(a, b, (static_cast<int>(lane) & distance ? W + static_cast<int>(lane) : static_cast<int>(lane) + distance)...);
+  a = x;
+}
+#endif
+
 /** Swaps lanes that differ in bit `distance` between two rows: log2(W) such stages transpose a block. */
 template <int distance>
 VWN_INLINE void exchange(vf &a, vf &b) {
+#if defined(__clang__)
+  exchangeLanes<distance>(a, b, std::make_index_sequence<W>{});
+#else
   vi low, high;
   for (int lane = 0; lane < W; lane++) {
     low[lane] = lane & distance ? W + lane - distance : lane;
@@ -16,6 +31,7 @@ VWN_INLINE void exchange(vf &a, vf &b) {
   const vf x = __builtin_shuffle(a, b, low);
   b = __builtin_shuffle(a, b, high);
   a = x;
+#endif
 }
 
 template <int distance>
