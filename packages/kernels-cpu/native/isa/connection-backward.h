@@ -37,11 +37,9 @@ template <class T>
 void readGradient(const Shape &s, const Span &span, const Sets &sets, const T *state, const T *dx, const CoefficientSums &sums,
                   Ahead &ahead, Memory memory, float *dNext) {
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
-  const State next = memory.state(s);
-  float *activation = memory.take(s.m * s.ld), *alpha = memory.take(s.m * s.ld), *backbone = memory.take(s.block * s.m * s.wide);
-  float *room = memory.take(s.db * s.ld);
-  loadRows(state + atState, span.slots, s, next.rows);
-  loadRows(dx + atBackbone, span.count * s.m, s, backbone);
+  float *activation = memory.take(s.m * s.ld), *alpha = memory.take(s.m * s.ld), *room = memory.take(s.db * s.ld);
+  const State next = memory.state(s, rowsAt(state + atState, span.slots, s, memory.rows(s, s.n)));
+  const float *backbone = rowsAt(dx + atBackbone, span.count * s.m, s, memory.rows(s, s.m));
   ahead();
   normalize(s, span, next);
   evaluate(s, span, sets.read, next, activation, alpha);
@@ -57,12 +55,11 @@ template <class T>
 void writeGradient(const Shape &s, const Span &span, const Sets &sets, const Backward<T> &io, const CoefficientSums &sums,
                    Ahead &ahead, Memory memory, const float *dNext) {
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
-  const State state = memory.state(s);
-  float *activation = memory.take((s.n + s.m) * s.ld), *alpha = memory.take((s.n + s.m) * s.ld);
-  float *backbone = memory.take(s.block * s.m * s.wide), *dBackbone = memory.take(s.block * s.m * s.wide);
-  float *dState = memory.take(s.block * s.n * s.wide), *room = memory.take(s.db * s.ld + W), *beta = alpha + s.n * s.ld;
-  loadRows(io.h + atState, span.slots, s, state.rows);
-  loadRows(io.out + atBackbone, span.count * s.m, s, backbone);
+  float *activation = memory.take((s.n + s.m) * s.ld), *alpha = memory.take((s.n + s.m) * s.ld), *beta = alpha + s.n * s.ld;
+  const State state = memory.state(s, rowsAt(io.h + atState, span.slots, s, memory.rows(s, s.n)));
+  const float *backbone = rowsAt(io.out + atBackbone, span.count * s.m, s, memory.rows(s, s.m));
+  float *dBackbone = placeOf(io.dout + atBackbone, s, memory.rows(s, s.m));
+  float *dState = placeOf(io.dh + atState, s, memory.rows(s, s.n)), *room = memory.take(s.db * s.ld + W);
   ahead();
   normalize(s, span, state);
   ahead();
@@ -71,21 +68,21 @@ void writeGradient(const Shape &s, const Span &span, const Sets &sets, const Bac
   spread<Into::fresh>(s, span, alpha, s.n, dNext, dState);
   ahead();
   gather<Into::fresh>(s, span, beta, s.m, dNext, dBackbone);
-  storeRows(dBackbone, span.count * s.m, s, io.dout + atBackbone);
+  finishRows(dBackbone, span.count * s.m, s, io.dout + atBackbone);
   alphaGradient(s, span, dNext, s.n, state.rows, state.transposed, alpha);
   ahead();
   if (s.n >= W) transposePadded(span.slots, s.db, dNext, s.wide, room, s.ld);
   alphaGradient(s, span, backbone, s.m, dNext, room, beta);
   ahead();
   evaluateGradient(s, span, sets.write, state, activation, alpha, sums, room, dState);
-  storeRows(dState, span.slots, s, io.dh + atState);
+  finishRows(dState, span.slots, s, io.dh + atState);
 }
 
 /** As readGradient and writeGradient, in pairs. */
 VWN_APART void readGradientOfPairs(const Shape &s, const Span &span, const Sets &sets, const bf16 *state, const bf16 *dx,
                          const CoefficientSums &sums, Ahead &ahead, PairMemory memory, float *dNext) {
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
-  const State next = memory.state(s);
+  const PairState next = memory.state(s);
   float *activation = memory.take(s.m * s.ld), *alpha = memory.take(s.m * s.ld), *words = memory.take(wordsOf(s.m) * s.ld);
   float *backbone = memory.take(s.block * (s.m + 1) * s.wide);
   loadState(s, span, state + atState, next);
@@ -103,7 +100,7 @@ VWN_APART void readGradientOfPairs(const Shape &s, const Span &span, const Sets 
 VWN_APART void writeGradientOfPairs(const Shape &s, const Span &span, const Sets &sets, const Backward<bf16> &io, const CoefficientSums &sums,
                           Ahead &ahead, PairMemory memory, const float *dNext) {
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db, columns = s.n + s.m;
-  const State state = memory.state(s);
+  const PairState state = memory.state(s);
   float *activation = memory.take(columns * s.ld), *alpha = memory.take(columns * s.ld), *beta = alpha + s.n * s.ld;
   float *words = memory.take(wordsOf(s.n) * s.ld), *dBackbone = memory.take(s.block * s.m * s.wide);
   float *dState = memory.take(s.block * s.n * s.wide), *dBetween = memory.take(s.block * s.n / 2 * s.wide);

@@ -16,7 +16,7 @@ struct Forward {
 VWN_APART void forwardBlockOfPairs(const Shape &s, const Span &span, const Sets &sets, Halves halves, const Forward<bf16> &io, Ahead ahead,
                          float *base) {
   PairMemory memory(base);
-  const State state = memory.state(s);
+  const PairState state = memory.state(s);
   float *alpha = memory.take((s.n + s.m) * s.ld), *betaWords = memory.take(wordsOf(s.m) * s.ld);
   bf16 *alphaHalves = memory.halves(s.n * s.ld + s.m * s.ld);
   float *backbone = memory.take(s.block * (s.m + 1) * s.wide), *next = memory.take(s.block * s.n * s.wide);
@@ -30,7 +30,7 @@ VWN_APART void forwardBlockOfPairs(const Shape &s, const Span &span, const Sets 
     narrowRows(alpha, s.n, span.lanes, s.ld, alphaHalves);
     interleaveRows(alpha + s.n * s.ld, s.ld, s.m, span.lanes, betaWords, s.ld);
     ahead();
-    gatherPairs(s, span, alphaHalves, s.n, state.rows, next);
+    gatherPairs(s, span, alphaHalves, s.n, state.between, next);
     ahead();
     spreadPairs<Into::sum>(s, span, betaWords, s.m, backbone, next);
     storeRows(next, span.slots, s, io.hNext + atState);
@@ -41,7 +41,7 @@ VWN_APART void forwardBlockOfPairs(const Shape &s, const Span &span, const Sets 
   evaluatePairs(s, span, sets.read, state, nullptr, alpha);
   narrowRows(alpha, s.m, span.lanes, s.ld, alphaHalves);
   ahead();
-  gatherPairs(s, span, alphaHalves, s.m, state.rows, backbone);
+  gatherPairs(s, span, alphaHalves, s.m, state.between, backbone);
   storeRows(backbone, span.count * s.m, s, io.x + atBackbone);
 }
 
@@ -51,31 +51,31 @@ void forwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves hal
   if constexpr (inPairs<T>)
     if (usesPairs<T>(s)) return forwardBlockOfPairs(s, span, sets, halves, io, ahead, base);
   Memory memory(base);
-  const State state = memory.state(s);
-  float *alpha = memory.take((s.n + s.m) * s.ld), *backbone = memory.take(s.block * s.m * s.wide);
-  float *next = memory.take(s.block * s.n * s.wide);
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
-  loadRows(io.h + atState, span.slots, s, state.rows);
+  float *alpha = memory.take((s.n + s.m) * s.ld), *backbone = memory.rows(s, s.m), *stateRoom = memory.rows(s, s.n);
+  float *next = halves.write ? placeOf(io.hNext + atState, s, memory.rows(s, s.n)) : nullptr;
+  State state = memory.state(s, rowsAt(io.h + atState, span.slots, s, stateRoom));
   ahead();
   if (halves.write) {
-    loadRows(io.out + atBackbone, span.count * s.m, s, backbone);
+    const float *out = rowsAt(io.out + atBackbone, span.count * s.m, s, backbone);
     if (sets.write.dynamic) normalize(s, span, state);
     ahead();
     evaluate(s, span, sets.write, state, nullptr, alpha);
     ahead();
     gather<Into::fresh>(s, span, alpha, s.n, state.rows, next);
     ahead();
-    spread<Into::sum>(s, span, alpha + s.n * s.ld, s.m, backbone, next);
-    storeRows(next, span.slots, s, io.hNext + atState);
+    spread<Into::sum>(s, span, alpha + s.n * s.ld, s.m, out, next);
+    finishRows(next, span.slots, s, io.hNext + atState);
+    state.rows = next;
   }
   if (!halves.read) return;
-  const State after = {halves.write ? next : state.rows, state.transposed, state.reciprocal};
-  if (sets.read.dynamic) normalize(s, span, after);
+  float *x = placeOf(io.x + atBackbone, s, backbone);
+  if (sets.read.dynamic) normalize(s, span, state);
   ahead();
-  evaluate(s, span, sets.read, after, nullptr, alpha);
+  evaluate(s, span, sets.read, state, nullptr, alpha);
   ahead();
-  gather<Into::fresh>(s, span, alpha, s.m, after.rows, backbone);
-  storeRows(backbone, span.count * s.m, s, io.x + atBackbone);
+  gather<Into::fresh>(s, span, alpha, s.m, state.rows, x);
+  finishRows(x, span.count * s.m, s, io.x + atBackbone);
 }
 
 inline int64_t forwardRoom(const Shape &s) {

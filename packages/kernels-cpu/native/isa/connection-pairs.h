@@ -23,17 +23,23 @@ VWN_INLINE bool usesPairs(const Shape &s) {
 
 VWN_INLINE int64_t wordsOf(int64_t rows) { return (rows + 1) / 2; }
 
-/** State::rows is `between` here. */
+/** `rows` is not used here. */
+struct PairState : State {
+  float *between;
+};
+
 struct PairMemory : Memory {
   using Memory::Memory;
   explicit PairMemory(const Memory &rest) : Memory(rest) {}
-  State state(const Shape &s) { return {take(s.block * s.n / 2 * s.wide), take(s.db / 2 * s.ld + W), take(s.ld)}; }
+  PairState state(const Shape &s) {
+    return {{nullptr, take(s.db / 2 * s.ld + W), take(s.ld)}, take(s.block * s.n / 2 * s.wide)};
+  }
   bf16 *halves(int64_t count) { return asHalves(take(wordsOf(count))); }
 };
 
 /** All forms of a state [slots, db] in memory, and its norm. */
-VWN_APART void loadState(const Shape &s, const Span &span, const bf16 *from, const State &state) {
-  interleaveRows(from, s.db, span.slots, s.db, state.rows, s.wide);
+VWN_APART void loadState(const Shape &s, const Span &span, const bf16 *from, const PairState &state) {
+  interleaveRows(from, s.db, span.slots, s.db, state.between, s.wide);
   transposePadded(span.slots, s.db / 2, asPairs(from), s.db / 2, state.transposed, s.ld);
   for (int64_t lane = 0; lane < span.lanes; lane += W) {
     vf squares[2] = {};
@@ -83,7 +89,7 @@ VWN_INLINE void alphaGradientPairs(const Shape &s, const Span &span, const bf16 
 }
 
 /** As evaluateGradient() of connection.h. */
-VWN_APART void evaluateGradientPairs(const Shape &s, const Span &span, const CoefficientSet &set, const State &state,
+VWN_APART void evaluateGradientPairs(const Shape &s, const Span &span, const CoefficientSet &set, const PairState &state,
                                      const float *activation, float *dAlpha, const CoefficientSums &sums, PairMemory memory,
                                      float *dRows) {
   activateGradient(s, span, set, state, activation, dAlpha, sums);
@@ -92,7 +98,7 @@ VWN_APART void evaluateGradientPairs(const Shape &s, const Span &span, const Coe
   float *words = memory.take(wordsOf(set.columns) * s.ld), *room = memory.take(s.db * s.ld);
   narrowRows(dAlpha, set.columns, span.lanes, s.ld, halves);
   interleaveRows(dAlpha, s.ld, set.columns, span.lanes, words, s.ld);
-  smallProduct<Into::sum, pair>(set.columns, s.wide, span.slots / 2, asPairs(halves), s.ld / 2, 1, state.rows, s.wide, sums.weights,
+  smallProduct<Into::sum, pair>(set.columns, s.wide, span.slots / 2, asPairs(halves), s.ld / 2, 1, state.between, s.wide, sums.weights,
                                 s.wide);
   smallProduct<Into::fresh, pair>(s.db, span.lanes, wordsOf(set.columns), set.words, 1, s.wide, words, s.ld, room, s.ld);
   normGradient(s, span, state, room, dRows,

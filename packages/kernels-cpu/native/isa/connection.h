@@ -106,7 +106,7 @@ class CoefficientSet {
 
 /** A state of one block in all its forms. */
 struct State {
-  float *rows;       /* [slots, wide] */
+  const float *rows; /* [slots, wide] */
   float *transposed; /* [db, ld] */
   float *reciprocal; /* [ld]: 1/rms of each slot */
 };
@@ -124,6 +124,27 @@ VWN_APART void storeRows(const float *from, int64_t rows, const Shape &s, T *to)
     eachVector(
         s.db, [&](int64_t j) { store(to + i * s.db + j, load(from + i * s.wide + j)); },
         [&](int64_t j, int64_t n) { storeFirst(to + i * s.db + j, loadFirst(from + i * s.wide + j, n), n); });
+}
+
+/** Rows of a block as float32 of `wide`: where they lie if they are that already, else loaded into `room`. */
+template <class T>
+VWN_INLINE const float *rowsAt(const T *from, int64_t rows, const Shape &s, float *room) {
+  if constexpr (std::is_same_v<T, float>)
+    if (s.db == s.wide) return from;
+  loadRows(from, rows, s, room);
+  return room;
+}
+
+/** Where to write rows of `wide` that are to become those at `to`: there if they can be, else in `room`. */
+template <class T>
+VWN_INLINE float *placeOf(T *to, const Shape &s, float *room) {
+  if constexpr (std::is_same_v<T, float>)
+    if (s.db == s.wide) return to;
+  return room;
+}
+template <class T>
+VWN_INLINE void finishRows(const float *written, int64_t rows, const Shape &s, T *to) {
+  if (static_cast<const void *>(written) != static_cast<const void *>(to)) storeRows(written, rows, s, to);
 }
 
 /** Σ over d of term(d), in four sums that do not wait for each other. */
@@ -331,9 +352,8 @@ class Memory {
     at_ += wholeVectors(floats);
     return here;
   }
-  State state(const Shape &s) {
-    return {take(s.block * s.n * s.wide), take(s.db * s.ld + W), take(s.ld)};
-  }
+  float *rows(const Shape &s, int64_t slots) { return take(s.block * slots * s.wide); }
+  State state(const Shape &s, const float *rows) { return {rows, take(s.db * s.ld + W), take(s.ld)}; }
   static int64_t stateRoom(const Shape &s) { return s.block * s.n * s.wide + s.db * s.ld + s.ld + 4 * W; }
 
  private:
