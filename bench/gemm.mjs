@@ -130,7 +130,8 @@ function buildPeers(folder, threads) {
     const include = name === 'OpenBLAS' ? ['-I/usr/include/x86_64-linux-gnu/openblas-pthread'] : [];
     const args = ['-O2', '-std=c++20', define, ...include, join(bench, 'gemm-peer.cc'), '-o', program, library];
     const { status, stderr } = spawnSync('g++', args, { encoding: 'utf8' });
-    if (status !== 0) missing.push(`${name} (${(stderr ?? '').split('\n').find((each) => /error/.test(each)) ?? 'no g++'})`);
+    if (status !== 0)
+      missing.push(`${name} (${(stderr ?? '').split('\n').find((each) => /error/.test(each)) ?? 'no g++'})`);
     else for (const precision of precisions) peers.push({ name, precision, run: peerRun(program, threads) });
   }
   return { peers, missing };
@@ -154,7 +155,9 @@ function timeShape(shape, contenders, rounds, seconds) {
     const { min, median, max } = quartiles(samples[i]);
     return { name, precision, gflops_per_s: { min: round(min, 1), median: round(median, 1), max: round(max, 1) } };
   });
-  console.error(`${shape.title}: ${rates.map((each) => `${each.name} ${each.precision} ${each.gflops_per_s.median}`).join(', ')}`);
+  console.error(
+    `${shape.title}: ${rates.map((each) => `${each.name} ${each.precision} ${each.gflops_per_s.median}`).join(', ')}`,
+  );
   return { ...shape, rates, ratios: ratiosOf(rates) };
 }
 
