@@ -60,7 +60,7 @@ VWN_INLINE void evaluatePairs(const Shape &s, const Span &span, const Coefficien
   }
   smallProduct<Into::fresh, pair>(set.columns, span.lanes, s.db / 2, asPairs(set.halves), s.wide / 2, 1, state.transposed, s.ld,
                                   alpha, s.ld);
-  activate(s, span, set, state, activation, alpha);
+  activate<vtanhShort>(s, span, set, state, activation, alpha);
 }
 
 /** out[c] = Σ_i alpha[c, i]·state[i] of each token; alpha in halves. */

@@ -171,13 +171,14 @@ VWN_APART void normalize(const Shape &s, const Span &span, const State &state) {
   }
 }
 
-/** From products with W and 1/rms to alpha; keeps tanh(·) where `activation` is given. */
+/** From products with W and 1/rms to alpha, by `tanh`; keeps its values where `activation` is given. */
+template <vf (*tanh)(vf)>
 VWN_APART void activate(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, float *activation,
                         float *alpha) {
   for (int64_t c = 0; c < set.columns; c++)
     for (int64_t lane = 0; lane < span.lanes; lane += W) {
       const int64_t at = c * s.ld + lane;
-      const vf t = vtanh(load(alpha + at) * load(state.reciprocal + lane));
+      const vf t = tanh(load(alpha + at) * load(state.reciprocal + lane));
       if (activation) store(activation + at, t);
       store(alpha + at, t * load(set.scales + at) + load(set.offsets + at));
     }
@@ -191,7 +192,7 @@ VWN_INLINE void evaluate(const Shape &s, const Span &span, const CoefficientSet 
     return;
   }
   smallProduct<Into::fresh>(set.columns, span.lanes, s.db, set.weights, s.wide, 1, state.transposed, s.ld, alpha, s.ld);
-  activate(s, span, set, state, activation, alpha);
+  activate<vtanh>(s, span, set, state, activation, alpha);
 }
 
 /** out[c] = Σ_i alpha[c, i]·state[i] for `columns` rows of alpha: [columns, wide] for each token. */
