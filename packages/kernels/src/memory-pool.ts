@@ -86,6 +86,8 @@ export class MemoryPool {
 /** The next of 8 steps between two powers of two, 64 bytes at least. */
 export function sizeClass(bytes: number): number {
   if (bytes <= 64) return 64;
-  const step = Math.max(64, 2 ** (Math.floor(Math.log2(bytes - 1)) - 3));
+  // The logarithm in integers takes a tenth of the time, and steps of training ask for it hundreds of times.
+  const exponent = bytes <= 2 ** 32 ? 31 - Math.clz32(bytes - 1) : Math.floor(Math.log2(bytes - 1));
+  const step = Math.max(64, 2 ** (exponent - 3));
   return Math.ceil(bytes / step) * step;
 }

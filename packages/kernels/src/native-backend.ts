@@ -1,9 +1,10 @@
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
-import { DataStorage, engine, util, type backend_util, type DataType, type TensorInfo } from '@tensorflow/tfjs-core';
+import { util, type backend_util, type DataType, type TensorInfo } from '@tensorflow/tfjs-core';
 import { BackendError, type Precision } from '@vwn/core';
 import { MemoryPool } from './memory-pool';
 import { StorageType, type NativeLibrary } from './native-library';
 import { TensorData } from './tensor-data';
+import { OwnDataId, TensorMap } from './tensor-map';
 
 /** Anything with a dataId and a shape: a tensor, or what a kernel makes. */
 export type Operand = TensorInfo;
@@ -19,18 +20,17 @@ export class NativeBackend extends MathBackendCPU {
   private readonly indices: ReadonlyMap<string, number>;
   /** Of the kernel that is running: its results, and the converted copies of its operands. */
   private scope: { readonly outputs: TensorInfo[]; readonly copies: TensorInfo[] } | undefined;
-  private static nextId = 0;
 
   constructor(readonly library: NativeLibrary) {
     super();
     this.pool = new MemoryPool(library);
     this.indices = new Map(library.functions.map((name, i) => [name, i]));
     // The field is MathBackendCPU's; ours holds TensorData, which has all that its kernels use.
-    this.data = new DataStorage(this, engine()) as unknown as MathBackendCPU['data'];
+    this.data = new TensorMap(this) as unknown as MathBackendCPU['data'];
   }
 
   override write(values: backend_util.BackendValues, _shape: number[], dtype: DataType): object {
-    const dataId = { id: NativeBackend.nextId++ };
+    const dataId = new OwnDataId(this);
     this.store(dataId, values, dtype);
     return dataId;
   }
@@ -79,7 +79,7 @@ export class NativeBackend extends MathBackendCPU {
   /** A tensor for a native kernel to write: float32 unless said otherwise. */
   output(shape: readonly number[], storage: StorageType = StorageType.f32): TensorInfo {
     const dtype = storage === StorageType.i32 ? 'int32' : storage === StorageType.u8 ? 'bool' : 'float32';
-    const dataId = { id: NativeBackend.nextId++ };
+    const dataId = new OwnDataId(this);
     const data = TensorData.uninitialized(dtype, this.pool, util.sizeFromShape([...shape]), storage);
     this.data.set(dataId, data as never);
     const output: TensorInfo = { dataId, shape: [...shape], dtype };

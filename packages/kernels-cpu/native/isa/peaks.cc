@@ -81,6 +81,12 @@ const char *measure_peaks(const vwn_call *raw) {
     const Range range = part(size, threads, index);
     std::memcpy(to + range.begin, from + range.begin, static_cast<size_t>(range.end - range.begin) * 4);
   };
+  // Pages that were never written are mapped on first use, and until then all of them read as one page of zeros.
+  parallelFor(threads, [&](int64_t index, int) {
+    const Range range = part(size, threads, index);
+    std::memset(from + range.begin, 1, static_cast<size_t>(range.end - range.begin) * 4);
+    copy(index);
+  });
   result[2] = static_cast<float>(bestRate(seconds, 8e-9 * static_cast<double>(size) / static_cast<double>(threads), copy));
   return nullptr;
 }
