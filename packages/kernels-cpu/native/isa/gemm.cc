@@ -13,7 +13,7 @@ namespace VWN_ISA {
 namespace {
 
 /** Units of K that one pass over a block of C takes: a panel of B of that depth stays near the core. */
-constexpr int64_t depthOfPass = 256;
+constexpr int64_t depthOfPass = 512;
 /** Up to so many rows of C a float32 B is read where it lies: a copy would not be used often enough to pay. */
 constexpr int64_t mostRowsOfDirectB = 768;
 /** Rows and columns of a task's block of C. */
