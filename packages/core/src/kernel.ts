@@ -7,6 +7,7 @@
  * Layers never know which form ran; `tf.profile` shows the kernel's name in both cases.
  */
 import {
+  dispose,
   engine,
   getKernel,
   registerGradient,
@@ -37,7 +38,8 @@ export interface KernelGradient<I extends string, A extends object> {
   readonly savedOutputs?: readonly boolean[];
   /**
    * Gradients of the inputs, given those of the outputs. Runs eagerly; usually one call of the `…Grad` kernel.
-   * Inputs that cannot be differentiated (integer ids) are left out.
+   * Inputs that cannot be differentiated (integer ids) are left out. `inputs` and `outputs` are freed behind it: a
+   * gradient must not be one of them.
    */
   readonly backward: (dys: Tensor[], inputs: TensorsOf<I>, outputs: Tensor[], attrs: A) => Partial<TensorsOf<I>>;
 }
@@ -82,6 +84,14 @@ function asTensors<I extends string>(inputs: NamedTensorInfoMap): TensorsOf<I> {
   return inputs as unknown as TensorsOf<I>;
 }
 
+/**
+ * Whether the tape is run backwards for the last time, so that nobody asks again for what an operation has saved. tfjs
+ * itself keeps all of it to the end, beside all gradients: twice the memory, half of it for nothing.
+ */
+function isOutermostBackward(): boolean {
+  return (engine().state as { gradientDepth: number }).gradientDepth === 0;
+}
+
 function registerKernelGradient<I extends string, A extends object>(
   def: KernelDefinition<I, A>,
   gradient: KernelGradient<I, A>,
@@ -96,6 +106,7 @@ function registerKernelGradient<I extends string, A extends object>(
       const dys = Array.isArray(dy) ? dy : [dy];
       const outputs = saved.slice(def.inputs.length);
       const grads = gradient.backward(dys as Tensor[], inputs, outputs, attrs as unknown as A);
+      if (isOutermostBackward()) dispose(saved);
       return Object.fromEntries(
         Object.entries(grads).map(([name, grad]) => [name, () => grad as Tensor]),
       ) as unknown as Record<string, () => Tensor>;

@@ -23,6 +23,20 @@ function defineScaled(name: string) {
   });
 }
 
+/** `y = x²`, whose gradient is made of tfjs's own operations, and so can be differentiated again. */
+const defineSquare = (name: string, whileBackward: () => void = () => undefined) =>
+  defineKernel<'x', object>({
+    name,
+    inputs: ['x'],
+    composed: ({ x }) => tf.square(x),
+    gradient: {
+      backward: ([dy], { x }) => {
+        whileBackward();
+        return { x: tf.tidy(() => tf.mul(tf.mul(dy as tf.Tensor, 2), x)) };
+      },
+    },
+  });
+
 const first = (tensors: tf.Tensor[]) => tensors[0] as tf.Tensor;
 
 describeOnBackends('a named kernel', (backend) => {
@@ -67,6 +81,32 @@ describeOnBackends('a named kernel', (backend) => {
         .grad((x) => scaled({ x }, { factor: 3 })[1] as tf.Tensor)(x)
         .dataSync(),
     ]).toEqual([1, 1]);
+  });
+
+  it('frees what it saved as soon as its gradient is there, so that a backward pass takes no second memory', () => {
+    const bytes: number[] = [];
+    const square = defineSquare(`TestSaved${backend}`, () => bytes.push(tf.memory().numBytes));
+    const before = tf.memory().numBytes;
+    const chain = (x: tf.Tensor) => {
+      for (let i = 0; i < 10; i++) x = first(square({ x }, {}));
+      return x;
+    };
+    tf.dispose(tf.tidy(() => tf.grad(chain)(tf.ones([1000]))));
+    expect(bytes).toHaveLength(10);
+    // x, what ten steps saved, the result, and its gradient; from then on each gradient takes the place of one saved.
+    expect(Math.max(...bytes) - before).toBeLessThanOrEqual(13.5 * 4000);
+    expect(tf.memory().numBytes).toBe(before);
+  });
+
+  it('keeps what it saved for a gradient of its gradient', () => {
+    const square = defineSquare(`TestTwice${backend}`);
+    const slope = tf.grad((x) => first(square({ x: first(square({ x }, {})) }, {})));
+    expect(slope(tf.tensor1d([1, 2])).arraySync()).toEqual([4, 32]);
+    expect(
+      tf
+        .grad((x) => tf.sum(slope(x)))(tf.tensor1d([1, 2]))
+        .arraySync(),
+    ).toEqual([12, 48]);
   });
 
   it('frees all intermediate tensors of the composed form', () => {
