@@ -27,7 +27,25 @@ export class MemoryPool {
   private highWater = 0;
   private reserved = 0;
 
-  constructor(private readonly library: Pick<NativeLibrary, 'allocate'>) {}
+  constructor(private readonly library: Pick<NativeLibrary, 'allocate' | 'read' | 'write'>) {}
+
+  /** The block's bytes: the memory itself, or, of a device's, a copy. */
+  bytesOf(block: PoolBlock): ArrayBuffer {
+    if (!this.library.read) return block.buffer;
+    const copy = new Uint8Array(block.bytes);
+    this.library.read(block.address, copy);
+    return copy.buffer;
+  }
+
+  /** Makes the block hold `bytes`, where these are a copy. */
+  store(block: PoolBlock, bytes: ArrayBuffer): void {
+    if (bytes !== block.buffer) this.library.write?.(block.address, new Uint8Array(bytes, 0, block.bytes));
+  }
+
+  /** Memory in which to prepare what {@link store} is to give to the block. */
+  staging(block: PoolBlock): ArrayBuffer {
+    return this.library.write ? new ArrayBuffer(block.bytes) : block.buffer;
+  }
 
   /** @throws BackendError when the system has no memory left, even after giving back what is kept */
   allocate(bytes: number): PoolBlock {

@@ -1,5 +1,6 @@
-/** A block of memory that kernels and JavaScript share. */
+/** A block of memory for tensors, which lives as long as its buffer. */
 export interface NativeBlock {
+  /** The memory itself, which kernels and JavaScript share; of a device's memory, empty. */
   readonly buffer: ArrayBuffer;
   readonly address: number;
 }
@@ -19,6 +20,10 @@ export interface NativeLibrary {
   run(index: number): void;
   /** A 64-byte aligned block, or null when there is no memory left. */
   allocate(bytes: number): NativeBlock | null;
+  /** Copies from a device's memory all that `into` holds; absent where {@link NativeBlock.buffer} is the memory. */
+  read?(address: number, into: Uint8Array): void;
+  /** Copies all of `from` into a device's memory; absent where {@link NativeBlock.buffer} is the memory. */
+  write?(address: number, from: Uint8Array): void;
   threads(): number;
   setThreads(threads: number): void;
   /** Bytes of scratch memory that the library holds for itself. */

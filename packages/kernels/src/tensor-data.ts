@@ -45,10 +45,12 @@ export class TensorData {
   /** Values for a stock kernel, which must not keep them: float32 or the dtype's own array, on shared memory. */
   get values(): Values | undefined {
     if (this.view || !this.block) return this.view;
-    const { buffer, bytes } = this.block;
+    const { bytes } = this.block;
+    const buffer = this.pool.bytesOf(this.block);
     if (this.storage === StorageType.bf16) return widened(new Uint16Array(buffer, 0, bytes / 2));
-    this.view = arrayOn(buffer, bytes, this.storage);
-    return this.view;
+    const values = arrayOn(buffer, bytes, this.storage);
+    if (this.pool.owns(buffer)) this.view = values;
+    return values;
   }
 
   set values(values: Values | undefined) {
@@ -73,10 +75,13 @@ export class TensorData {
   private moveIn(): PoolBlock {
     const values = asTyped(this.view, this.dtype);
     const block = this.pool.allocate(values.length * bytesPerElement[this.storage]);
-    const target = arrayOn(block.buffer, block.bytes, this.storage);
+    const bytes = this.pool.staging(block);
+    const target = arrayOn(bytes, block.bytes, this.storage);
     target.set(values);
+    this.pool.store(block, bytes);
     this.block = block;
-    this.view = target;
+    // A view of memory that kernels share stays true; a copy would not.
+    this.view = this.pool.owns(bytes) ? target : undefined;
     return block;
   }
 }

@@ -1,90 +1,10 @@
-/** Reading a vwn_call, with the checks that keep a wrong caller from touching memory that is not its own. */
+/** Buffers of a vwn_call by the type of their elements. */
 #pragma once
-#include <initializer_list>
-
 #include "simd.h"
-#include "vwn_kernels.h"
+#include "vwn_call.h"
 
 namespace vwn {
 namespace VWN_ISA {
-
-class Call {
- public:
-  Call(const vwn_call *call, int buffers, int numbers) : call_(*call) {
-    if (call->buffer_count < buffers) problem_ = "too few buffers for this kernel";
-    if (call->number_count < numbers) problem_ = "too few numbers for this kernel";
-  }
-
-  /** A flag, an offset or an index, of either sign; 0 for what is no number. */
-  int64_t integer(int i) const {
-    const double value = exact(i);
-    return value >= -largest && value <= largest ? static_cast<int64_t>(value) : 0;
-  }
-  /** A size: 0 or more. */
-  int64_t dimension(int i) {
-    const double value = exact(i);
-    if (value >= 0 && value <= largest) return static_cast<int64_t>(value);
-    fail("a dimension is negative, or no number");
-    return 0;
-  }
-  float real(int i) const { return i < call_.number_count ? static_cast<float>(call_.numbers[i]) : 0; }
-  double exact(int i) const { return i < call_.number_count ? call_.numbers[i] : 0; }
-  int64_t size(int i) const { return i < call_.buffer_count ? call_.buffers[i].size : 0; }
-  int32_t type(int i) const { return i < call_.buffer_count ? call_.buffers[i].type : -1; }
-  int buffers() const { return call_.buffer_count; }
-  int numbers() const { return call_.number_count; }
-
-  /** Buffer i of exactly `size` elements, of any type. */
-  void *any(int i, int64_t size) {
-    if (i >= call_.buffer_count) return fail("too few buffers for this kernel");
-    const vwn_buffer &buffer = call_.buffers[i];
-    if (buffer.size != size) return fail("a buffer has another size than the dimensions say");
-    if (!buffer.data && size > 0) return fail("a buffer has no memory");
-    return buffer.data;
-  }
-  /** As above, of a product of dimensions, which may be too large for any number. */
-  void *any(int i, std::initializer_list<int64_t> dimensions) { return any(i, product(dimensions)); }
-  float *floats(int i, std::initializer_list<int64_t> dimensions) { return floats(i, product(dimensions)); }
-
-  /** Product of dimensions, −1 where it is too large. */
-  static int64_t product(std::initializer_list<int64_t> dimensions) {
-    int64_t size = 1;
-    for (const int64_t each : dimensions)
-      if (each < 0 || __builtin_mul_overflow(size, each, &size)) return -1;
-    return size;
-  }
-
-  /** All buffers must be of the type of the first one named: kernels read them through one pointer type. */
-  void sameType(std::initializer_list<int> buffers) {
-    for (const int i : buffers)
-      if (type(i) != type(*buffers.begin())) fail("the buffers of this kernel must be of one type");
-  }
-
-  /** Numbers in either floating-point storage; the kernel asks type(i). */
-  void *reals(int i, std::initializer_list<int64_t> dimensions) {
-    void *data = any(i, dimensions);
-    const bool isReal = type(i) == VWN_F32 || type(i) == VWN_BF16;
-    return problem_ || isReal ? data : fail("a buffer must hold floating-point numbers");
-  }
-  float *floats(int i, int64_t size) { return static_cast<float *>(typed(i, size, VWN_F32)); }
-  int32_t *integers(int i, int64_t size) { return static_cast<int32_t *>(typed(i, size, VWN_I32)); }
-
-  const char *problem() const { return problem_; }
-
- private:
-  void *typed(int i, int64_t size, int32_t type) {
-    void *data = any(i, size);
-    return !problem_ && call_.buffers[i].type != type ? fail("a buffer has another type than this kernel takes") : data;
-  }
-  void *fail(const char *text) {
-    if (!problem_) problem_ = text;
-    return nullptr;
-  }
-
-  const vwn_call &call_;
-  const char *problem_ = nullptr;
-  static constexpr double largest = 9007199254740992.0; /* 2^53 */
-};
 
 /** Calls body with a typed pointer: float or bf16 (both float storage). */
 template <class Body>

@@ -1,6 +1,7 @@
 /**
- * The boundary to JavaScript, by Node-API only: one addon for every Node version. Arguments of a call stand in one
- * shared Float64Array, so that a call costs one integer: [buffers, numbers, (address, size, type)…, number…].
+ * The boundary to JavaScript, by Node-API only: one addon for every Node version. Every kernel package links it with its
+ * own library (library.h). Arguments of a call stand in one shared Float64Array, so that a call costs one integer:
+ * [buffers, numbers, (address, size, type)…, number…].
  */
 #include <node_api.h>
 
@@ -11,20 +12,17 @@
 #include <string>
 #include <vector>
 
-#include "dispatch.h"
-#include "memory.h"
-#include "threads.h"
-#include "workspace.h"
+#include "library.h"
 
 namespace {
 
 constexpr size_t argumentCount = size_t{1} << 16;
 constexpr size_t maximumBuffers = argumentCount / 4;
 
-const vwn::InstructionSet *chosen = nullptr;
 std::vector<vwn_function> functions;
 double *arguments = nullptr;
 std::vector<vwn_buffer> buffers;
+bool isHostMemory = true;
 
 napi_value fail(napi_env env, const char *text) {
   napi_throw_error(env, "VWN_NATIVE", text);
@@ -66,7 +64,7 @@ napi_value run(napi_env env, napi_callback_info info) {
     const char *problem = functions[static_cast<size_t>(index)](&call);
     return problem ? fail(env, problem) : nullptr;
   } catch (const std::bad_alloc &) {
-    return fail(env, vwn::outOfMemory);
+    return fail(env, "out of memory: no room for the kernel's scratch; use a smaller batch");
   } catch (const std::exception &error) {
     return fail(env, error.what());
   }
@@ -79,6 +77,14 @@ void release(napi_env env, void *data, void *size) {
   vwn::freeBlock(data, bytes);
 }
 
+/** What JavaScript sees of a block: its bytes, or, of a device's, an empty buffer that holds the block. */
+napi_status wrap(napi_env env, void *data, size_t bytes, napi_value *buffer) {
+  void *const size = reinterpret_cast<void *>(bytes);
+  if (isHostMemory) return napi_create_external_arraybuffer(env, data, bytes, release, size, buffer);
+  const napi_status status = napi_create_arraybuffer(env, 0, nullptr, buffer);
+  return status == napi_ok ? napi_add_finalizer(env, *buffer, data, release, size, nullptr) : status;
+}
+
 /** allocate(bytes) → { buffer, address }, or null when there is no memory. */
 napi_value allocate(napi_env env, napi_callback_info info) {
   double wanted = 0;
@@ -87,7 +93,7 @@ napi_value allocate(napi_env env, napi_callback_info info) {
   napi_value result, buffer;
   void *data = vwn::allocateBlock(bytes);
   if (!data) return napi_get_null(env, &result) == napi_ok ? result : nullptr;
-  if (napi_create_external_arraybuffer(env, data, bytes, release, reinterpret_cast<void *>(bytes), &buffer) != napi_ok) {
+  if (wrap(env, data, bytes, &buffer) != napi_ok) {
     vwn::freeBlock(data, bytes);
     return fail(env, "allocate: this JavaScript engine does not take external buffers");
   }
@@ -98,6 +104,29 @@ napi_value allocate(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, result, "address", number(env, static_cast<double>(reinterpret_cast<uintptr_t>(data))));
   return result;
 }
+
+/** read(address, into) and write(address, from): all bytes of a Uint8Array. */
+napi_value copy(napi_env env, napi_callback_info info, bool isRead) {
+  size_t count = 2, bytes = 0;
+  napi_value values[2];
+  double address = 0;
+  napi_typedarray_type type = napi_int8_array;
+  void *data = nullptr;
+  if (napi_get_cb_info(env, info, &count, values, nullptr, nullptr) != napi_ok || count != 2 ||
+      napi_get_value_double(env, values[0], &address) != napi_ok ||
+      napi_get_typedarray_info(env, values[1], &type, &bytes, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array)
+    return fail(env, "read, write: an address and a Uint8Array are needed");
+  void *const block = reinterpret_cast<void *>(static_cast<uintptr_t>(address));
+  try {
+    if (bytes > 0 && isRead) vwn::readBlock(data, block, bytes);
+    if (bytes > 0 && !isRead) vwn::writeBlock(block, data, bytes);
+  } catch (const std::exception &error) {
+    return fail(env, error.what());
+  }
+  return nullptr;
+}
+napi_value read(napi_env env, napi_callback_info info) { return copy(env, info, true); }
+napi_value write(napi_env env, napi_callback_info info) { return copy(env, info, false); }
 
 napi_value threads(napi_env env, napi_callback_info) { return number(env, vwn::threadCount()); }
 napi_value scratch(napi_env env, napi_callback_info) { return number(env, static_cast<double>(vwn::scratchBytes())); }
@@ -134,36 +163,44 @@ double *argumentArray() {
   return arguments;
 }
 
-}  // namespace
-
-NAPI_MODULE_INIT() {
-  if (!claim(env)) return fail(env, "another thread of this process uses vwn-cpu already: run it in one of them");
-  std::string why;
-  chosen = vwn::chooseInstructionSet(why);
-  if (!chosen) return fail(env, why.c_str());
-  functions.clear();
-  buffers.resize(maximumBuffers);
-
-  napi_value names, sets, buffer, array;
+/** Everything of the library that stays as it is. */
+void describe(napi_env env, napi_value exports, const vwn::Library &library) {
+  napi_value names, sets;
   napi_create_array(env, &names);
-  for (const vwn_entry *entry = chosen->entries; entry->name; entry++) {
+  functions.clear();
+  for (const vwn_entry *entry = library.entries; entry->name; entry++) {
     napi_set_element(env, names, static_cast<uint32_t>(functions.size()), text(env, entry->name));
     functions.push_back(entry->run);
   }
   napi_create_array(env, &sets);
   uint32_t count = 0;
-  for (const vwn::InstructionSet &set : vwn::instructionSets())
-    if (set.runsHere) napi_set_element(env, sets, count++, text(env, set.name));
-  napi_create_external_arraybuffer(env, argumentArray(), argumentCount * sizeof(double), nullptr, nullptr, &buffer);
-  napi_create_typedarray(env, napi_float64_array, argumentCount, buffer, 0, &array);
-
+  for (const std::string &each : library.instructionSets) napi_set_element(env, sets, count++, text(env, each.c_str()));
   napi_set_named_property(env, exports, "abiVersion", number(env, VWN_ABI_VERSION));
   napi_set_named_property(env, exports, "functions", names);
   napi_set_named_property(env, exports, "instructionSets", sets);
-  napi_set_named_property(env, exports, "instructionSet", text(env, chosen->name));
+  napi_set_named_property(env, exports, "instructionSet", text(env, library.instructionSet.c_str()));
+}
+
+}  // namespace
+
+NAPI_MODULE_INIT() {
+  if (!claim(env))
+    return fail(env, (std::string("another thread of this process uses ") + vwn::libraryName + " already: run it in one of them").c_str());
+  napi_value buffer, array;
+  try {
+    const vwn::Library library = vwn::openLibrary();
+    isHostMemory = library.isHostMemory;
+    describe(env, exports, library);
+  } catch (const std::exception &error) {
+    return fail(env, error.what());
+  }
+  buffers.resize(maximumBuffers);
+  napi_create_external_arraybuffer(env, argumentArray(), argumentCount * sizeof(double), nullptr, nullptr, &buffer);
+  napi_create_typedarray(env, napi_float64_array, argumentCount, buffer, 0, &array);
   napi_set_named_property(env, exports, "arguments", array);
   method(env, exports, "run", run);
   method(env, exports, "allocate", allocate);
+  if (!isHostMemory) method(env, exports, "read", read), method(env, exports, "write", write);
   method(env, exports, "threads", threads);
   method(env, exports, "setThreads", setThreads);
   method(env, exports, "scratchBytes", scratch);

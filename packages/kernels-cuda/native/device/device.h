@@ -1,0 +1,111 @@
+/**
+ * What every kernel includes. The same file is CUDA C++ for nvcc and, through emulation/cuda.h, plain C++ for a host
+ * that runs a grid thread by thread; kernels use nothing of CUDA that stands in neither.
+ *
+ * A kernel is launched by name with at most `maximumThreads` threads a block, a multiple of the warp's 32; memory that a
+ * block shares is all dynamic (VWN_SHARED), so that emulation can fill it with NaN before each block.
+ */
+#pragma once
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define VWN_DEVICE __device__ __forceinline__
+#define VWN_REGISTER(name)
+#define VWN_SHARED(type, name)                      \
+  extern __shared__ __align__(16) char vwnShared[]; \
+  type *name = reinterpret_cast<type *>(vwnShared)
+#else
+#include "../emulation/cuda.h"
+#define VWN_DEVICE inline
+#define VWN_REGISTER(name) static const vwn::emulation::Registered registered_##name(#name, name);
+#define VWN_SHARED(type, name) type *name = reinterpret_cast<type *>(vwn::emulation::sharedMemory())
+#endif
+
+namespace vwn {
+namespace cuda {
+
+constexpr int maximumThreads = 256, warpSize_ = 32;
+
+/** bf16 as it is stored; arithmetic is in float32. */
+struct bf16 {
+  uint16_t bits;
+};
+
+VWN_DEVICE float toFloat(float x) { return x; }
+VWN_DEVICE float toFloat(bf16 x) {
+  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
+#if defined(__CUDACC__)
+  return __uint_as_float(bits);
+#else
+  float value;
+  __builtin_memcpy(&value, &bits, 4);
+  return value;
+#endif
+}
+
+/** Rounds to the nearest, ties to even; NaN stays NaN. */
+VWN_DEVICE bf16 toBf16(float x) {
+#if defined(__CUDACC__)
+  const uint32_t bits = __float_as_uint(x);
+#else
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, 4);
+#endif
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((bits >> 16) | 0x40u)};
+  return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+}
+VWN_DEVICE void put(float &to, float x) { to = x; }
+VWN_DEVICE void put(bf16 &to, float x) { to = toBf16(x); }
+/** `x` as it is read back after having been stored as `T`. */
+template <class T>
+VWN_DEVICE float rounded(float x) {
+  T stored;
+  put(stored, x);
+  return toFloat(stored);
+}
+
+/** This thread's index in the grid, and how many threads the grid has: for loops over elements of any number. */
+VWN_DEVICE int64_t gridThread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+VWN_DEVICE int64_t gridThreads() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
+
+/** Sum over the warp, the same in all its lanes. */
+VWN_DEVICE float warpSum(float x) {
+  for (int lanes = warpSize_ / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xffffffffu, x, lanes);
+  return x;
+}
+VWN_DEVICE float warpMaximum(float x) {
+  for (int lanes = warpSize_ / 2; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, lanes));
+  return x;
+}
+
+/** Sum over a block of up to `maximumThreads`, the same in all threads; `room`: 32 floats that the block shares. */
+VWN_DEVICE float blockSum(float x, float *room) {
+  x = warpSum(x);
+  __syncthreads();
+  if (threadIdx.x % warpSize_ == 0) room[threadIdx.x / warpSize_] = x;
+  __syncthreads();
+  float sum = 0;
+  for (int i = 0; i < static_cast<int>(blockDim.x) / warpSize_; i++) sum += room[i];
+  return sum;
+}
+
+}  // namespace cuda
+}  // namespace vwn
+
+#define VWN_ENTRY(name, suffix, type, params, args)                                             \
+  namespace entry_##name##_##suffix {                                                           \
+  using real [[maybe_unused]] = type;                                                           \
+  extern "C" __global__ void __launch_bounds__(256) name##_##suffix params { name<real> args; } \
+  VWN_REGISTER(name##_##suffix)                                                                 \
+  }
+
+/**
+ * Kernels `name_f32` and `name_bf16` that call the template `name<real>`; `real` is the storage in `params`:
+ *   VWN_FLOATS(scale, (const real *x, real *y, int64_t size, float by), (x, y, size, by))
+ */
+#define VWN_FLOATS(name, params, args)        \
+  VWN_ENTRY(name, f32, float, params, args)   \
+  VWN_ENTRY(name, bf16, ::vwn::cuda::bf16, params, args)
+
+/** A kernel of one kind of storage, `name_f32`, that calls the template `name<float>`. */
+#define VWN_SINGLE(name, params, args) VWN_ENTRY(name, f32, float, params, args)

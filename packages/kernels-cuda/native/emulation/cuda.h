@@ -1,0 +1,88 @@
+/**
+ * As much of CUDA C++ as the kernels use, for a host compiler. A block's threads are fibres of one host thread: they run
+ * one after the other and change at barriers and shuffles, in a fixed order, so that results repeat bit for bit.
+ */
+#pragma once
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <typeindex>
+#include <utility>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __restrict__ __restrict
+#define __launch_bounds__(...)
+
+namespace vwn {
+namespace emulation {
+
+struct Index {
+  unsigned x, y, z;
+};
+
+/** Of the thread that runs now. */
+struct Running {
+  Index thread, block, blocks, threads;
+};
+extern Running running;
+
+/** Memory of the running block; NaN in every float when the block starts. */
+void *sharedMemory();
+void syncBlock();
+/** Gives `value` (8 bytes at most) to the warp and takes the one of lane `from`. All 32 lanes must call it. */
+uint64_t exchange(uint64_t value, unsigned from);
+
+template <class T>
+T shuffled(T value, unsigned from) {
+  static_assert(sizeof(T) <= 8);
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  bits = exchange(bits, from);
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+
+/** A kernel by name: how to call it with pointers to its arguments, and their types. */
+struct Kernel {
+  std::function<void(void **)> call;
+  std::vector<std::type_index> types;
+};
+
+class Registered {
+ public:
+  template <class... A>
+  Registered(const char *name, void (*kernel)(A...)) {
+    add(name, {[kernel](void **values) { apply(kernel, values, std::index_sequence_for<A...>()); }, {typeid(A)...}});
+  }
+
+ private:
+  template <class... A, size_t... i>
+  static void apply(void (*kernel)(A...), void **values, std::index_sequence<i...>) {
+    kernel(*static_cast<A *>(values[i])...);
+  }
+  static void add(const char *name, Kernel kernel);
+};
+
+}  // namespace emulation
+}  // namespace vwn
+
+#define threadIdx (vwn::emulation::running.thread)
+#define blockIdx (vwn::emulation::running.block)
+#define gridDim (vwn::emulation::running.blocks)
+#define blockDim (vwn::emulation::running.threads)
+
+inline void __syncthreads() { vwn::emulation::syncBlock(); }
+inline void __syncwarp(unsigned = 0xffffffffu) { (void)vwn::emulation::exchange(0, threadIdx.x % 32); }
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int lanes) {
+  return vwn::emulation::shuffled(value, (threadIdx.x % 32) ^ static_cast<unsigned>(lanes));
+}
+template <class T>
+T __shfl_sync(unsigned, T value, int from) {
+  return vwn::emulation::shuffled(value, static_cast<unsigned>(from) % 32);
+}
+inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }

@@ -1,0 +1,82 @@
+/** The device that is this host: memory is the host's, and a grid runs block after block; see fibres.cc. */
+#include "../runtime.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <new>
+#include <stdexcept>
+
+#include "../device-memory.h"
+#include "fibres.h"
+
+namespace vwn {
+namespace emulation {
+namespace {
+
+/** As much as a block may have on sm_80 to sm_89 is less, on sm_90 more; kernels ask the device for its limit. */
+constexpr int64_t sharedBytesOfBlock = 99 << 10;
+alignas(16) char shared[sharedBytesOfBlock];
+
+std::map<std::string, Kernel> &kernels() {
+  static std::map<std::string, Kernel> all;
+  return all;
+}
+
+const Kernel &kernelFor(const std::string &name, const cuda::Arguments &arguments) {
+  const auto found = kernels().find(name);
+  if (found == kernels().end()) throw std::runtime_error("there is no kernel " + name);
+  const Kernel &kernel = found->second;
+  bool fits = kernel.types.size() == arguments.count;
+  for (size_t i = 0; fits && i < arguments.count; i++) fits = kernel.types[i] == *arguments.types[i];
+  if (!fits) throw std::runtime_error("kernel " + name + " was launched with arguments of other types than its own");
+  return kernel;
+}
+
+void fillWithNaN(int64_t bytes) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (int64_t i = 0; i + 4 <= bytes; i += 4) std::memcpy(shared + i, &nan, 4);
+}
+
+}  // namespace
+
+void *sharedMemory() { return shared; }
+
+void Registered::add(const char *name, Kernel kernel) { kernels().emplace(name, std::move(kernel)); }
+
+}  // namespace emulation
+
+namespace cuda {
+
+void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedBytes, const Arguments &arguments) {
+  const emulation::Kernel &kernel = emulation::kernelFor(name, arguments);
+  if (threads < 1 || threads > 256 || threads % 32 != 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff)
+    throw std::runtime_error("kernel " + name + " cannot be launched on a grid or a block of this size");
+  if (sharedBytes > sharedLimit()) throw std::runtime_error("kernel " + name + " asks for more shared memory than there is");
+  emulation::Running &running = emulation::running;
+  running.threads = {static_cast<unsigned>(threads), 1, 1};
+  running.blocks = {static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z)};
+  for (int64_t z = 0; z < grid.z; z++)
+    for (int64_t y = 0; y < grid.y; y++)
+      for (int64_t x = 0; x < grid.x; x++) {
+        running.block = {static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)};
+        emulation::fillWithNaN(sharedBytes);
+        emulation::runBlock([&] { kernel.call(arguments.values); });
+      }
+}
+
+void zero(void *data, int64_t bytes) { std::memset(data, 0, static_cast<size_t>(bytes)); }
+/** Few, so that kernels which loop over what their grid does not cover are seen to do so. */
+int multiprocessors() { return 3; }
+int64_t sharedLimit() { return emulation::sharedBytesOfBlock; }
+
+void openDevice() {}
+std::string deviceName() { return "emulated on the host"; }
+void *allocateOnDevice(size_t bytes) { return std::aligned_alloc(256, (bytes + 255) / 256 * 256); }
+void freeOnDevice(void *data) { std::free(data); }
+void copyFromDevice(void *to, const void *from, size_t bytes) { std::memcpy(to, from, bytes); }
+void copyToDevice(void *to, const void *from, size_t bytes) { std::memcpy(to, from, bytes); }
+
+}  // namespace cuda
+}  // namespace vwn

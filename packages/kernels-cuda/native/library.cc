@@ -1,0 +1,29 @@
+/** vwn-cuda as the addon sees it. */
+#include "library.h"
+
+#include "device-memory.h"
+#include "runtime.h"
+
+namespace vwn {
+namespace cuda {
+extern const vwn_entry table[];
+}
+
+const char *const libraryName = "vwn-cuda";
+
+Library openLibrary() {
+  cuda::openDevice();
+  return {cuda::table, cuda::deviceName(), {cuda::deviceName()}, false};
+}
+
+void *allocateBlock(size_t bytes) { return cuda::allocateOnDevice(bytes); }
+void freeBlock(void *data, size_t) { cuda::freeOnDevice(data); }
+void readBlock(void *to, const void *from, size_t bytes) { cuda::copyFromDevice(to, from, bytes); }
+void writeBlock(void *to, const void *from, size_t bytes) { cuda::copyToDevice(to, from, bytes); }
+
+/** Of the host, which only asks for work. */
+int threadCount() { return 1; }
+void setThreadCount(int) {}
+int64_t scratchBytes() { return cuda::scratchBytes(); }
+
+}  // namespace vwn

@@ -1,0 +1,7 @@
+/** Importing this package registers the TensorFlow.js backend `vwn-cuda`; library and device are opened on first use. */
+import { registerNativeBackend } from '@vwn/kernels';
+import { loadLibrary } from './load-library';
+
+registerNativeBackend('vwn-cuda', loadLibrary);
+
+export { emulatedAddon, loadLibrary } from './load-library';

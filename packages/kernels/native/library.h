@@ -1,0 +1,37 @@
+/** What the addon asks of the library that it is linked with. */
+#pragma once
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "vwn_kernels.h"
+
+namespace vwn {
+
+struct Library {
+  const vwn_entry *entries; /* ends with a null name */
+  std::string instructionSet;
+  /* those this machine and build have, best first */
+  std::vector<std::string> instructionSets;
+  /* Whether the host's own instructions read and write the memory of blocks. */
+  bool isHostMemory;
+};
+
+/** e.g. `vwn-cpu`, for texts. */
+extern const char *const libraryName;
+
+/** Chooses and opens what functions run on. @throws std::runtime_error saying what is missing */
+Library openLibrary();
+
+/** 64-byte aligned; nullptr when there is no memory. */
+void *allocateBlock(size_t bytes);
+void freeBlock(void *data, size_t bytes);
+/** Only where memory is not the host's. */
+void readBlock(void *to, const void *from, size_t bytes);
+void writeBlock(void *to, const void *from, size_t bytes);
+
+int threadCount();
+void setThreadCount(int threads);
+int64_t scratchBytes();
+
+}  // namespace vwn
