@@ -4,12 +4,13 @@ import tseslint from 'typescript-eslint';
 /** The arrows between packages (docs/architecture.md): what each may not import. */
 const forbiddenImports = {
   core: ['@vwn/*', 'vwn'],
-  layers: ['@vwn/trainer', '@vwn/eval', '@vwn/text', 'vwn'],
-  text: ['@vwn/layers', '@vwn/trainer', '@vwn/eval', 'vwn'],
-  trainer: ['@vwn/eval', 'vwn'],
-  eval: ['@vwn/trainer', 'vwn'],
+  layers: ['@vwn/trainer', '@vwn/eval', '@vwn/text', '@vwn/kernels*', 'vwn'],
+  text: ['@vwn/layers', '@vwn/trainer', '@vwn/eval', '@vwn/kernels*', 'vwn'],
+  trainer: ['@vwn/eval', '@vwn/kernels*', 'vwn'],
+  eval: ['@vwn/trainer', '@vwn/kernels*', 'vwn'],
   kernels: ['@vwn/layers', '@vwn/trainer', '@vwn/eval', '@vwn/text', '@vwn/kernels-*', 'vwn'],
   'kernels-cpu': ['@vwn/layers', '@vwn/trainer', '@vwn/eval', '@vwn/text', '@vwn/kernels-cuda', 'vwn'],
+  'kernels-cuda': ['@vwn/layers', '@vwn/trainer', '@vwn/eval', '@vwn/text', '@vwn/kernels-cpu', 'vwn'],
 };
 
 export default tseslint.config(

@@ -11,7 +11,11 @@ interface KnownBackend {
 
 /** In order of preference. */
 export const knownBackends: readonly KnownBackend[] = [
-  { name: 'vwn-cuda', remedy: 'our CUDA kernels are not published yet', loaders: [fromPackage('@vwn/kernels-cuda')] },
+  {
+    name: 'vwn-cuda',
+    remedy: 'npm install @vwn/kernels-cuda, on Linux with an NVIDIA GPU (Ampere or newer) and its driver',
+    loaders: [fromPackage('@vwn/kernels-cuda')],
+  },
   {
     name: 'tensorflow',
     remedy:

@@ -22,7 +22,7 @@ export interface BackendStatus {
 
 /**
  * Makes a backend the current one: the one named here, else by the environment variable VWN_BACKEND, else the first of
- * vwn-cuda, tensorflow on a GPU, vwn-cpu, tensorflow, wasm, cpu that works.
+ * tensorflow on a GPU, vwn-cpu, tensorflow, wasm, cpu that works. vwn-cuda must be named: no GPU has run it yet.
  * @throws BackendError when the named one, or none at all, can run
  */
 export async function selectBackend(name?: string): Promise<BackendInfo> {
@@ -43,7 +43,6 @@ export async function selectBackend(name?: string): Promise<BackendInfo> {
 
 /** Without a GPU, tfjs-node comes after vwn-cpu, which has the project's own kernels. */
 const preferred: readonly { name: string; onGpu?: boolean }[] = [
-  { name: 'vwn-cuda' },
   { name: 'tensorflow', onGpu: true },
   { name: 'vwn-cpu' },
   { name: 'tensorflow' },

@@ -3,33 +3,51 @@
  *
  *   node scripts/build-native.mjs [--verbose]
  *
- *   build/emulated/vwn_cuda.node   kernels compiled by the C++ compiler too, and run on the host (native/emulation)
+ *   build/vwn_cuda.node            for GPUs: kernels by nvcc where it is found, else none; loads anywhere on Linux
+ *   build/emulated/vwn_cuda.node   the same kernels by the C++ compiler, run on the host (native/emulation)
  */
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { addonSource, buildAddon, buildOrSayWhy, commonFlags, filesIn } from '../../kernels/scripts/native-build.mjs';
+import { compileImages, findNvcc, imagesSource } from './images.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const native = join(root, 'native');
 const folders = ['.', 'host', 'device', 'emulation', 'driver'].map((name) => join(native, name));
-const [top, host, device, emulation] = folders;
+const [top, host, device, emulation, driver] = folders;
 const headers = folders.flatMap((folder) => filesIn(folder, '.h'));
 const link = ['-s', '-static-libstdc++', '-static-libgcc'];
+const flagsOf = (compiler) => [
+  ...commonFlags(compiler, import.meta.url),
+  `-I${native}`,
+  '-DVWN_ISA=cuda',
+  '-O2',
+  // glibc's checked longjmp takes a change of fibres for a broken stack.
+  '-U_FORTIFY_SOURCE',
+];
+const withFlags = (sources, flags) => sources.map((source) => ({ source, flags }));
+const shared = [addonSource, ...filesIn(top, '.cc'), ...filesIn(host, '.cc')];
 
-await buildOrSayWhy('vwn-cuda (emulated)', join(root, 'build', 'emulated', 'vwn_cuda.node'), (compiler) => {
-  const flags = [
-    ...commonFlags(compiler, import.meta.url),
-    `-I${native}`,
-    '-DVWN_ISA=cuda',
-    '-O2',
-    '-U_FORTIFY_SOURCE',
-  ];
+const emulated = join(root, 'build', 'emulated', 'vwn_cuda.node');
+await buildOrSayWhy('vwn-cuda (emulated)', emulated, (compiler) => {
+  const flags = flagsOf(compiler);
   const units = [
-    ...[addonSource, ...filesIn(top, '.cc'), ...filesIn(host, '.cc'), ...filesIn(emulation, '.cc')].map((source) => ({
-      source,
-      flags,
-    })),
-    ...filesIn(device, '.cu').map((source) => ({ source, flags: [...flags, '-x', 'c++'] })),
+    ...withFlags([...shared, ...filesIn(emulation, '.cc')], flags),
+    ...withFlags(filesIn(device, '.cu'), [...flags, '-x', 'c++']),
   ];
-  return buildAddon({ compiler, units, headers, link, addon: join(root, 'build', 'emulated', 'vwn_cuda.node') });
+  return buildAddon({ compiler, units, headers, link, addon: emulated });
 });
+
+const addon = join(root, 'build', 'vwn_cuda.node');
+if (process.platform === 'linux')
+  await buildOrSayWhy('vwn-cuda', addon, async (compiler) => {
+    const nvcc = findNvcc();
+    const images = nvcc ? await compileImages(nvcc, native, join(root, 'build', 'images')) : [];
+    const source = join(root, 'build', 'images.cc');
+    mkdirSync(dirname(source), { recursive: true });
+    writeFileSync(source, imagesSource(images));
+    const units = withFlags([...shared, ...filesIn(driver, '.cc'), source], flagsOf(compiler));
+    const paths = images.map(({ image }) => image);
+    return buildAddon({ compiler, units, headers: [...headers, ...paths], link: [...link, '-ldl'], addon });
+  });

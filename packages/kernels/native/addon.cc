@@ -91,7 +91,12 @@ napi_value allocate(napi_env env, napi_callback_info info) {
   if (!argument(env, info, wanted) || !(wanted > 0) || wanted > 9e15) return fail(env, "allocate: a size in bytes is needed");
   const auto bytes = static_cast<size_t>(wanted);
   napi_value result, buffer;
-  void *data = vwn::allocateBlock(bytes);
+  void *data = nullptr;
+  try {
+    data = vwn::allocateBlock(bytes);
+  } catch (const std::exception &error) {
+    return fail(env, error.what());
+  }
   if (!data) return napi_get_null(env, &result) == napi_ok ? result : nullptr;
   if (wrap(env, data, bytes, &buffer) != napi_ok) {
     vwn::freeBlock(data, bytes);

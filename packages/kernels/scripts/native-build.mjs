@@ -102,7 +102,7 @@ async function compile(cxx, source, flags, object) {
   renameSync(`${object}.new`, object);
 }
 
-async function inParallel(items, work) {
+export async function inParallel(items, work) {
   const queue = [...items];
   const workers = Array.from({ length: availableParallelism() }, async () => {
     for (let item = queue.shift(); item; item = queue.shift()) await work(item);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryPool, StorageType } from '../src/index';
 import { TensorData } from '../src/tensor-data';
-import { FakeSystem } from './support/fake-library';
+import { FakeDevice, FakeSystem } from './support/fake-library';
 
 let system: FakeSystem;
 let pool: MemoryPool;
@@ -143,3 +143,45 @@ describe('giving memory back', () => {
 function halvesOf(data: TensorData, elements: number): Uint16Array {
   return new Uint16Array(system.bufferAt(data.address()), 0, elements);
 }
+
+describe('values on a device', () => {
+  let device: FakeDevice;
+  let onDevice: MemoryPool;
+  beforeEach(() => {
+    device = new FakeDevice();
+    onDevice = new MemoryPool(device);
+  });
+
+  it.each([
+    ['float32', StorageType.f32, [0.5, -2], Float32Array],
+    ['int32', StorageType.i32, [7, -2], Int32Array],
+    ['bool', StorageType.u8, [1, 0], Uint8Array],
+  ] as const)(
+    'of %s are copied there when a kernel first asks, once, and back for reading',
+    (dtype, _type, values, Kind) => {
+      const data = new TensorData(dtype, onDevice, Kind.from(values) as never);
+      const address = data.address();
+      expect(data.address()).toBe(address);
+      expect(device.copies).toEqual(['write']);
+      expect(data.read()).toEqual(Kind.from(values));
+      expect(device.copies).toEqual(['write', 'read']);
+    },
+  );
+
+  it('are those that the last kernel wrote, however often they were read before', () => {
+    const data = TensorData.uninitialized('float32', onDevice, 2, StorageType.f32);
+    const memory = new Float32Array(device.bufferAt(data.address()), 0, 2);
+    memory.set([1, 2]);
+    expect(data.values).toEqual(new Float32Array([1, 2]));
+    memory.set([3, 4]);
+    expect(data.values).toEqual(new Float32Array([3, 4]));
+    memory.set([5, 6]);
+    expect(data.read()).toEqual(new Float32Array([5, 6]));
+  });
+
+  it('in bf16 are widened as they are read', () => {
+    const data = TensorData.uninitialized('float32', onDevice, 2, StorageType.bf16);
+    new Uint16Array(device.bufferAt(data.address()), 0, 2).set([0x3fc0, 0xc000]);
+    expect(data.read()).toEqual(new Float32Array([1.5, -2]));
+  });
+});

@@ -27,7 +27,14 @@ async function load(name: string): Promise<void> {
   else if (name === 'wasm') await import('@tensorflow/tfjs-backend-wasm');
   else if (name === 'tensorflow') loadTensorflow();
   else if (name === 'vwn-cpu') await import('@vwn/kernels-cpu');
-  else throw new Error(`VWN_TEST_BACKENDS names ${name}; known are cpu, wasm, tensorflow, vwn-cpu`);
+  else if (name === 'vwn-cuda') await loadCuda();
+  else throw new Error(`VWN_TEST_BACKENDS names ${name}; known are cpu, wasm, tensorflow, vwn-cpu, vwn-cuda`);
+}
+
+/** On the host, thread by thread, unless VWN_CUDA_ADDON names the library for GPUs. */
+async function loadCuda(): Promise<void> {
+  const { emulatedAddon } = await import('@vwn/kernels-cuda');
+  process.env.VWN_CUDA_ADDON ??= emulatedAddon;
 }
 
 function loadTensorflow(): void {

@@ -25,3 +25,28 @@ export class FakeSystem {
     return buffer;
   }
 }
+
+/** A system whose memory is a device's: JavaScript has an empty buffer for each block, and copies. */
+export class FakeDevice {
+  readonly copies: ('read' | 'write')[] = [];
+  private readonly host = new FakeSystem();
+
+  allocate(bytes: number): NativeBlock | null {
+    const block = this.host.allocate(bytes);
+    return block && { buffer: new ArrayBuffer(0), address: block.address };
+  }
+
+  read(address: number, into: Uint8Array): void {
+    this.copies.push('read');
+    into.set(new Uint8Array(this.bufferAt(address), 0, into.length));
+  }
+
+  write(address: number, from: Uint8Array): void {
+    this.copies.push('write');
+    new Uint8Array(this.bufferAt(address)).set(from);
+  }
+
+  bufferAt(address: number): ArrayBuffer {
+    return this.host.bufferAt(address);
+  }
+}

@@ -1,0 +1,82 @@
+/** The loader against a driver that is not there, and against one that the C++ compiler makes here; no GPU is needed. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const hasKernels = !/images\[\] = \{nullptr\}/.test(readFileSync(here('../build/images.cc'), 'utf8'));
+let folder = '';
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'vwn-driver-'));
+  const compiler = process.env.CXX ?? 'g++';
+  execFileSync(compiler, ['-shared', '-fPIC', here('support/fake-driver.cc'), '-o', join(folder, 'libcuda.so')]);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function loadWith(wrong?: string, driver = join(folder, 'libcuda.so')): Record<string, unknown> {
+  const env = { ...process.env, VWN_CUDA_DRIVER: driver, ...(wrong ? { FAKE_CUDA: wrong } : {}) };
+  const { stdout, status } = spawnSync(process.execPath, [here('support/use-driver.mjs')], { env, encoding: 'utf8' });
+  expect(status).toBe(0);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+describe('loading the library for GPUs', () => {
+  it('says that there is no driver where there is none, and harms nothing', () => {
+    expect(loadWith(undefined, join(folder, 'missing.so')).error).toMatch(
+      /^there is no NVIDIA driver here: .*missing\.so/,
+    );
+  });
+
+  it('says that a driver is too old by the function that it lacks', () => {
+    const empty = join(folder, 'empty.so');
+    execFileSync(process.env.CXX ?? 'g++', ['-shared', '-fPIC', '-x', 'c++', '/dev/null', '-o', empty]);
+    expect(loadWith(undefined, empty).error).toBe('the NVIDIA driver is too old: it has no cuInit');
+  });
+
+  it('says that the driver finds no GPU', () => {
+    expect(loadWith('no-gpu').error).toBe('the NVIDIA driver finds no GPU');
+  });
+
+  it('names a GPU that is too old, its compute capability, and what is needed', () => {
+    expect(loadWith('old').error).toBe(
+      'Imaginary GPU is of compute capability 7.5; kernels are compiled for 8.0 and newer',
+    );
+  });
+});
+
+// What a build without nvcc must say instead is a claim of its own.
+if (hasKernels)
+  describe('the library on a GPU', () => {
+    it('copies memory to the GPU and back, and has none of it on the host', () => {
+      const { device, hostBytes, isWhatWasWritten, error } = loadWith();
+      expect({ device, hostBytes, isWhatWasWritten, error }).toEqual({
+        device: 'Imaginary GPU',
+        hostBytes: 0,
+        isWhatWasWritten: true,
+        error: undefined,
+      });
+    });
+
+    it('gives no block when the GPU has no memory left', () => {
+      expect(loadWith('no-memory')).toMatchObject({ hasMemory: false });
+    });
+
+    it('throws what the driver says of a kernel that failed, with the kernel’s name', () => {
+      expect(loadWith('broken-kernel').error).toBe('kernel fill_f32: an illegal memory access was encountered');
+    });
+
+    it('throws what the driver says of images that it cannot load', () => {
+      expect(loadWith('no-kernels').error).toBe('loading kernels on Imaginary GPU: no kernel image is available');
+    });
+  });
+else
+  describe('a library that was built without nvcc', () => {
+    it('says that it holds no kernels', () => {
+      expect(existsSync(here('../build/images'))).toBe(false);
+      expect(loadWith().error).toBe('this build of vwn-cuda holds no kernels: there was no nvcc');
+    });
+  });

@@ -1,0 +1,46 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { architectures, compileImages, findNvcc, imagesSource, readReport } from '../scripts/images.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const nvcc = findNvcc();
+/** Blocks of 256 threads: with more registers a multiprocessor holds one of them, and waits on memory. */
+const mostRegisters = 255;
+
+describe('what ptxas says of a kernel', () => {
+  it('is read with its architecture, registers and spilled bytes', () => {
+    const text = `ptxas info    : Compiling entry function 'fill_f32' for 'sm_90'
+ptxas info    : Function properties for fill_f32
+    16 bytes stack frame, 8 bytes spill stores, 4 bytes spill loads
+ptxas info    : Used 24 registers, used 0 barriers`;
+    expect(readReport(text)).toEqual([{ kernel: 'fill_f32', architecture: '90', registers: 24, spilledBytes: 12 }]);
+  });
+});
+
+describe('images in the addon', () => {
+  it('are none where there is no nvcc', () => {
+    expect(imagesSource([])).toContain('const void *const images[] = {nullptr};');
+  });
+});
+
+if (nvcc)
+  describe('kernels compiled by nvcc', async () => {
+    const images = await compileImages(nvcc, join(root, 'native'), join(root, 'build', 'images'));
+    const sources = readdirSync(join(root, 'native', 'device')).filter((name) => name.endsWith('.cu'));
+
+    it('are one image for each file', () => expect(images.map(({ stem }) => `${stem}.cu`)).toEqual(sources.sort()));
+
+    it.each(images)('of $stem are there for every architecture, spill nothing, and keep to their registers', (each) => {
+      const kernels = readReport(readFileSync(each.report, 'utf8'));
+      const names = [...new Set(kernels.map(({ kernel }) => kernel))];
+      expect(kernels).toHaveLength(names.length * architectures.length);
+      expect(kernels.filter(({ spilledBytes }) => spilledBytes > 0)).toEqual([]);
+      expect(kernels.filter(({ registers }) => registers > mostRegisters)).toEqual([]);
+    });
+  });
+else
+  describe('kernels', () => {
+    it('are NOT COMPILED for GPUs: there is no nvcc here', () => expect(nvcc).toBeUndefined());
+  });

@@ -1,0 +1,81 @@
+/**
+ * A CUDA driver without a GPU, for tests of the loader: memory is the host's, kernels do nothing, and FAKE_CUDA says what
+ * is wrong: no-gpu, old, no-kernels, no-memory or broken-kernel.
+ */
+#include <cstdlib>
+#include <cstring>
+
+namespace {
+bool isWrong(const char *what) {
+  const char *wrong = std::getenv("FAKE_CUDA");
+  return wrong && std::strcmp(wrong, what) == 0;
+}
+int something;
+}  // namespace
+
+extern "C" {
+int cuInit(unsigned) { return 0; }
+int cuGetErrorString(int code, const char **text) {
+  *text = code == 700 ? "an illegal memory access was encountered" : code == 209 ? "no kernel image is available" : "unknown";
+  return 0;
+}
+int cuDeviceGetCount(int *count) {
+  *count = isWrong("no-gpu") ? 0 : 1;
+  return 0;
+}
+int cuDeviceGet(int *device, int) {
+  *device = 0;
+  return 0;
+}
+int cuDeviceGetName(char *name, int bytes, int) {
+  std::strncpy(name, "Imaginary GPU", static_cast<size_t>(bytes));
+  return 0;
+}
+int cuDeviceGetAttribute(int *value, int attribute, int) {
+  *value = attribute == 75 ? (isWrong("old") ? 7 : 9) : attribute == 76 ? (isWrong("old") ? 5 : 0) : attribute == 16 ? 132 : 227 << 10;
+  return 0;
+}
+int cuDevicePrimaryCtxRetain(void **context, int) {
+  *context = &something;
+  return 0;
+}
+int cuCtxSetCurrent(void *) { return 0; }
+int cuModuleLoadData(void **module, const void *) {
+  *module = &something;
+  return isWrong("no-kernels") ? 209 : 0;
+}
+int cuModuleGetFunction(void **function, void *, const char *) {
+  *function = &something;
+  return 0;
+}
+int cuFuncSetAttribute(void *, int, int) { return 0; }
+int cuStreamCreate(void **stream, unsigned) {
+  *stream = &something;
+  return 0;
+}
+int cuStreamSynchronize(void *) { return 0; }
+int cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
+  if (isWrong("no-memory")) return 2;
+  *address = reinterpret_cast<unsigned long long>(std::malloc(bytes));
+  return 0;
+}
+int cuMemFree_v2(unsigned long long address) {
+  std::free(reinterpret_cast<void *>(address));
+  return 0;
+}
+int cuMemsetD8Async(unsigned long long address, unsigned char value, size_t bytes, void *) {
+  std::memset(reinterpret_cast<void *>(address), value, bytes);
+  return 0;
+}
+int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, void *) {
+  std::memcpy(reinterpret_cast<void *>(to), from, bytes);
+  return 0;
+}
+int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *) {
+  std::memcpy(to, reinterpret_cast<void *>(from), bytes);
+  return 0;
+}
+int cuLaunchKernel(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **) {
+  return isWrong("broken-kernel") ? 700 : 0;
+}
+}

@@ -1,0 +1,25 @@
+/** Loads the addon for GPUs on the driver that VWN_CUDA_DRIVER names, writes, fills and reads a block; prints JSON. */
+import { createRequire } from 'node:module';
+
+const report = {};
+try {
+  const library = createRequire(import.meta.url)('../../build/vwn_cuda.node');
+  report.device = library.instructionSet;
+  const block = library.allocate(64);
+  report.hasMemory = block !== null;
+  if (block) {
+    report.hostBytes = block.buffer.byteLength;
+    library.write(
+      block.address,
+      Uint8Array.from({ length: 64 }, (_, i) => i),
+    );
+    const read = new Uint8Array(64);
+    library.read(block.address, read);
+    report.isWhatWasWritten = read.every((value, i) => value === i);
+    library.arguments.set([1, 2, block.address, 16, 0, 16, 1]);
+    library.run(library.functions.indexOf('fill'));
+  }
+} catch (error) {
+  report.error = error.message.split('\n')[0];
+}
+process.stdout.write(JSON.stringify(report));
