@@ -29,25 +29,25 @@ const flagsOf = (compiler) => [
 const withFlags = (sources, flags) => sources.map((source) => ({ source, flags }));
 const shared = [addonSource, ...filesIn(top, '.cc'), ...filesIn(host, '.cc')];
 
-const emulated = join(root, 'build', 'emulated', 'vwn_cuda.node');
+const build = join(root, 'build');
+const emulated = join(build, 'emulated', 'vwn_cuda.node');
 await buildOrSayWhy('vwn-cuda (emulated)', emulated, (compiler) => {
   const flags = flagsOf(compiler);
   const units = [
     ...withFlags([...shared, ...filesIn(emulation, '.cc')], flags),
     ...withFlags(filesIn(device, '.cu'), [...flags, '-x', 'c++']),
   ];
-  return buildAddon({ compiler, units, headers, link, addon: emulated });
+  return buildAddon({ compiler, units, headers, link, addon: emulated, folder: build });
 });
 
-const addon = join(root, 'build', 'vwn_cuda.node');
+const addon = join(build, 'vwn_cuda.node');
 if (process.platform === 'linux')
   await buildOrSayWhy('vwn-cuda', addon, async (compiler) => {
     const nvcc = findNvcc();
-    const images = nvcc ? await compileImages(nvcc, native, join(root, 'build', 'images')) : [];
-    const source = join(root, 'build', 'images.cc');
-    mkdirSync(dirname(source), { recursive: true });
+    const images = nvcc ? await compileImages(nvcc, native, join(build, 'images')) : [];
+    const source = join(build, 'images.cc');
+    mkdirSync(build, { recursive: true });
     writeFileSync(source, imagesSource(images));
     const units = withFlags([...shared, ...filesIn(driver, '.cc'), source], flagsOf(compiler));
-    const paths = images.map(({ image }) => image);
-    return buildAddon({ compiler, units, headers: [...headers, ...paths], link: [...link, '-ldl'], addon });
+    return buildAddon({ compiler, units, headers, link: [...link, '-ldl'], addon });
   });

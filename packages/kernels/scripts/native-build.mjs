@@ -41,10 +41,9 @@ export function commonFlags({ isClang }, requireFrom) {
 
 /**
  * Compiles `units` ({ source, flags, tag }) as far as they are not yet there, and links them as `addon`. `headers` are
- * files that any of them may include: a change of one compiles all again.
+ * files that any of them may include: a change of one compiles all again. Objects lie in `folder`, or beside the addon.
  */
-export async function buildAddon({ compiler, units, headers, link, addon }) {
-  const folder = dirname(addon);
+export async function buildAddon({ compiler, units, headers, link, addon, folder = dirname(addon) }) {
   mkdirSync(folder, { recursive: true });
   const base = hashOf([compiler.version, ...headers, ...filesIn(include, '.h'), ...filesIn(library, '.h')]);
   const all = units.map((unit) => ({ ...unit, object: join(folder, `${objectName(unit, base)}.o`) }));
