@@ -12,7 +12,10 @@ export const contestants: readonly Contestant[] = [
   { name: 'VWN ×4 (m=4, n=16)', folder: 'vwn-4x', virtualWidth: { m: 4, n: 16 } },
 ];
 
-/** A backbone that the stock wasm backend trains in minutes on two cores; everything but the virtual width is equal. */
+/**
+ * A backbone that two cores train in seconds on vwn-cpu and in minutes on the stock wasm backend; everything but the
+ * virtual width is equal.
+ */
 export function quickstartConfig({ virtualWidth }: Contestant, steps: number, tokenizer?: string): TrainConfig {
   const evalSteps = Math.max(1, Math.round(steps / 12));
   return parseTrainConfig(
