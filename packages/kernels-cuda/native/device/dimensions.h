@@ -1,0 +1,16 @@
+/** A walk over elements that two operands take with steps of their own; an argument of kernels, and made by host code. */
+#pragma once
+#include <cstdint>
+
+namespace vwn {
+namespace cuda {
+
+constexpr int maximumRank = 8;
+
+struct Dimensions {
+  int rank;
+  int64_t sizes[maximumRank], first[maximumRank], second[maximumRank]; /* steps of either operand, in elements */
+};
+
+}  // namespace cuda
+}  // namespace vwn

@@ -1,0 +1,60 @@
+/**
+ * Sums along neighbouring dimensions, x [outer, count, inner] → y [outer, inner], in two passes: `parts` of a sum, then
+ * these in order. So few long sums keep a GPU busy as well, and every sum has one order.
+ */
+#include "device.h"
+
+namespace vwn {
+namespace cuda {
+namespace {
+
+/** A block a part of a row of its own: partial [outer, parts], each of up to `partSize` elements that lie together. */
+template <class T>
+VWN_DEVICE void sumRows(const T *x, float *partial, int64_t outer, int64_t count, int64_t parts, int64_t partSize) {
+  VWN_SHARED(float, room);
+  for (int64_t task = blockIdx.x; task < outer * parts; task += gridDim.x) {
+    const int64_t first = task % parts * partSize;
+    const int64_t end = first + partSize < count ? first + partSize : count;
+    const T *row = x + task / parts * count;
+    float sum = 0;
+    for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) sum += toFloat(row[i]);
+    sum = blockSum(sum, room);
+    if (threadIdx.x == 0) partial[task] = sum;
+  }
+}
+VWN_FLOATS(sumRows, (const real *x, float *partial, int64_t outer, int64_t count, int64_t parts, int64_t partSize),
+           (x, partial, outer, count, parts, partSize))
+
+/** A thread a column of a part: partial [outer, parts, inner]. */
+template <class T>
+VWN_DEVICE void sumColumns(const T *x, float *partial, int64_t outer, int64_t count, int64_t inner, int64_t parts,
+                           int64_t partSize) {
+  for (int64_t task = gridThread(); task < outer * parts * inner; task += gridThreads()) {
+    const int64_t i = task % inner, part = task / inner % parts, first = part * partSize;
+    const int64_t end = first + partSize < count ? first + partSize : count;
+    const T *column = x + task / inner / parts * count * inner + i;
+    float sum = 0;
+    for (int64_t r = first; r < end; r++) sum += toFloat(column[r * inner]);
+    partial[task] = sum;
+  }
+}
+VWN_FLOATS(sumColumns,
+           (const real *x, float *partial, int64_t outer, int64_t count, int64_t inner, int64_t parts, int64_t partSize),
+           (x, partial, outer, count, inner, parts, partSize))
+
+/** y[o, i] = factor · Σ_part partial[o, part, i] */
+template <class T>
+VWN_DEVICE void sumParts(const T *partial, float *y, int64_t outer, int64_t inner, int64_t parts, float factor) {
+  for (int64_t task = gridThread(); task < outer * inner; task += gridThreads()) {
+    const T *first = partial + task / inner * parts * inner + task % inner;
+    float sum = 0;
+    for (int64_t part = 0; part < parts; part++) sum += first[part * inner];
+    y[task] = factor * sum;
+  }
+}
+VWN_SINGLE(sumParts, (const real *partial, float *y, int64_t outer, int64_t inner, int64_t parts, float factor),
+           (partial, y, outer, inner, parts, factor))
+
+}  // namespace
+}  // namespace cuda
+}  // namespace vwn
