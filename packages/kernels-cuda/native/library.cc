@@ -2,6 +2,7 @@
 #include "library.h"
 
 #include "device-memory.h"
+#include "problem.h"
 #include "runtime.h"
 
 namespace vwn {
@@ -18,7 +19,10 @@ Library openLibrary() {
 
 void *allocateBlock(size_t bytes) { return cuda::allocateOnDevice(bytes); }
 void freeBlock(void *data, size_t) { cuda::freeOnDevice(data); }
-void readBlock(void *to, const void *from, size_t bytes) { cuda::copyFromDevice(to, from, bytes); }
+void readBlock(void *to, const void *from, size_t bytes) {
+  cuda::copyFromDevice(to, from, bytes);
+  cuda::throwProblems();
+}
 void writeBlock(void *to, const void *from, size_t bytes) { cuda::copyToDevice(to, from, bytes); }
 
 /** Of the host, which only asks for work. */

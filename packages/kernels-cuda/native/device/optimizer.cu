@@ -1,0 +1,49 @@
+/** AdamW and the norm of all gradients; a launch takes many tensors, the grid's y says which. */
+#include "device.h"
+#include "tensor-lists.h"
+
+namespace vwn {
+namespace cuda {
+namespace {
+
+template <class T>
+VWN_DEVICE void adamw(const Updates &updates, T beta1, T beta2, T eps, T gradScale) {
+  const Update &u = updates.each[blockIdx.y];
+  for (int64_t i = gridThread(); i < u.size; i += gridThreads()) {
+    const float grad = u.grad[i] * gradScale;
+    const float first = u.first[i] * beta1 + grad * (1.0f - beta1);
+    const float second = u.second[i] * beta2 + grad * grad * (1.0f - beta2);
+    u.parameter[i] = u.parameter[i] * u.shrink - u.stepSize * (first / (sqrtf(second) * u.correction + eps));
+    u.first[i] = first;
+    u.second[i] = second;
+  }
+}
+VWN_SINGLE(adamw, (Updates updates, real beta1, real beta2, real eps, real gradScale),
+           (updates, beta1, beta2, eps, gradScale))
+
+/** partial [tensors, gridDim.x]: sums of squares. */
+template <class T>
+VWN_DEVICE void sumSquares(const Tensors &tensors, T *partial) {
+  VWN_SHARED(float, room);
+  const float *x = tensors.each[blockIdx.y];
+  float sum = 0;
+  for (int64_t i = gridThread(); i < tensors.sizes[blockIdx.y]; i += gridThreads()) sum += x[i] * x[i];
+  sum = blockSum(sum, room);
+  if (threadIdx.x == 0) partial[static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x] = sum;
+}
+VWN_SINGLE(sumSquares, (Tensors tensors, real *partial), (tensors, partial))
+
+/** One block: the square root of the sum. */
+template <class T>
+VWN_DEVICE void rootOfSum(const T *partial, int64_t count, T *result) {
+  VWN_SHARED(float, room);
+  float sum = 0;
+  for (int64_t i = threadIdx.x; i < count; i += blockDim.x) sum += partial[i];
+  sum = blockSum(sum, room);
+  if (threadIdx.x == 0) *result = sqrtf(sum);
+}
+VWN_SINGLE(rootOfSum, (const real *partial, int64_t count, real *result), (partial, count, result))
+
+}  // namespace
+}  // namespace cuda
+}  // namespace vwn

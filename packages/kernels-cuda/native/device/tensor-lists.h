@@ -1,0 +1,29 @@
+/** Lists of tensors as arguments of a kernel, which may be 4 KiB together. */
+#pragma once
+#include <cstdint>
+
+namespace vwn {
+namespace cuda {
+
+constexpr int tensorsOfLaunch = 56;
+
+/** One tensor of AdamW: with m the `first` and v the `second` moment, p ← p·shrink − stepSize·m/(√v·correction + eps). */
+struct Update {
+  float *parameter;
+  const float *grad;
+  float *first, *second;
+  int64_t size;
+  float shrink, stepSize, correction;
+};
+
+struct Updates {
+  Update each[tensorsOfLaunch];
+};
+
+struct Tensors {
+  const float *each[tensorsOfLaunch];
+  int64_t sizes[tensorsOfLaunch];
+};
+
+}  // namespace cuda
+}  // namespace vwn

@@ -1,0 +1,41 @@
+#include "problem.h"
+
+#include <new>
+#include <stdexcept>
+
+#include "device-memory.h"
+#include "runtime.h"
+
+namespace vwn {
+namespace cuda {
+namespace {
+
+constexpr int problems = static_cast<int>(Problem::count);
+constexpr const char *texts[problems] = {"a token id is outside the table: ids must be 0 … rows − 1",
+                                         "a target is outside the vocabulary"};
+int32_t *flags = nullptr;
+
+}  // namespace
+
+int32_t *problemFlag(Problem problem) {
+  if (!flags) {
+    flags = static_cast<int32_t *>(allocateOnDevice(sizeof(int32_t) * problems));
+    if (!flags) throw std::bad_alloc();
+    zero(flags, sizeof(int32_t) * problems);
+  }
+  return flags + static_cast<int>(problem);
+}
+
+void throwProblems() {
+  if (!flags) return;
+  int32_t found[problems];
+  copyFromDevice(found, flags, sizeof found);
+  for (int i = 0; i < problems; i++)
+    if (found[i]) {
+      zero(flags, sizeof found);
+      throw std::runtime_error(texts[i]);
+    }
+}
+
+}  // namespace cuda
+}  // namespace vwn

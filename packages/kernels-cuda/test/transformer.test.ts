@@ -1,0 +1,127 @@
+import { describe, expect, it } from 'vitest';
+import { expectSame, randomOperand, result, runOnCuda, type Operand, type Storage } from './support/both-libraries';
+
+const storages: Storage[] = ['f32', 'bf16'];
+const integers = (values: readonly number[]): Operand => ({ storage: 'i32', values });
+
+describe.each(storages)('swiglu in %s', (storage) => {
+  it.each([0, 1, 37, 600])('of %i elements, and its gradient', (size) => {
+    const [gate, up, dy] = [1, 2, 3].map((seed) => randomOperand(size, storage, seed, 4)) as [
+      Operand,
+      Operand,
+      Operand,
+    ];
+    expectSame('swiglu', [gate, up, result(size, storage)], [size]);
+    expectSame('swiglu_grad', [gate, up, dy, result(size, storage), result(size, storage)], [size]);
+  });
+});
+
+describe.each(storages)('rms_norm in %s', (storage) => {
+  it.each([
+    [0, 1, 4],
+    [1, 1, 1],
+    [5, 1, 33],
+    [40, 3, 8],
+    [2, 2, 300],
+  ])('%i rows of %i groups of %i, and its gradients', (rows, groups, size) => {
+    // Of one element the norm is its sign, unless eps is large: nothing would be left to compare.
+    const eps = size === 1 ? 1 : 1e-5;
+    const [x, dy] = [1, 2].map((seed) => randomOperand(rows * groups * size, storage, seed, 3)) as [Operand, Operand];
+    const weight = randomOperand(groups * size, 'f32', 4);
+    const y = result(rows * groups * size, storage);
+    expectSame('rms_norm', [x, weight, y], [rows, groups, size, eps]);
+    expectSame('rms_norm_grad', [x, weight, dy, y, result(groups * size)], [rows, groups, size, eps]);
+  });
+});
+
+describe.each(storages)('rotary_embedding in %s', (storage) => {
+  it.each([
+    { B: 0, T: 3, H: 2, d: 4, offset: 0, inverse: 0 },
+    { B: 2, T: 5, H: 3, d: 6, offset: 0, inverse: 0 },
+    { B: 1, T: 3, H: 1, d: 2, offset: 100_000, inverse: 1 },
+  ])('turns pairs by position, to either side: %o', ({ B, T, H, d, offset, inverse }) => {
+    const size = B * T * H * d;
+    const numbers = [B, T, H, d, 10_000, offset, inverse];
+    expectSame('rotary_embedding', [randomOperand(size, storage), result(size, storage)], numbers);
+  });
+
+  it('refuses an odd head width', () => {
+    const operands = [randomOperand(3, storage), result(3, storage)];
+    expect(() => runOnCuda('rotary_embedding', operands, [1, 1, 1, 3, 10_000, 0, 0])).toThrow(
+      'the head width must be even',
+    );
+  });
+});
+
+describe('embedding_lookup', () => {
+  it.each([
+    [5, 3, 0],
+    [1, 1, 1],
+    [7, 5, 20],
+    [50, 300, 9],
+    [3, 2, 700],
+  ])(
+    '%i rows of %i, %i tokens, and the gradient of the table with rows of one id in their order',
+    (rows, width, count) => {
+      const ids = integers(Array.from({ length: count }, (_, i) => (i * i + 3 * i) % rows));
+      for (const from of storages) {
+        const table = randomOperand(rows * width, from);
+        for (const to of storages)
+          expectSame('embedding_lookup', [table, ids, result(count * width, to)], [rows, width, count], 0);
+        expectSame(
+          'embedding_lookup_grad',
+          [ids, randomOperand(count * width, from, 5), result(rows * width)],
+          [rows, width, count],
+          1e-6,
+        );
+      }
+    },
+  );
+
+  it.each([-1, 3, 2 ** 31 - 1])(
+    'tells of token %i, which the table does not have, and is itself again afterwards',
+    (id) => {
+      const call = (ids: number[]) =>
+        runOnCuda('embedding_lookup', [randomOperand(6), integers(ids), result(4)], [3, 2, 2]);
+      expect(() => call([0, id])).toThrow('a token id is outside the table: ids must be 0 … rows − 1');
+      expect(call([0, 1])[2]).toHaveLength(4);
+      const gradient = [integers([0, id]), randomOperand(4), result(6)];
+      expect(() => runOnCuda('embedding_lookup_grad', gradient, [3, 2, 2])).toThrow('a token id is outside the table');
+    },
+  );
+});
+
+describe('the optimizer', () => {
+  const tensors = (sizes: readonly number[]) =>
+    sizes.flatMap((size, t) =>
+      [1, 2, 3, 4]
+        .map((i) => randomOperand(size, 'f32', 4 * t + i))
+        .map((each, i) => (i === 3 ? { ...each, values: Array.from(each.values, Math.abs) } : each)),
+    );
+
+  it.each([{ sizes: [0] }, { sizes: [1, 7, 300] }, { sizes: Array.from({ length: 60 }, (_, i) => i) }])(
+    'updates all tensors in place: $sizes',
+    ({ sizes }) => {
+      const each = sizes.flatMap((_, t) => [0.1 * (t % 2), t + 1]);
+      expectSame('adamw', tensors(sizes), [sizes.length, 1e-2, 0.9, 0.99, 1e-8, 0.5, ...each]);
+    },
+  );
+
+  it('refuses to begin where something is missing', () => {
+    expect(() => runOnCuda('adamw', tensors([3]), [1, 1e-2, 0.9, 0.99, 1e-8, 0.5, 0])).toThrow(
+      'adamw takes four buffers and two numbers a tensor',
+    );
+  });
+
+  it.each([{ sizes: [] }, { sizes: [1, 0, 40_000] }, { sizes: Array.from({ length: 60 }, (_, i) => i) }])(
+    'finds the norm of all tensors together: $sizes',
+    ({ sizes }) => {
+      expectSame(
+        'global_norm',
+        [...(sizes as number[]).map((size, i) => randomOperand(size, 'f32', i)), result(1)],
+        [],
+        1e-6,
+      );
+    },
+  );
+});
