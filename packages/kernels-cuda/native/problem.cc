@@ -12,7 +12,7 @@ namespace {
 
 constexpr int problems = static_cast<int>(Problem::count);
 constexpr const char *texts[problems] = {"a token id is outside the table: ids must be 0 … rows − 1",
-                                         "a target is outside the vocabulary"};
+                                         "a target is outside the vocabulary: targets must be 0 … V − 1 or the ignored index"};
 int32_t *flags = nullptr;
 
 }  // namespace

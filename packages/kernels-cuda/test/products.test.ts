@@ -1,0 +1,136 @@
+import { describe, expect, it } from 'vitest';
+import { expectSame, randomOperand, result, runOnCuda, type Operand, type Storage } from './support/both-libraries';
+
+const storages: Storage[] = ['f32', 'bf16'];
+
+describe('matmul', () => {
+  const shapes = [
+    [0, 3, 2],
+    [3, 2, 0],
+    [1, 1, 1],
+    [65, 70, 33],
+    [5, 130, 17],
+  ] as const;
+  for (const [M, N, K] of shapes)
+    it(`${M}×${K} by ${K}×${N}, either transposed, in every mix of storages`, () => {
+      for (const [ta, tb] of [
+        [0, 0],
+        [0, 1],
+        [1, 0],
+        [1, 1],
+      ] as const)
+        for (const [a, b, c] of [
+          ['f32', 'f32', 'f32'],
+          ['bf16', 'f32', 'bf16'],
+          ['bf16', 'bf16', 'f32'],
+        ] as const)
+          expectSame(
+            'matmul',
+            [randomOperand(M * K, a), randomOperand(K * N, b, 2), result(M * N, c)],
+            [M, N, K, ta, tb, 0, 1, 0, 0],
+          );
+    });
+
+  it('rounds operands to bf16 where halves are asked for', () => {
+    expectSame(
+      'matmul',
+      [randomOperand(20 * 48), randomOperand(48 * 30, 'f32', 2), result(600)],
+      [20, 30, 48, 0, 0, 1, 1, 0, 0],
+      1e-5,
+    );
+  });
+
+  it('repeats either operand along a batch, or walks both', () => {
+    const [M, N, K, batch] = [3, 4, 5, 6];
+    const [a, b] = [randomOperand(batch * M * K), randomOperand(batch * K * N, 'f32', 2)];
+    const [oneA, oneB] = [randomOperand(M * K), randomOperand(K * N, 'f32', 2)];
+    const c = result(batch * M * N);
+    expectSame('matmul', [a, b, c], [M, N, K, 0, 0, 0, batch, M * K, K * N]);
+    expectSame('matmul', [oneA, b, c], [M, N, K, 0, 0, 0, batch, 0, K * N]);
+    expectSame('matmul', [a, oneB, c], [M, N, K, 1, 1, 0, batch, M * K, 0]);
+  });
+
+  it('refuses matrices of a batch that do not lie one after the other', () => {
+    const operands = [randomOperand(12), randomOperand(6), result(8)];
+    expect(() => runOnCuda('matmul', operands, [2, 2, 3, 0, 0, 0, 2, 5, 0])).toThrow('must lie one after the other');
+  });
+});
+
+describe('matmul_sum', () => {
+  it.each<Storage>(['f32', 'bf16'])('adds products of different depths into %s', (storage) => {
+    const [M, N, depths] = [37, 20, [5, 0, 40]];
+    const operands = depths.flatMap((K, i) => [randomOperand(M * K, storage, i), randomOperand(K * N, 'f32', i + 9)]);
+    expectSame('matmul_sum', [...operands, result(M * N, storage)], [M, N, 0, ...depths]);
+  });
+
+  it('refuses a call whose buffers are not pairs and a result, or more terms than a launch takes', () => {
+    const one = randomOperand(1);
+    expect(() => runOnCuda('matmul_sum', [one, one, one, one], [1, 1, 0, 1])).toThrow(
+      'two buffers and one number a term',
+    );
+    expect(() =>
+      runOnCuda('matmul_sum', new Array<Operand>(19).fill(one), [1, 1, 0, ...new Array<number>(9).fill(1)]),
+    ).toThrow('at most 8 terms');
+  });
+});
+
+describe('linear_cross_entropy', () => {
+  const integers = (values: readonly number[]): Operand => ({ storage: 'i32', values });
+
+  it.each([
+    [0, 4, 5],
+    [1, 1, 1],
+    [9, 7, 300],
+    [70, 3, 11],
+  ])('of %i rows, width %i and %i words, and its gradients, without the ignored index', (N, D, V) => {
+    const targets = integers(Array.from({ length: N }, (_, i) => (i === 3 ? -100 : (7 * i) % V)));
+    for (const storage of storages)
+      for (const halves of [0, 1]) {
+        const [hidden, weight] = [randomOperand(N * D, storage, 1, 2), randomOperand(V * D, 'f32', 2, 2)];
+        const numbers = [N, D, V, -100, halves];
+        const tolerance = storage === 'f32' && halves === 0 ? 2e-5 : 1e-2;
+        expectSame('linear_cross_entropy', [hidden, weight, targets, result(N), result(N)], numbers, tolerance);
+        const logSumExp = {
+          storage: 'f32',
+          values: runOnCuda(
+            'linear_cross_entropy',
+            [hidden, weight, targets, result(N), result(N)],
+            numbers,
+          )[4] as Float64Array,
+        } as const;
+        const gradient = [
+          hidden,
+          weight,
+          targets,
+          logSumExp,
+          randomOperand(N, 'f32', 5),
+          result(N * D, storage),
+          result(V * D),
+        ];
+        expectSame('linear_cross_entropy_grad', gradient, numbers, tolerance);
+      }
+  });
+
+  it('makes NaN of rows with NaN or infinite logits, and only of these', () => {
+    const hidden = { storage: 'f32', values: [1, Number.NaN, Infinity, 2] } as const;
+    expectSame(
+      'linear_cross_entropy',
+      [hidden, randomOperand(3), integers([0, 1, 2, 2]), result(4), result(4)],
+      [4, 1, 3, -100, 0],
+    );
+  });
+
+  it('tells of a target that is no word, and refuses a vocabulary of none', () => {
+    const call = (target: number, V: number) =>
+      runOnCuda(
+        'linear_cross_entropy',
+        [randomOperand(2), randomOperand(2 * V), integers([target]), result(1), result(1)],
+        [1, 2, V, -100, 0],
+      );
+    expect(() => call(3, 3)).toThrow(
+      'a target is outside the vocabulary: targets must be 0 … V − 1 or the ignored index',
+    );
+    expect(() => call(0, 0)).toThrow('a vocabulary of no words has no cross-entropy');
+    expect(call(-100, 3)[3]).toEqual(Float64Array.of(0));
+  });
+});
