@@ -35,7 +35,7 @@ await buildOrSayWhy('vwn-cuda (emulated)', emulated, (compiler) => {
   const flags = flagsOf(compiler);
   const units = [
     ...withFlags([...shared, ...filesIn(emulation, '.cc')], flags),
-    ...withFlags(filesIn(device, '.cu'), [...flags, '-x', 'c++', '-Wno-unknown-pragmas']),
+    ...withFlags(filesIn(device, '.cu'), [...flags, '-x', 'c++', '-Wno-unknown-pragmas', '-DVWN_EMULATED']),
   ];
   return buildAddon({ compiler, units, headers, link, addon: emulated, folder: build });
 });

@@ -5,7 +5,7 @@ namespace VWN_ISA {
 
 
 
-STUB(causal_attention) STUB(causal_attention_grad) 
+ 
  
 STUB(connection_step) STUB(connection_step_grad)
 }

@@ -1,0 +1,181 @@
+/**
+ * Gradients of causal attention in three kernels without atomics: of every query the log of its softmax's sum and
+ * Σ_j p_j·(dy·v_j); then dq, a block 32 queries; then dk and dv, a block 32 keys and all queries that see them.
+ *   p = exp(scale·q·k − logSum), dv = Σ p·dy, dScore = p·(dy·v − dot)·scale, dq = Σ dScore·k, dk = Σ dScore·q
+ */
+#include "attention.h"
+
+namespace vwn {
+namespace cuda {
+namespace {
+
+/** Of one query; statistics [B·H, T]. */
+struct Statistic {
+  float logSum, dot;
+};
+
+/** Shared: three tiles of rows. */
+template <class T, int columns>
+VWN_DEVICE void attentionStatistics(const T *q, const T *k, const T *v, const T *dy, float *statistics,
+                                    const AttentionSizes &s) {
+  VWN_SHARED(float, queries);
+  float *dOut = queries + attentionTile * (s.d + 1), *others = dOut + attentionTile * (s.d + 1);
+  const int64_t batch = blockIdx.y / s.H, head = blockIdx.y % s.H, first = static_cast<int64_t>(blockIdx.x) * attentionTile;
+  const Head<const T> from = queryHead(q, s, batch, head), up = queryHead(dy, s, batch, head);
+  const Head<const T> keys = keyHead(k, s, batch, head / (s.H / s.K)), values = keyHead(v, s, batch, head / (s.H / s.K));
+  stageRows(from.data, from.stride, first, s.T, s.d, queries);
+  stageRows(up.data, up.stride, first, s.T, s.d, dOut);
+  const int64_t query = first + rowOfThread(), seen = query < s.T ? s.S - s.T + query + 1 : 0;
+  const int64_t last = first + attentionTile < s.T ? first + attentionTile : s.T, end = s.S - s.T + last;
+  float most = -INFINITY, total = 0, dot = 0;
+  for (int64_t key = 0; key < end; key += attentionTile) {
+    float scores[keysOfThread], products[keysOfThread], top = most, part = 0, dotPart = 0;
+    __syncthreads();
+    stageRows(keys.data, keys.stride, key, s.S, s.d, others);
+    __syncthreads();
+    rowProducts(queries, others, s.d, scores);
+    __syncthreads();
+    stageRows(values.data, values.stride, key, s.S, s.d, others);
+    __syncthreads();
+    rowProducts(dOut, others, s.d, products);
+    for (int i = 0; i < keysOfThread; i++) {
+      const bool isSeen = key + laneOfRow() + i * threadsOfRow < seen;
+      scores[i] = isSeen ? scores[i] * s.scale : -INFINITY;
+      top = fmaxf(top, scores[i]);
+    }
+    top = maximumOverRow(top);
+    for (int i = 0; i < keysOfThread; i++) {
+      if (scores[i] == -INFINITY) continue;
+      const float p = expf(scores[i] - top);
+      part += p;
+      dotPart += p * products[i];
+    }
+    const float shrink = most == -INFINITY ? 0.0f : expf(most - top);
+    total = total * shrink + sumOverRow(part);
+    dot = dot * shrink + sumOverRow(dotPart);
+    most = top;
+  }
+  if (query >= s.T || laneOfRow() > 0) return;
+  const int64_t at = (static_cast<int64_t>(blockIdx.y) * s.T + query) * 2;
+  statistics[at] = most + logf(total);
+  statistics[at + 1] = dot / total;
+}
+VWN_HEADS(attentionStatistics,
+          (const real *q, const real *k, const real *v, const real *dy, float *statistics, AttentionSizes sizes),
+          (q, k, v, dy, statistics, sizes))
+
+VWN_DEVICE Statistic statisticOf(const float *statistics, const AttentionSizes &s, int64_t head, int64_t query) {
+  if (query >= s.T) return {0, 0};
+  const int64_t at = (head * s.T + query) * 2;
+  return {statistics[at], statistics[at + 1]};
+}
+
+/** Shared: three tiles of rows, one of scores. */
+template <class T, int columns>
+VWN_DEVICE void attentionQueryGrad(const T *q, const T *k, const T *v, const T *dy, const float *statistics, T *dq,
+                                   const AttentionSizes &s) {
+  VWN_SHARED(float, queries);
+  float *dOut = queries + attentionTile * (s.d + 1), *others = dOut + attentionTile * (s.d + 1);
+  float *dScores = others + attentionTile * (s.d + 1);
+  const int64_t batch = blockIdx.y / s.H, head = blockIdx.y % s.H, first = static_cast<int64_t>(blockIdx.x) * attentionTile;
+  const Head<const T> from = queryHead(q, s, batch, head), up = queryHead(dy, s, batch, head);
+  const Head<const T> keys = keyHead(k, s, batch, head / (s.H / s.K)), values = keyHead(v, s, batch, head / (s.H / s.K));
+  stageRows(from.data, from.stride, first, s.T, s.d, queries);
+  stageRows(up.data, up.stride, first, s.T, s.d, dOut);
+  const int64_t query = first + rowOfThread(), seen = query < s.T ? s.S - s.T + query + 1 : 0;
+  const int64_t last = first + attentionTile < s.T ? first + attentionTile : s.T, end = s.S - s.T + last;
+  const Statistic of = statisticOf(statistics, s, blockIdx.y, query);
+  float sums[columns] = {};
+  for (int64_t key = 0; key < end; key += attentionTile) {
+    float scores[keysOfThread], products[keysOfThread];
+    __syncthreads();
+    stageRows(values.data, values.stride, key, s.S, s.d, others);
+    __syncthreads();
+    rowProducts(dOut, others, s.d, products);
+    __syncthreads();
+    stageRows(keys.data, keys.stride, key, s.S, s.d, others);
+    __syncthreads();
+    rowProducts(queries, others, s.d, scores);
+    for (int i = 0; i < keysOfThread; i++) {
+      const int column = laneOfRow() + i * threadsOfRow;
+      const float p = key + column < seen ? expf(scores[i] * s.scale - of.logSum) : 0.0f;
+      dScores[rowOfThread() * scoreStride + column] = p * (products[i] - of.dot) * s.scale;
+    }
+    __syncthreads();
+    addProducts<columns>(dScores + rowOfThread() * scoreStride, 1, others, s.d, sums);
+  }
+  const Head<T> to = queryHead(dq, s, batch, head);
+  writeRow<columns>(sums, 1.0f, to.data, to.stride, first, s.T, s.d);
+}
+VWN_HEADS(attentionQueryGrad,
+          (const real *q, const real *k, const real *v, const real *dy, const float *statistics, real *dq,
+           AttentionSizes sizes),
+          (q, k, v, dy, statistics, dq, sizes))
+
+/** Tiles of one block of keys: k, v, then queries or their dy, and two of scores. */
+struct KeyTiles {
+  float *keys, *values, *others, *scores, *dScores;
+};
+
+/** p and dScore of 32 queries (rows) and 32 keys (columns); dy stands in `others` afterwards. */
+template <class T>
+VWN_DEVICE void scoresOfKeys(const KeyTiles &tiles, const Head<const T> &from, const Head<const T> &up,
+                             const float *statistics, const AttentionSizes &s, int64_t head, int64_t first, int64_t key) {
+  float scores[keysOfThread], products[keysOfThread];
+  const int64_t query = first + rowOfThread(), seen = query < s.T ? s.S - s.T + query + 1 : 0;
+  const Statistic of = statisticOf(statistics, s, head, query);
+  __syncthreads();
+  stageRows(from.data, from.stride, first, s.T, s.d, tiles.others);
+  __syncthreads();
+  rowProducts(tiles.others, tiles.keys, s.d, scores);
+  __syncthreads();
+  stageRows(up.data, up.stride, first, s.T, s.d, tiles.others);
+  __syncthreads();
+  rowProducts(tiles.others, tiles.values, s.d, products);
+  for (int i = 0; i < keysOfThread; i++) {
+    const int column = laneOfRow() + i * threadsOfRow, at = rowOfThread() * scoreStride + column;
+    const float p = key + column < seen ? expf(scores[i] * s.scale - of.logSum) : 0.0f;
+    tiles.scores[at] = p;
+    tiles.dScores[at] = p * (products[i] - of.dot) * s.scale;
+  }
+  __syncthreads();
+}
+
+/** Grid: tiles of keys by x, key heads of all sequences by y. Shared: three tiles of rows, two of scores. */
+template <class T, int columns>
+VWN_DEVICE void attentionKeyGrad(const T *q, const T *k, const T *v, const T *dy, const float *statistics, T *dk, T *dv,
+                                 const AttentionSizes &s) {
+  VWN_SHARED(float, room);
+  const int64_t tile = attentionTile * (s.d + 1), key = static_cast<int64_t>(blockIdx.x) * attentionTile;
+  const KeyTiles tiles{room, room + tile, room + 2 * tile, room + 3 * tile, room + 3 * tile + attentionTile * scoreStride};
+  const int64_t batch = blockIdx.y / s.K, keyHeadIndex = blockIdx.y % s.K, group = s.H / s.K;
+  const Head<const T> keys = keyHead(k, s, batch, keyHeadIndex), values = keyHead(v, s, batch, keyHeadIndex);
+  stageRows(keys.data, keys.stride, key, s.S, s.d, tiles.keys);
+  stageRows(values.data, values.stride, key, s.S, s.d, tiles.values);
+  // The first query that sees the first of these keys, and the tile that it is in.
+  const int64_t earliest = key > s.S - s.T ? key - (s.S - s.T) : 0, start = earliest / attentionTile * attentionTile;
+  float keySums[columns] = {}, valueSums[columns] = {};
+  for (int64_t g = 0; g < group; g++) {
+    const int64_t head = keyHeadIndex * group + g;
+    const Head<const T> from = queryHead(q, s, batch, head), up = queryHead(dy, s, batch, head);
+    for (int64_t first = start; first < s.T; first += attentionTile) {
+      scoresOfKeys<T>(tiles, from, up, statistics, s, batch * s.H + head, first, key);
+      addProducts<columns>(tiles.scores + rowOfThread(), scoreStride, tiles.others, s.d, valueSums);
+      __syncthreads();
+      stageRows(from.data, from.stride, first, s.T, s.d, tiles.others);
+      __syncthreads();
+      addProducts<columns>(tiles.dScores + rowOfThread(), scoreStride, tiles.others, s.d, keySums);
+    }
+  }
+  const Head<T> toKeys = keyHead(dk, s, batch, keyHeadIndex), toValues = keyHead(dv, s, batch, keyHeadIndex);
+  writeRow<columns>(keySums, 1.0f, toKeys.data, toKeys.stride, key, s.S, s.d);
+  writeRow<columns>(valueSums, 1.0f, toValues.data, toValues.stride, key, s.S, s.d);
+}
+VWN_HEADS(attentionKeyGrad,
+          (const real *q, const real *k, const real *v, const real *dy, const float *statistics, real *dk, real *dv,
+           AttentionSizes sizes),
+          (q, k, v, dy, statistics, dk, dv, sizes))
+
+}  // namespace
+}  // namespace cuda
+}  // namespace vwn

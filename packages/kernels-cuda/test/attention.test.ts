@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { expectSame, randomOperand, result, runOnCuda, type Storage } from './support/both-libraries';
+
+/** B, T, S, H, K, d. */
+const shapes: readonly (readonly number[])[] = [
+  [1, 1, 1, 1, 1, 1],
+  [2, 7, 7, 2, 2, 5],
+  [1, 33, 33, 2, 1, 32],
+  [1, 3, 70, 4, 2, 40],
+  [2, 65, 65, 1, 1, 8],
+  [1, 5, 9, 3, 3, 130],
+  [0, 4, 4, 1, 1, 4],
+];
+
+describe.each<Storage>(['f32', 'bf16'])('causal attention in %s', (storage) => {
+  it.each(shapes)('B %i, T %i, S %i, H %i, K %i, d %i, and its gradients', (...shape) => {
+    const [B, T, S, H, K, d] = shape as [number, number, number, number, number, number];
+    const [ofQ, ofK] = [B * T * H * d, B * S * K * d];
+    const operands = [ofQ, ofK, ofK].map((size, i) => randomOperand(size, storage, i + 1, 2));
+    expectSame('causal_attention', [...operands, result(ofQ, storage)], shape);
+    const results = [ofQ, ofK, ofK].map((size) => result(size, storage));
+    // Of one key the softmax is 1 whatever the score: rounding is all that dq and dk are made of.
+    if (S > 1) expectSame('causal_attention_grad', [...operands, randomOperand(ofQ, storage, 9), ...results], shape);
+  });
+});
+
+describe('causal attention', () => {
+  it('is unmoved by scores of any size', () => {
+    const operands = [64, 64, 64].map((size, i) => randomOperand(size, 'f32', i + 1, 100));
+    expectSame('causal_attention', [...operands, result(64)], [1, 8, 8, 1, 1, 8], 1e-4);
+  });
+
+  it.each([
+    ['query heads that key heads do not divide', [1, 2, 2, 3, 2, 4], 'heads or lengths do not fit together'],
+    ['fewer keys than queries', [1, 3, 2, 1, 1, 4], 'heads or lengths do not fit together'],
+    ['heads wider than shared memory', [1, 1, 1, 1, 1, 300], 'wider than this GPU’s shared memory takes'],
+  ])('refuses %s', (_, shape, text) => {
+    const [B, T, S, H, K, d] = shape as unknown as [number, number, number, number, number, number];
+    const operands = [B * T * H * d, B * S * K * d, B * S * K * d, B * T * H * d].map((size) => randomOperand(size));
+    expect(() => runOnCuda('causal_attention', operands, [B, T, S, H, K, d])).toThrow(text);
+  });
+});
