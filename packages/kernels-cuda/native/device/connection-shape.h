@@ -1,0 +1,42 @@
+/** A connection step as a kernel's argument; vwn.md §3. */
+#pragma once
+#include <cstdint>
+
+namespace vwn {
+namespace cuda {
+
+/** Of the state [tokens, n, db] and the backbone [tokens, m, db]; which halves the step has, and of which kind. */
+struct ConnectionShape {
+  int64_t m, n, db, tokens;
+  float eps;
+  int32_t write, read, dynamic;
+};
+
+/** One connection's parameters; those that it lacks are null. */
+struct ConnectionParameters {
+  const float *staticAlpha, *staticBeta, *normWeight, *alphaFn, *betaFn, *alphaScale, *betaScale;
+};
+
+/** Their gradients. */
+struct ConnectionGradients {
+  float *staticAlpha, *staticBeta, *normWeight, *alphaFn, *betaFn, *alphaScale, *betaScale;
+};
+
+/** Columns of coefficients: those of Â and then B, or those of A°. */
+inline int64_t writeColumns(const ConnectionShape &s) { return s.n + s.m; }
+
+/**
+ * Floats that a block works in: of the forward pass two states, a backbone, coefficients and reciprocals; of the backward
+ * pass four states, and the coefficients' tanh beside them.
+ */
+inline int64_t forwardRoom(const ConnectionShape &s) {
+  return 2 * s.n * s.db + s.m * s.db + s.n * writeColumns(s) + s.n;
+}
+inline int64_t backwardRoom(const ConnectionShape &s) {
+  return 4 * s.n * s.db + s.m * s.db + 2 * s.n * writeColumns(s) + s.n;
+}
+/** Floats of one part's sums for the parameters of a set: static parts and scales [n, columns], weights [columns, db]. */
+inline int64_t sumsOfSet(const ConnectionShape &s, int64_t columns) { return columns * (2 * s.n + s.db); }
+
+}  // namespace cuda
+}  // namespace vwn

@@ -1,0 +1,109 @@
+/** From one sublayer to the next in one pass; kernels in device/connection-step.cu and connection-step-grad.cu. */
+#include <type_traits>
+
+#include "../runtime.h"
+#include "connection-inputs.h"
+#include "functions.h"
+
+namespace vwn {
+namespace VWN_ISA {
+namespace {
+
+/** Blocks that share out the tokens, and the memory that each of them works in: shared, or else of the device. */
+struct Workers {
+  int64_t blocks, sharedBytes;
+  float *spilled;
+
+  Workers(const ConnectionShape &s, int64_t floats, int64_t most) : blocks(s.tokens < most ? s.tokens : most) {
+    const bool fits = floats * 4 <= sharedLimit();
+    sharedBytes = fits ? floats * 4 : 0;
+    spilled = fits ? nullptr : static_cast<float *>(scratch(Slot::packed, blocks * floats * 4 + 4));
+  }
+};
+
+constexpr int64_t blocksOfMultiprocessor = 4;
+
+void parameterGradient(const ConnectionShape &s, const ConnectionParameters &p, bool isWrite, const float *partial,
+                       int64_t parts, int64_t stride, const ConnectionGradients &to) {
+  const int64_t columns = isWrite ? s.n + s.m : s.m, items = s.n * columns > s.db ? s.n * columns : s.db;
+  launch("connectionParameterGrad_f32", {blocksFor(items)}, 256, 0, s, p, isWrite ? 1 : 0, partial, parts, stride, to);
+}
+
+/** Columns of alpha that this half does not use have no gradient. */
+void clear(const ConnectionShape &s, const ConnectionGradients &to) {
+  const int64_t alpha = s.n * (s.m + s.n) * 4, fn = s.db * (s.m + s.n) * 4;
+  zero(to.staticAlpha, alpha);
+  if (s.dynamic) zero(to.alphaScale, alpha), zero(to.alphaFn, fn);
+}
+
+}  // namespace
+
+/**
+ * Numbers: m, n, db, tokens, eps, write, read, dynamic.
+ * Buffers: h, [write: out], parameters of writing and reading as ParameterReader takes them, [write: hNext], [read: x].
+ */
+const char *connection_step(const vwn_call *raw) {
+  Call call(raw, 3, 8);
+  const ConnectionShape s = connectionShape(call);
+  if (const char *problem = problemOf(s)) return problem;
+  const int64_t state = Call::product({s.tokens, s.n, s.db}), backbone = Call::product({s.tokens, s.m, s.db});
+  void *h = call.reals(0, {state}), *out = s.write ? call.reals(1, {backbone}) : nullptr;
+  ParameterReader reader(call, s.write ? 2 : 1, s);
+  const auto writing = reader.writing<ConnectionParameters>(), reading = reader.reading<ConnectionParameters>();
+  void *hNext = s.write ? call.reals(reader.next++, {state}) : nullptr;
+  void *x = s.read ? call.reals(reader.next, {backbone}) : nullptr;
+  if (s.write) call.sameType({0, 1, reader.next - 1});
+  if (s.read) call.sameType({0, reader.next});
+  if (call.problem()) return call.problem();
+  const int64_t floats = forwardRoom(s);
+  const Workers workers(s, floats, 16 * multiprocessors());
+  withFloats(h, call.type(0), [&](auto *from) {
+    using T = std::remove_pointer_t<decltype(from)>;
+    launch(forType("connectionStep", call.type(0)), {workers.blocks}, 256, workers.sharedBytes, s, writing, reading,
+           static_cast<const T *>(from), static_cast<const T *>(out), static_cast<T *>(hNext), static_cast<T *>(x),
+           workers.spilled, floats);
+  });
+  return nullptr;
+}
+
+/**
+ * Numbers: m, n, db, tokens, eps, write, read, dynamic, hasDhNext.
+ * Buffers: h, [write: out], parameters, [write and read: hNext], [hasDhNext: dhNext], [read: dx], then the results dh,
+ * [write: dout], and gradients in the order of the parameters.
+ */
+const char *connection_step_grad(const vwn_call *raw) {
+  Call call(raw, 4, 9);
+  const ConnectionShape s = connectionShape(call);
+  if (const char *problem = problemOf(s)) return problem;
+  const int64_t state = Call::product({s.tokens, s.n, s.db}), backbone = Call::product({s.tokens, s.m, s.db});
+  const void *h = call.reals(0, {state}), *out = s.write ? call.reals(1, {backbone}) : nullptr;
+  ParameterReader reader(call, s.write ? 2 : 1, s);
+  const auto writing = reader.writing<ConnectionParameters>(), reading = reader.reading<ConnectionParameters>();
+  const int first = reader.next;
+  const void *hNext = s.write && s.read ? call.reals(reader.next++, {state}) : nullptr;
+  const void *dhNext = call.integer(8) ? call.reals(reader.next++, {state}) : nullptr;
+  const void *dx = s.read ? call.reals(reader.next++, {backbone}) : nullptr;
+  void *dh = call.reals(reader.next++, {state}), *dout = s.write ? call.reals(reader.next++, {backbone}) : nullptr;
+  for (int i = first; i < reader.next; i++) call.sameType({0, i});
+  if (s.write) call.sameType({0, 1});
+  const auto toWriting = reader.writing<ConnectionGradients>(), toReading = reader.reading<ConnectionGradients>();
+  if (call.problem()) return call.problem();
+  const int64_t floats = backwardRoom(s);
+  const Workers workers(s, floats, blocksOfMultiprocessor * multiprocessors());
+  const int64_t ofWrite = sumsOfSet(s, s.n + s.m), stride = ofWrite + sumsOfSet(s, s.m);
+  float *partial = static_cast<float *>(scratch(Slot::partial, workers.blocks * stride * 4 + 4));
+  withFloats(dh, call.type(0), [&](auto *to) {
+    using T = std::remove_pointer_t<decltype(to)>;
+    launch(forType("connectionStepGrad", call.type(0)), {workers.blocks}, 256, workers.sharedBytes, s, writing, reading,
+           static_cast<const T *>(h), static_cast<const T *>(out), static_cast<const T *>(hNext),
+           static_cast<const T *>(dhNext), static_cast<const T *>(dx), to, static_cast<T *>(dout), partial,
+           workers.spilled, floats);
+  });
+  const float *sums = partial;
+  if (s.write) clear(s, toWriting), parameterGradient(s, writing, true, sums, workers.blocks, stride, toWriting);
+  if (s.read) clear(s, toReading), parameterGradient(s, reading, false, sums + ofWrite, workers.blocks, stride, toReading);
+  return nullptr;
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn

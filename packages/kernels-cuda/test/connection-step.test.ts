@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { expectSame, randomOperand, result, runOnCuda, type Operand, type Storage } from './support/both-libraries';
+
+interface Step {
+  readonly m: number;
+  readonly n: number;
+  readonly db: number;
+  readonly tokens: number;
+  readonly write: boolean;
+  readonly read: boolean;
+  readonly dynamic: boolean;
+}
+
+const numbers = ({ m, n, db, tokens, write, read, dynamic }: Step) => [m, n, db, tokens, 1e-5, +write, +read, +dynamic];
+
+/** Sizes of the parameters, in their order: writing's 2 or 7, reading's 1 or 4. */
+function parameterSizes({ m, n, db, write, read, dynamic }: Step): number[] {
+  const [alpha, beta, fn] = [n * (m + n), n * m, db * (m + n)];
+  return [
+    ...(write ? [alpha, beta, ...(dynamic ? [db, fn, db * m, alpha, beta] : [])] : []),
+    ...(read ? [alpha, ...(dynamic ? [db, fn, alpha] : [])] : []),
+  ];
+}
+
+function check(step: Step, storage: Storage, hasDhNext = step.write): void {
+  const { m, n, db, tokens, write, read } = step;
+  const [state, backbone] = [tokens * n * db, tokens * m * db];
+  const [h, out, dhNext, dx] = [state, backbone, state, backbone].map((size, i) => randomOperand(size, storage, i + 1));
+  const inputs = write ? [h as Operand, out as Operand] : [h as Operand];
+  const parameters = parameterSizes(step).map((size, i) => randomOperand(size, 'f32', i + 20, 0.7));
+  const outputs = [...(write ? [result(state, storage)] : []), ...(read ? [result(backbone, storage)] : [])];
+  const operands = [...inputs, ...parameters, ...outputs];
+  expectSame('connection_step', operands, numbers(step));
+  const hNext = runOnCuda('connection_step', operands, numbers(step))[
+    inputs.length + parameters.length
+  ] as Float64Array;
+  const gradient = [
+    ...inputs,
+    ...parameters,
+    ...(write && read ? [{ storage, values: hNext }] : []),
+    ...(hasDhNext ? [dhNext as Operand] : []),
+    ...(read ? [dx as Operand] : []),
+    result(state, storage),
+    ...(write ? [result(backbone, storage)] : []),
+    ...parameters.map(({ values }) => result(values.length)),
+  ];
+  expectSame('connection_step_grad', gradient, [...numbers(step), +hasDhNext], storage === 'bf16' ? 2e-2 : 1e-4);
+}
+
+const halves = [
+  { write: true, read: true },
+  { write: true, read: false },
+  { write: false, read: true },
+];
+
+describe.each<Storage>(['f32', 'bf16'])('a connection step in %s', (storage) => {
+  for (const half of halves)
+    for (const dynamic of [true, false])
+      it(`${half.write ? 'writes' : ''}${half.write && half.read ? ' and ' : ''}${half.read ? 'reads' : ''}, ${dynamic ? 'dynamic' : 'static'}, forward and backward`, () => {
+        for (const [m, n, db, tokens] of [
+          [1, 1, 3, 2],
+          [2, 3, 8, 7],
+          [3, 5, 7, 9],
+        ] as const)
+          check({ m, n, db, tokens, ...half, dynamic }, storage);
+      });
+
+  it('reads (4,16) and (8,64) with more tokens than blocks', () => {
+    check({ m: 4, n: 16, db: 8, tokens: 50, write: true, read: true, dynamic: true }, storage);
+    check({ m: 8, n: 64, db: 4, tokens: 14, write: true, read: true, dynamic: true }, storage);
+  });
+
+  it('has room for states that are larger than shared memory', () => {
+    check({ m: 2, n: 3, db: 2900, tokens: 4, write: true, read: true, dynamic: true }, storage);
+  });
+
+  it('takes a next state whose gradient nobody asked for, and no tokens', () => {
+    check({ m: 2, n: 3, db: 4, tokens: 3, write: true, read: true, dynamic: true }, storage, false);
+    check({ m: 2, n: 3, db: 4, tokens: 0, write: true, read: true, dynamic: true }, storage);
+  });
+});
+
+describe('a connection step', () => {
+  it.each([
+    [{ m: 0, n: 1, db: 1 }, 'm, n and db must be 1 or more'],
+    [{ m: 1, n: 1, db: 2 ** 30 }, 'm, n or db is too large'],
+    [{ m: 2, n: 2, db: 2 }, 'a buffer has another size than the dimensions say'],
+  ])('refuses %o', (sizes, text) => {
+    const step = { ...sizes, tokens: 1, write: false, read: true, dynamic: false };
+    const operands = [randomOperand(3), randomOperand(3), randomOperand(3)];
+    expect(() => runOnCuda('connection_step', operands, numbers(step))).toThrow(text);
+  });
+});
