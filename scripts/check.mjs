@@ -21,6 +21,7 @@ run(`unit tests (${env.VWN_TEST_BACKENDS})`, [bin('vitest'), 'run'], env);
 if (env.VWN_TEST_BACKENDS.split(',').includes('vwn-cpu')) {
   run("TensorFlow.js's own suite on vwn-cpu", [node, 'packages/kernels/tfjs-suite/run.mjs', '--backend', 'vwn-cpu']);
   run('instruction sets and sanitizers', [node, 'scripts/check-native.mjs']);
+  run('kernels for GPUs, on the host', [node, 'scripts/check-cuda.mjs']);
 }
 run('documentation code', [node, 'scripts/check-docs.mjs'], env);
 for (const example of ['wrap-your-attention', 'compare-widths'])

@@ -6,8 +6,9 @@ import { architectures, compileImages, findNvcc, imagesSource, readReport } from
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const nvcc = findNvcc();
-/** Blocks of 256 threads: with more registers a multiprocessor holds one of them, and waits on memory. */
-const mostRegisters = 255;
+/** With 128 registers a thread a multiprocessor holds two blocks, so that one works while the other waits on memory. */
+const mostRegisters = (kernel: string) =>
+  kernel.startsWith('attention') ? 248 : kernel.startsWith('connectionStep') ? 200 : 128;
 
 describe('what ptxas says of a kernel', () => {
   it('is read with its architecture, registers and spilled bytes', () => {
@@ -37,7 +38,7 @@ if (nvcc)
       const names = [...new Set(kernels.map(({ kernel }) => kernel))];
       expect(kernels).toHaveLength(names.length * architectures.length);
       expect(kernels.filter(({ spilledBytes }) => spilledBytes > 0)).toEqual([]);
-      expect(kernels.filter(({ registers }) => registers > mostRegisters)).toEqual([]);
+      expect(kernels.filter(({ kernel, registers }) => registers > mostRegisters(kernel))).toEqual([]);
     });
   });
 else

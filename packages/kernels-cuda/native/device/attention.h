@@ -114,7 +114,7 @@ VWN_DEVICE Head<T> keyHead(T *k, const AttentionSizes &s, int64_t batch, int64_t
 #define VWN_HEADS_ENTRY(name, size, suffix, type, columns, params, args)                                           \
   namespace entry_##name##_##size##_##suffix {                                                                     \
   using real [[maybe_unused]] = type;                                                                              \
-  extern "C" __global__ void __launch_bounds__(256) name##_##size##_##suffix params { name<real, columns> args; }  \
+  extern "C" __global__ void __launch_bounds__(256, 1) name##_##size##_##suffix params { name<real, columns> args; }  \
   VWN_REGISTER(name##_##size##_##suffix)                                                                           \
   }
 #endif

@@ -95,7 +95,7 @@ VWN_DEVICE float blockSum(float x, float *room) {
 #define VWN_ENTRY(name, suffix, type, params, args)                                             \
   namespace entry_##name##_##suffix {                                                           \
   using real [[maybe_unused]] = type;                                                           \
-  extern "C" __global__ void __launch_bounds__(256) name##_##suffix params { name<real> args; } \
+  extern "C" __global__ void __launch_bounds__(256, 1) name##_##suffix params { name<real> args; } \
   VWN_REGISTER(name##_##suffix)                                                                 \
   }
 
