@@ -1,9 +1,11 @@
 /**
  * The kernels of vwn-cuda on a machine without a GPU: run on the host thread by thread, function by function against
  * vwn-cpu, then the case table, golden vectors and TensorFlow.js's own suite; the loader against drivers that lack
- * something; and, where nvcc is, what it compiles for GPUs.
+ * something; where nvcc is, what it compiles for GPUs; and the bundle that goes to a machine with one.
  */
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -18,9 +20,28 @@ const files = [
 
 run(['node_modules/vitest/vitest.mjs', 'run', ...files], { VWN_TEST_BACKENDS: 'vwn-cuda' });
 run(['packages/kernels/tfjs-suite/run.mjs', '--backend', 'vwn-cuda'], { VWN_CUDA_ADDON });
+checkBundle();
+
+/** What would be carried to a machine with a GPU, there and then: everything but the GPU is as it would be. */
+function checkBundle() {
+  const work = mkdtempSync(join(tmpdir(), 'vwn-bundle-'));
+  try {
+    run(['bench/gpu/bundle.mjs', '--folder', join(work, 'vwn-gpu')], {});
+    const env = { VWN_CUDA_ADDON, BENCH_FLAGS: '--op rmsNorm --size small --repeat 1 --min-time 0.01' };
+    spawn(join(work, 'vwn-gpu', 'run.sh'), [join(work, 'results')], env);
+    for (const name of ['check', 'bench-fp32', 'bench-bf16'])
+      JSON.parse(readFileSync(join(work, 'results', `${name}.json`)));
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+}
 
 function run(args, env) {
-  const { status } = spawnSync(process.execPath, args, {
+  spawn(process.execPath, args, env);
+}
+
+function spawn(program, args, env) {
+  const { status } = spawnSync(program, args, {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, ...env },

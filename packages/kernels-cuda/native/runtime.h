@@ -67,6 +67,8 @@ void zero(void *data, int64_t bytes);
 int multiprocessors();
 /** Shared memory that one block may ask for. */
 int64_t sharedLimit();
+/** Scratch memory that a function should take at most for what it can make in chunks. */
+int64_t chunkBytes();
 
 }  // namespace cuda
 }  // namespace vwn

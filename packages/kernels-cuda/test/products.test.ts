@@ -82,34 +82,38 @@ describe('linear_cross_entropy', () => {
     [1, 1, 1],
     [9, 7, 300],
     [70, 3, 11],
-  ])('of %i rows, width %i and %i words, and its gradients, without the ignored index', (N, D, V) => {
-    const targets = integers(Array.from({ length: N }, (_, i) => (i === 3 ? -100 : (7 * i) % V)));
-    for (const storage of storages)
-      for (const halves of [0, 1]) {
-        const [hidden, weight] = [randomOperand(N * D, storage, 1, 2), randomOperand(V * D, 'f32', 2, 2)];
-        const numbers = [N, D, V, -100, halves];
-        const tolerance = storage === 'f32' && halves === 0 ? 2e-5 : 1e-2;
-        expectSame('linear_cross_entropy', [hidden, weight, targets, result(N), result(N)], numbers, tolerance);
-        const logSumExp = {
-          storage: 'f32',
-          values: runOnCuda(
-            'linear_cross_entropy',
-            [hidden, weight, targets, result(N), result(N)],
-            numbers,
-          )[4] as Float64Array,
-        } as const;
-        const gradient = [
-          hidden,
-          weight,
-          targets,
-          logSumExp,
-          randomOperand(N, 'f32', 5),
-          result(N * D, storage),
-          result(V * D),
-        ];
-        expectSame('linear_cross_entropy_grad', gradient, numbers, tolerance);
-      }
-  });
+    [150, 3, 100],
+  ])(
+    'of %i rows, width %i and %i words, and its gradients, without the ignored index, in several chunks where they are many',
+    (N, D, V) => {
+      const targets = integers(Array.from({ length: N }, (_, i) => (i === 3 ? -100 : (7 * i) % V)));
+      for (const storage of storages)
+        for (const halves of [0, 1]) {
+          const [hidden, weight] = [randomOperand(N * D, storage, 1, 2), randomOperand(V * D, 'f32', 2, 2)];
+          const numbers = [N, D, V, -100, halves];
+          const tolerance = storage === 'f32' && halves === 0 ? 2e-5 : 1e-2;
+          expectSame('linear_cross_entropy', [hidden, weight, targets, result(N), result(N)], numbers, tolerance);
+          const logSumExp = {
+            storage: 'f32',
+            values: runOnCuda(
+              'linear_cross_entropy',
+              [hidden, weight, targets, result(N), result(N)],
+              numbers,
+            )[4] as Float64Array,
+          } as const;
+          const gradient = [
+            hidden,
+            weight,
+            targets,
+            logSumExp,
+            randomOperand(N, 'f32', 5),
+            result(N * D, storage),
+            result(V * D),
+          ];
+          expectSame('linear_cross_entropy_grad', gradient, numbers, tolerance);
+        }
+    },
+  );
 
   it('makes NaN of rows with NaN or infinite logits, and only of these', () => {
     const hidden = { storage: 'f32', values: [1, Number.NaN, Infinity, 2] } as const;

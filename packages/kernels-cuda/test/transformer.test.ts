@@ -113,6 +113,11 @@ describe('the optimizer', () => {
     );
   });
 
+  it('finds the norm of tensors whose squares together pass what float32 holds', () => {
+    const large = { storage: 'f32', values: [1.5e19] } as const;
+    expectSame('global_norm', [large, large, result(1)], [], 1e-6);
+  });
+
   it.each([{ sizes: [] }, { sizes: [1, 0, 40_000] }, { sizes: Array.from({ length: 60 }, (_, i) => i) }])(
     'finds the norm of all tensors together: $sizes',
     ({ sizes }) => {

@@ -88,7 +88,8 @@ napi_status wrap(napi_env env, void *data, size_t bytes, napi_value *buffer) {
 /** allocate(bytes) → { buffer, address }, or null when there is no memory. */
 napi_value allocate(napi_env env, napi_callback_info info) {
   double wanted = 0;
-  if (!argument(env, info, wanted) || !(wanted > 0) || wanted > 9e15) return fail(env, "allocate: a size in bytes is needed");
+  if (!argument(env, info, wanted) || !(wanted > 0) || wanted > 9e15)
+    return fail(env, "allocate: a size in bytes is needed");
   const auto bytes = static_cast<size_t>(wanted);
   napi_value result, buffer;
   void *data = nullptr;
@@ -119,7 +120,8 @@ napi_value copy(napi_env env, napi_callback_info info, bool isRead) {
   void *data = nullptr;
   if (napi_get_cb_info(env, info, &count, values, nullptr, nullptr) != napi_ok || count != 2 ||
       napi_get_value_double(env, values[0], &address) != napi_ok ||
-      napi_get_typedarray_info(env, values[1], &type, &bytes, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array)
+      napi_get_typedarray_info(env, values[1], &type, &bytes, &data, nullptr, nullptr) != napi_ok ||
+      type != napi_uint8_array)
     return fail(env, "read, write: an address and a Uint8Array are needed");
   void *const block = reinterpret_cast<void *>(static_cast<uintptr_t>(address));
   try {
@@ -189,8 +191,10 @@ void describe(napi_env env, napi_value exports, const vwn::Library &library) {
 }  // namespace
 
 NAPI_MODULE_INIT() {
-  if (!claim(env))
-    return fail(env, (std::string("another thread of this process uses ") + vwn::libraryName + " already: run it in one of them").c_str());
+  if (!claim(env)) {
+    const std::string text = std::string("another thread of this process uses ") + vwn::libraryName + " already";
+    return fail(env, (text + ": run it in one of them").c_str());
+  }
   napi_value buffer, array;
   try {
     const vwn::Library library = vwn::openLibrary();

@@ -2,6 +2,7 @@
  * Cross-entropy straight from hidden rows and the unembedding. Forward: blocks of logits are reduced to a maximum, a
  * sum and the target's logit while they are in cache; none is stored. Backward: logits again, in chunks of rows.
  */
+#include <array>
 #include <vector>
 
 #include "../workspace.h"
@@ -9,6 +10,7 @@
 #include "gemm.h"
 #include "kernels.h"
 #include "rows.h"
+#include "vwn_arguments.h"
 
 namespace vwn {
 namespace VWN_ISA {
@@ -107,67 +109,53 @@ constexpr int64_t chunkBytes = int64_t{16} << 20;
 
 }  // namespace
 
-/**
- * Buffers: hidden [N·D], weight [V·D], targets int32 [N], losses float32 [N], logSumExp float32 [N].
- * Numbers: N, D, V, ignoreIndex, halves.
- */
+/** See LinearCrossEntropyArguments. */
 const char *linear_cross_entropy(const vwn_call *raw) {
   Call call(raw, 5, 5);
-  const int64_t N = call.dimension(0), D = call.dimension(1), V = call.dimension(2), ignore = call.integer(3);
-  const void *hidden = call.reals(0, {N, D}), *weight = call.reals(1, {V, D});
-  const int32_t *targets = call.integers(2, N);
-  float *losses = call.floats(3, N), *logSumExp = call.floats(4, N);
+  const LinearCrossEntropyArguments in(call);
   if (call.problem()) return call.problem();
-  if (const char *problem = checkTargets(targets, N, V, ignore)) return problem;
-  if (N > 0 && V < 1) return "a vocabulary of no words has no cross-entropy";
-  const int64_t tasks = columnTasksOf(V);
-  Partial *partials = static_cast<Partial *>(sharedScratch(Slot::partial, N * tasks * static_cast<int64_t>(sizeof(Partial))));
+  if (const char *problem = checkTargets(in.targets, in.N, in.V, in.ignore)) return problem;
+  if (const char *problem = in.problem()) return problem;
+  const int64_t tasks = columnTasksOf(in.V);
+  Partial *partials = static_cast<Partial *>(sharedScratch(Slot::partial, in.N * tasks * static_cast<int64_t>(sizeof(Partial))));
   if (!partials) return outOfMemory;
-  const Forward context{targets, partials, tasks};
-  const Product product{N, V, D, {hidden, call.type(0), D, false}, {weight, call.type(1), D, true}, nullptr, VWN_F32, V,
-                        false, call.integer(4) != 0};
+  const Forward context{in.targets, partials, tasks};
+  const Operand hidden{in.hidden.data, in.hidden.type, in.D, false}, weight{in.weight.data, in.weight.type, in.D, true};
+  const Product product{in.N, in.V, in.D, hidden, weight, nullptr, VWN_F32, in.V, false, in.halves};
   if (!gemmInto(product, forwardBlock, &context)) return outOfMemory;
-  for (int64_t i = 0; i < N; i++) {
+  for (int64_t i = 0; i < in.N; i++) {
     float target;
-    combine(partials + i * tasks, tasks, logSumExp[i], target);
-    losses[i] = targets[i] == ignore ? 0.0f : logSumExp[i] - target;
+    combine(partials + i * tasks, tasks, in.logSumExp[i], target);
+    in.losses[i] = in.targets[i] == in.ignore ? 0.0f : in.logSumExp[i] - target;
   }
   return nullptr;
 }
 
-/**
- * Buffers: hidden [N·D], weight [V·D], targets int32 [N], logSumExp float32 [N], dy float32 [N], dHidden [N·D],
- * dWeight float32 [V·D]. Numbers: N, D, V, ignoreIndex, halves.
- */
+/** See LinearCrossEntropyGradArguments. */
 const char *linear_cross_entropy_grad(const vwn_call *raw) {
   Call call(raw, 7, 5);
-  const int64_t N = call.dimension(0), D = call.dimension(1), V = call.dimension(2), ignore = call.integer(3);
-  const bool halves = call.integer(4) != 0;
-  const void *hidden = call.reals(0, {N, D}), *weight = call.reals(1, {V, D});
-  const int32_t *targets = call.integers(2, N);
-  const float *logSumExp = call.floats(3, N), *dy = call.floats(4, N);
-  void *dHidden = call.reals(5, {N, D});
-  float *dWeight = call.floats(6, {V, D});
+  const LinearCrossEntropyGradArguments in(call);
   if (call.problem()) return call.problem();
-  if (const char *problem = checkTargets(targets, N, V, ignore)) return problem;
-  const int32_t type = halves ? VWN_BF16 : VWN_F32;
-  const int64_t bytes = halves ? 2 : 4, fitting = chunkBytes / (bytes * (V < 1 ? 1 : V));
+  if (const char *problem = checkTargets(in.targets, in.N, in.V, in.ignore)) return problem;
+  const auto [N, D, V] = std::array{in.N, in.D, in.V};
+  const int32_t type = in.halves ? VWN_BF16 : VWN_F32;
+  const int64_t bytes = in.halves ? 2 : 4, fitting = chunkBytes / (bytes * (V < 1 ? 1 : V));
   const int64_t chunk = fitting < 64 ? 64 : fitting;
   void *dLogits = sharedScratch(Slot::lanes, (chunk < N ? chunk : N) * V * bytes + 64);
   if (!dLogits) return outOfMemory;
-  if (N == 0) std::memset(dWeight, 0, static_cast<size_t>(V * D) * 4);
-  const int64_t ofHidden = call.type(0) == VWN_BF16 ? 2 : 4, ofGradient = call.type(5) == VWN_BF16 ? 2 : 4;
+  if (N == 0) std::memset(in.dWeight, 0, static_cast<size_t>(V * D) * 4);
+  const int64_t ofHidden = in.hidden.type == VWN_BF16 ? 2 : 4, ofGradient = in.dHidden.type == VWN_BF16 ? 2 : 4;
   for (int64_t first = 0; first < N; first += chunk) {
     const int64_t rows = N - first < chunk ? N - first : chunk;
-    const Operand h{static_cast<const char *>(hidden) + first * D * ofHidden, call.type(0), D, false};
+    const Operand h{static_cast<const char *>(in.hidden.data) + first * D * ofHidden, in.hidden.type, D, false};
     const Operand g{dLogits, type, V, false};
-    const Backward context{targets + first, logSumExp + first, dy + first, dLogits, V, ignore};
-    const Product logits{rows, V, D, h, {weight, call.type(1), D, true}, nullptr, VWN_F32, V, false, halves};
-    const Product toHidden{rows, D, V, g, {weight, call.type(1), D, false},
-                           static_cast<char *>(dHidden) + first * D * ofGradient, call.type(5), D, false, halves};
-    const Product toWeight{V, D, rows, {dLogits, type, V, true}, h, dWeight, VWN_F32, D, first > 0, halves};
-    if (!gemmInto(logits, halves ? backwardBlock<bf16> : backwardBlock<float>, &context) || !gemm(toHidden) || !gemm(toWeight))
-      return outOfMemory;
+    const Backward context{in.targets + first, in.logSumExp + first, in.dy + first, dLogits, V, in.ignore};
+    const Product logits{rows, V, D, h, {in.weight.data, in.weight.type, D, true}, nullptr, VWN_F32, V, false, in.halves};
+    const Product toHidden{rows, D, V, g, {in.weight.data, in.weight.type, D, false},
+                           static_cast<char *>(in.dHidden.data) + first * D * ofGradient, in.dHidden.type, D, false, in.halves};
+    const Product toWeight{V, D, rows, {dLogits, type, V, true}, h, in.dWeight, VWN_F32, D, first > 0, in.halves};
+    const bool done = gemmInto(logits, in.halves ? backwardBlock<bf16> : backwardBlock<float>, &context) && gemm(toHidden);
+    if (!done || !gemm(toWeight)) return outOfMemory;
   }
   return nullptr;
 }

@@ -4,49 +4,39 @@
 #include "call.h"
 #include "gemm.h"
 #include "kernels.h"
+#include "vwn_arguments.h"
 
 namespace vwn {
 namespace VWN_ISA {
 
-/**
- * Buffers: a [batchA·M·K], b [batchB·K·N], c [batch·M·N]; strides of 0 repeat one matrix for the whole batch.
- * Numbers: M, N, K, transposeA, transposeB, halves, batch, strideA, strideB.
- */
+/** See MatmulArguments. */
 const char *matmul(const vwn_call *raw) {
   Call call(raw, 3, 9);
-  const int64_t M = call.dimension(0), N = call.dimension(1), K = call.dimension(2), batch = call.dimension(6);
-  const bool ta = call.integer(3) != 0, tb = call.integer(4) != 0;
-  const int64_t strideA = call.integer(7), strideB = call.integer(8);
-  const void *a = call.reals(0, {strideA ? batch : 1, M, K});
-  const void *b = call.reals(1, {strideB ? batch : 1, K, N});
-  void *c = call.reals(2, {batch, M, N});
+  const MatmulArguments in(call);
   if (call.problem()) return call.problem();
-  if ((strideA && strideA != M * K) || (strideB && strideB != K * N)) return "matmul: matrices of a batch must lie one after the other";
-  const Product product{M, N, K, {a, call.type(0), ta ? M : K, ta}, {b, call.type(1), tb ? K : N, tb}, c, call.type(2), N,
-                        false, call.integer(5) != 0};
-  return batchedGemm(product, {batch, strideA, strideB, M * N}) ? nullptr : "out of memory: no room for packed matrices";
+  if (const char *problem = in.problem()) return problem;
+  const Operand a{in.a.data, in.a.type, in.transposeA ? in.M : in.K, in.transposeA};
+  const Operand b{in.b.data, in.b.type, in.transposeB ? in.K : in.N, in.transposeB};
+  const Product product{in.M, in.N, in.K, a, b, in.c.data, in.c.type, in.N, false, in.halves};
+  const bool done = batchedGemm(product, {in.batch, in.strideA, in.strideB, in.M * in.N});
+  return done ? nullptr : "out of memory: no room for packed matrices";
 }
 
-/**
- * C = Σ A_i·B_i, such as the gradient of what several weights multiplied.
- * Buffers: a_0 [M·K_0], b_0 [K_0·N], a_1, b_1, …, c [M·N]. Numbers: M, N, halves, K_0, K_1, ….
- */
+/** C = Σ A_i·B_i, such as the gradient of what several weights multiplied; see MatmulSumArguments. */
 const char *matmul_sum(const vwn_call *raw) {
   Call call(raw, 3, 4);
   if (call.problem()) return call.problem();
-  const int64_t M = call.dimension(0), N = call.dimension(1);
-  const int terms = (call.buffers() - 1) / 2;
-  if (call.buffers() != 2 * terms + 1 || call.numbers() < 3 + terms) return "matmul_sum: two buffers and one number a term are needed";
+  const MatmulSumArguments in(call);
+  if (const char *problem = in.problem(call)) return problem;
   std::vector<Term> all;
-  for (int i = 0; i < terms; i++) {
-    const int64_t K = call.dimension(3 + i);
-    all.push_back({K, {call.reals(2 * i, {M, K}), call.type(2 * i), K, false}, {call.reals(2 * i + 1, {K, N}), call.type(2 * i + 1), N, false}});
+  for (int i = 0; i < in.terms; i++) {
+    const auto [K, a, b] = in.term(call, i);
+    all.push_back({K, {a.data, a.type, K, false}, {b.data, b.type, in.N, false}});
   }
-  void *c = call.reals(2 * terms, {M, N});
   if (call.problem()) return call.problem();
-  Product product{M, N, all[0].K, all[0].a, all[0].b, c, call.type(2 * terms), N, false, call.integer(2) != 0};
+  Product product{in.M, in.N, all[0].K, all[0].a, all[0].b, in.c.data, in.c.type, in.N, false, in.halves};
   product.others = all.data() + 1;
-  product.otherCount = terms - 1;
+  product.otherCount = in.terms - 1;
   return gemm(product) ? nullptr : "out of memory: no room for packed matrices";
 }
 

@@ -3,6 +3,7 @@
 #include "call.h"
 #include "kernels.h"
 #include "rows.h"
+#include "vwn_arguments.h"
 
 namespace vwn {
 namespace VWN_ISA {
@@ -65,57 +66,50 @@ void normRowGrad(const T *x, const float *weight, const T *dy, T *dx, float *dWe
 
 }  // namespace
 
-/** Buffers: x, weight float32 [groups·size], y; x and y [rows·groups·size]. Numbers: rows, groups, size, eps. */
+/** See RmsNormArguments. */
 const char *rms_norm(const vwn_call *raw) {
   Call call(raw, 3, 4);
-  const int64_t rows = call.dimension(0), groups = call.dimension(1), size = call.dimension(2);
-  const int64_t width = Call::product({groups, size});
-  const float eps = call.real(3), *weight = call.floats(1, width);
-  void *x = call.any(0, {rows, width}), *y = call.any(2, {rows, width});
-  call.sameType({0, 2});
+  const RmsNormArguments in(call);
   if (call.problem()) return call.problem();
-  return withFloats(y, call.type(2), [&](auto *out) {
-    using T = std::remove_pointer_t<decltype(out)>;
-    const T *in = static_cast<const T *>(x);
-    parallelRange(rows, leastRows(width), [&](int64_t begin, int64_t end) {
+  return withFloats(in.y, in.x.type, [&](auto *y) {
+    using T = std::remove_pointer_t<decltype(y)>;
+    const T *x = static_cast<const T *>(in.x.data);
+    parallelRange(in.rows, leastRows(in.width), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++)
-        for (int64_t g = 0; g < groups; g++)
-          normRow(in + row * width + g * size, weight + g * size, out + row * width + g * size, size, eps);
+        for (int64_t g = 0; g < in.groups; g++) {
+          const int64_t at = row * in.width + g * in.size;
+          normRow(x + at, in.weight + g * in.size, y + at, in.size, in.eps);
+        }
     });
     return static_cast<const char *>(nullptr);
   });
 }
 
-/** Buffers: x, weight float32, dy, dx, dWeight float32. Numbers: rows, groups, size, eps. */
+/** See RmsNormGradArguments. */
 const char *rms_norm_grad(const vwn_call *raw) {
   Call call(raw, 5, 4);
-  const int64_t rows = call.dimension(0), groups = call.dimension(1), size = call.dimension(2);
-  const int64_t width = Call::product({groups, size});
-  const float eps = call.real(3), *weight = call.floats(1, width);
-  float *dWeight = call.floats(4, width);
-  void *x = call.any(0, {rows, width}), *dy = call.any(2, {rows, width}), *dx = call.any(3, {rows, width});
-  call.sameType({0, 2, 3});
+  const RmsNormGradArguments in(call);
   if (call.problem()) return call.problem();
   const int64_t parts = threadCount();
-  float *partial = static_cast<float *>(sharedScratch(Slot::partial, parts * width * 4));
+  float *partial = static_cast<float *>(sharedScratch(Slot::partial, parts * in.width * 4));
   if (!partial) return outOfMemory;
-  return withFloats(dx, call.type(3), [&](auto *out) {
-    using T = std::remove_pointer_t<decltype(out)>;
-    const T *in = static_cast<const T *>(x), *up = static_cast<const T *>(dy);
+  return withFloats(in.dx, in.x.type, [&](auto *dx) {
+    using T = std::remove_pointer_t<decltype(dx)>;
+    const T *x = static_cast<const T *>(in.x.data), *dy = static_cast<const T *>(in.dy);
     parallelFor(parts, [&](int64_t index, int) {
-      const Range range = part(rows, parts, index);
-      float *sums = partial + index * width;
-      std::memset(sums, 0, static_cast<size_t>(width) * 4);
+      const Range range = part(in.rows, parts, index);
+      float *sums = partial + index * in.width;
+      std::memset(sums, 0, static_cast<size_t>(in.width) * 4);
       for (int64_t row = range.begin; row < range.end; row++)
-        for (int64_t g = 0; g < groups; g++) {
-          const int64_t at = row * width + g * size;
-          normRowGrad(in + at, weight + g * size, up + at, out + at, sums + g * size, size, eps);
+        for (int64_t g = 0; g < in.groups; g++) {
+          const int64_t at = row * in.width + g * in.size;
+          normRowGrad(x + at, in.weight + g * in.size, dy + at, dx + at, sums + g * in.size, in.size, in.eps);
         }
     });
-    for (int64_t i = 0; i < width; i++) {
+    for (int64_t i = 0; i < in.width; i++) {
       float total = 0;
-      for (int64_t index = 0; index < parts; index++) total += partial[index * width + i];
-      dWeight[i] = total;
+      for (int64_t index = 0; index < parts; index++) total += partial[index * in.width + i];
+      in.dWeight[i] = total;
     }
     return static_cast<const char *>(nullptr);
   });

@@ -9,6 +9,17 @@ namespace vwn {
 namespace cuda {
 namespace {
 
+/** The tile of queries of this block and their dy, in shared memory. */
+template <class T>
+VWN_DEVICE QueryTile<T> stageQueries(const T *q, const T *k, const T *v, const T *dy, const AttentionSizes &s,
+                                     float *queries, float *dOut) {
+  const QueryTile<T> tile = queryTile(s, k, v);
+  const Head<const T> from = queryHead(q, s, tile.batch, tile.head), up = queryHead(dy, s, tile.batch, tile.head);
+  stageRows(from.data, from.stride, tile.first, s.T, s.d, queries);
+  stageRows(up.data, up.stride, tile.first, s.T, s.d, dOut);
+  return tile;
+}
+
 /** Of one query; statistics [B·H, T]. */
 struct Statistic {
   float logSum, dot;
@@ -20,26 +31,16 @@ VWN_DEVICE void attentionStatistics(const T *q, const T *k, const T *v, const T 
                                     const AttentionSizes &s) {
   VWN_SHARED(float, queries);
   float *dOut = queries + attentionTile * (s.d + 1), *others = dOut + attentionTile * (s.d + 1);
-  const int64_t batch = blockIdx.y / s.H, head = blockIdx.y % s.H, first = static_cast<int64_t>(blockIdx.x) * attentionTile;
-  const Head<const T> from = queryHead(q, s, batch, head), up = queryHead(dy, s, batch, head);
-  const Head<const T> keys = keyHead(k, s, batch, head / (s.H / s.K)), values = keyHead(v, s, batch, head / (s.H / s.K));
-  stageRows(from.data, from.stride, first, s.T, s.d, queries);
-  stageRows(up.data, up.stride, first, s.T, s.d, dOut);
-  const int64_t query = first + rowOfThread(), seen = query < s.T ? s.S - s.T + query + 1 : 0;
-  const int64_t last = first + attentionTile < s.T ? first + attentionTile : s.T, end = s.S - s.T + last;
+  const QueryTile<T> tile = stageQueries(q, k, v, dy, s, queries, dOut);
   float most = -INFINITY, total = 0, dot = 0;
-  for (int64_t key = 0; key < end; key += attentionTile) {
+  for (int64_t key = 0; key < tile.end; key += attentionTile) {
     float scores[keysOfThread], products[keysOfThread], top = most, part = 0, dotPart = 0;
-    __syncthreads();
-    stageRows(keys.data, keys.stride, key, s.S, s.d, others);
-    __syncthreads();
+    restage(tile.keys, key, s.S, s.d, others);
     rowProducts(queries, others, s.d, scores);
-    __syncthreads();
-    stageRows(values.data, values.stride, key, s.S, s.d, others);
-    __syncthreads();
+    restage(tile.values, key, s.S, s.d, others);
     rowProducts(dOut, others, s.d, products);
     for (int i = 0; i < keysOfThread; i++) {
-      const bool isSeen = key + laneOfRow() + i * threadsOfRow < seen;
+      const bool isSeen = key + laneOfRow() + i * threadsOfRow < tile.seen;
       scores[i] = isSeen ? scores[i] * s.scale : -INFINITY;
       top = fmaxf(top, scores[i]);
     }
@@ -55,6 +56,7 @@ VWN_DEVICE void attentionStatistics(const T *q, const T *k, const T *v, const T 
     dot = dot * shrink + sumOverRow(dotPart);
     most = top;
   }
+  const int64_t query = tile.first + rowOfThread();
   if (query >= s.T || laneOfRow() > 0) return;
   const int64_t at = (static_cast<int64_t>(blockIdx.y) * s.T + query) * 2;
   statistics[at] = most + logf(total);
@@ -77,35 +79,25 @@ VWN_DEVICE void attentionQueryGrad(const T *q, const T *k, const T *v, const T *
   VWN_SHARED(float, queries);
   float *dOut = queries + attentionTile * (s.d + 1), *others = dOut + attentionTile * (s.d + 1);
   float *dScores = others + attentionTile * (s.d + 1);
-  const int64_t batch = blockIdx.y / s.H, head = blockIdx.y % s.H, first = static_cast<int64_t>(blockIdx.x) * attentionTile;
-  const Head<const T> from = queryHead(q, s, batch, head), up = queryHead(dy, s, batch, head);
-  const Head<const T> keys = keyHead(k, s, batch, head / (s.H / s.K)), values = keyHead(v, s, batch, head / (s.H / s.K));
-  stageRows(from.data, from.stride, first, s.T, s.d, queries);
-  stageRows(up.data, up.stride, first, s.T, s.d, dOut);
-  const int64_t query = first + rowOfThread(), seen = query < s.T ? s.S - s.T + query + 1 : 0;
-  const int64_t last = first + attentionTile < s.T ? first + attentionTile : s.T, end = s.S - s.T + last;
-  const Statistic of = statisticOf(statistics, s, blockIdx.y, query);
+  const QueryTile<T> tile = stageQueries(q, k, v, dy, s, queries, dOut);
+  const Statistic of = statisticOf(statistics, s, blockIdx.y, tile.first + rowOfThread());
   float sums[columns] = {};
-  for (int64_t key = 0; key < end; key += attentionTile) {
+  for (int64_t key = 0; key < tile.end; key += attentionTile) {
     float scores[keysOfThread], products[keysOfThread];
-    __syncthreads();
-    stageRows(values.data, values.stride, key, s.S, s.d, others);
-    __syncthreads();
+    restage(tile.values, key, s.S, s.d, others);
     rowProducts(dOut, others, s.d, products);
-    __syncthreads();
-    stageRows(keys.data, keys.stride, key, s.S, s.d, others);
-    __syncthreads();
+    restage(tile.keys, key, s.S, s.d, others);
     rowProducts(queries, others, s.d, scores);
     for (int i = 0; i < keysOfThread; i++) {
       const int column = laneOfRow() + i * threadsOfRow;
-      const float p = key + column < seen ? expf(scores[i] * s.scale - of.logSum) : 0.0f;
+      const float p = key + column < tile.seen ? expf(scores[i] * s.scale - of.logSum) : 0.0f;
       dScores[rowOfThread() * scoreStride + column] = p * (products[i] - of.dot) * s.scale;
     }
     __syncthreads();
     addProducts<columns>(dScores + rowOfThread() * scoreStride, 1, others, s.d, sums);
   }
-  const Head<T> to = queryHead(dq, s, batch, head);
-  writeRow<columns>(sums, 1.0f, to.data, to.stride, first, s.T, s.d);
+  const Head<T> to = queryHead(dq, s, tile.batch, tile.head);
+  writeRow<columns>(sums, 1.0f, to.data, to.stride, tile.first, s.T, s.d);
 }
 VWN_HEADS(attentionQueryGrad,
           (const real *q, const real *k, const real *v, const real *dy, const float *statistics, real *dq,
@@ -124,13 +116,9 @@ VWN_DEVICE void scoresOfKeys(const KeyTiles &tiles, const Head<const T> &from, c
   float scores[keysOfThread], products[keysOfThread];
   const int64_t query = first + rowOfThread(), seen = query < s.T ? s.S - s.T + query + 1 : 0;
   const Statistic of = statisticOf(statistics, s, head, query);
-  __syncthreads();
-  stageRows(from.data, from.stride, first, s.T, s.d, tiles.others);
-  __syncthreads();
+  restage(from, first, s.T, s.d, tiles.others);
   rowProducts(tiles.others, tiles.keys, s.d, scores);
-  __syncthreads();
-  stageRows(up.data, up.stride, first, s.T, s.d, tiles.others);
-  __syncthreads();
+  restage(up, first, s.T, s.d, tiles.others);
   rowProducts(tiles.others, tiles.values, s.d, products);
   for (int i = 0; i < keysOfThread; i++) {
     const int column = laneOfRow() + i * threadsOfRow, at = rowOfThread() * scoreStride + column;
@@ -161,9 +149,7 @@ VWN_DEVICE void attentionKeyGrad(const T *q, const T *k, const T *v, const T *dy
     for (int64_t first = start; first < s.T; first += attentionTile) {
       scoresOfKeys<T>(tiles, from, up, statistics, s, batch * s.H + head, first, key);
       addProducts<columns>(tiles.scores + rowOfThread(), scoreStride, tiles.others, s.d, valueSums);
-      __syncthreads();
-      stageRows(from.data, from.stride, first, s.T, s.d, tiles.others);
-      __syncthreads();
+      restage(from, first, s.T, s.d, tiles.others);
       addProducts<columns>(tiles.dScores + rowOfThread(), scoreStride, tiles.others, s.d, keySums);
     }
   }

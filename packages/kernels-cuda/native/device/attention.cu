@@ -13,21 +13,16 @@ template <class T, int columns>
 VWN_DEVICE void attention(const T *q, const T *k, const T *v, T *y, const AttentionSizes &s) {
   VWN_SHARED(float, queries);
   float *others = queries + attentionTile * (s.d + 1), *scores = others + attentionTile * (s.d + 1);
-  const int64_t batch = blockIdx.y / s.H, head = blockIdx.y % s.H, first = static_cast<int64_t>(blockIdx.x) * attentionTile;
-  const Head<const T> from = queryHead(q, s, batch, head);
-  const Head<const T> keys = keyHead(k, s, batch, head / (s.H / s.K)), values = keyHead(v, s, batch, head / (s.H / s.K));
-  stageRows(from.data, from.stride, first, s.T, s.d, queries);
-  const int64_t query = first + rowOfThread(), seen = query < s.T ? s.S - s.T + query + 1 : 0;
-  const int64_t last = first + attentionTile < s.T ? first + attentionTile : s.T, end = s.S - s.T + last;
+  const QueryTile<T> tile = queryTile(s, k, v);
+  const Head<const T> from = queryHead(q, s, tile.batch, tile.head);
+  stageRows(from.data, from.stride, tile.first, s.T, s.d, queries);
   float sums[columns] = {}, most = -INFINITY, total = 0;
-  for (int64_t key = 0; key < end; key += attentionTile) {
-    __syncthreads();
-    stageRows(keys.data, keys.stride, key, s.S, s.d, others);
-    __syncthreads();
+  for (int64_t key = 0; key < tile.end; key += attentionTile) {
+    restage(tile.keys, key, s.S, s.d, others);
     float own[keysOfThread], top = most, part = 0;
     rowProducts(queries, others, s.d, own);
     for (int i = 0; i < keysOfThread; i++) {
-      const bool isSeen = key + laneOfRow() + i * threadsOfRow < seen;
+      const bool isSeen = key + laneOfRow() + i * threadsOfRow < tile.seen;
       own[i] = isSeen ? own[i] * s.scale : -INFINITY;
       top = fmaxf(top, own[i]);
     }
@@ -42,13 +37,11 @@ VWN_DEVICE void attention(const T *q, const T *k, const T *v, T *y, const Attent
     total = total * shrink + sumOverRow(part);
     most = top;
     for (int c = 0; c < columns; c++) sums[c] *= shrink;
-    __syncthreads();
-    stageRows(values.data, values.stride, key, s.S, s.d, others);
-    __syncthreads();
+    restage(tile.values, key, s.S, s.d, others);
     addProducts<columns>(scores + rowOfThread() * scoreStride, 1, others, s.d, sums);
   }
-  const Head<T> to = queryHead(y, s, batch, head);
-  writeRow<columns>(sums, 1.0f / total, to.data, to.stride, first, s.T, s.d);
+  const Head<T> to = queryHead(y, s, tile.batch, tile.head);
+  writeRow<columns>(sums, 1.0f / total, to.data, to.stride, tile.first, s.T, s.d);
 }
 VWN_HEADS(attention, (const real *q, const real *k, const real *v, real *y, AttentionSizes sizes), (q, k, v, y, sizes))
 

@@ -96,6 +96,31 @@ VWN_DEVICE Head<T> keyHead(T *k, const AttentionSizes &s, int64_t batch, int64_t
   return {k + (batch * s.S * s.K + head) * s.d, s.K * s.d};
 }
 
+/** The 32 queries of this block, of one head of one sequence, and the keys that they see. Grid: tiles by x, heads by y. */
+template <class T>
+struct QueryTile {
+  int64_t batch, head, first; /* the first query */
+  Head<const T> keys, values;
+  int64_t seen; /* keys that this thread's query sees; 0 beyond the last query */
+  int64_t end;  /* keys that the last query of the tile sees */
+};
+template <class T>
+VWN_DEVICE QueryTile<T> queryTile(const AttentionSizes &s, const T *k, const T *v) {
+  const int64_t batch = blockIdx.y / s.H, head = blockIdx.y % s.H, keyHeadOf = head / (s.H / s.K);
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * attentionTile, query = first + rowOfThread();
+  const int64_t last = first + attentionTile < s.T ? first + attentionTile : s.T, past = s.S - s.T;
+  return {batch, head, first, keyHead(k, s, batch, keyHeadOf), keyHead(v, s, batch, keyHeadOf),
+          query < s.T ? past + query + 1 : 0, past + last};
+}
+
+/** Replaces what stands in a tile that all threads have read. */
+template <class T>
+VWN_DEVICE void restage(const Head<const T> &head, int64_t first, int64_t count, int64_t d, float *tile) {
+  __syncthreads();
+  stageRows(head.data, head.stride, first, count, d, tile);
+  __syncthreads();
+}
+
 }  // namespace cuda
 }  // namespace vwn
 

@@ -129,10 +129,12 @@ VWN_DEVICE void connectionStepGrad(const ConnectionShape &s, const ConnectionPar
   const SetSums ofWriting = sumsIn(s, write.columns, own), ofReading = sumsIn(s, read.columns, own + ofWrite);
   for (int64_t token = blockIdx.x; token < s.tokens; token += gridDim.x) {
     const int64_t state = token * s.n * s.db, backbone = token * s.m * s.db;
-    for (int64_t i = threadIdx.x; i < s.n * s.db; i += blockDim.x) room.dNext[i] = io.dhNext ? toFloat(io.dhNext[state + i]) : 0.0f;
+    for (int64_t i = threadIdx.x; i < s.n * s.db; i += blockDim.x)
+      room.dNext[i] = io.dhNext ? toFloat(io.dhNext[state + i]) : 0.0f;
     __syncthreads();
     if (s.read) readGradient(s, read, room, (s.write ? io.hNext : io.h) + state, io.dx + backbone, ofReading);
-    if (s.write) writeGradient(s, write, room, io.h + state, io.out + backbone, ofWriting, io.dh + state, io.dout + backbone);
+    if (s.write)
+      writeGradient(s, write, room, io.h + state, io.out + backbone, ofWriting, io.dh + state, io.dout + backbone);
     else storeToken(room.dNext, s.n * s.db, io.dh + state);
   }
 }

@@ -12,5 +12,10 @@ struct Dimensions {
   int64_t sizes[maximumRank], first[maximumRank], second[maximumRank]; /* steps of either operand, in elements */
 };
 
+/** In elements, from the beginning of either operand. */
+struct Offsets {
+  int64_t first, second;
+};
+
 }  // namespace cuda
 }  // namespace vwn

@@ -1,6 +1,6 @@
 /** Elementwise functions of one or two tensors. Threads walk over the result, which lies contiguously. */
 #include "device.h"
-#include "dimensions.h"
+#include "walk.h"
 
 namespace vwn {
 namespace cuda {
@@ -36,16 +36,8 @@ VWN_FLOATS(unary, (const real *x, real *y, int64_t size, int operation), (x, y, 
 template <class T>
 VWN_DEVICE void binary(const T *a, const T *b, T *y, int64_t size, int operation, const Dimensions &walk) {
   for (int64_t i = gridThread(); i < size; i += gridThreads()) {
-    int64_t rest = i, atA = 0, atB = 0;
-    for (int d = walk.rank - 1; d > 0; d--) {
-      const int64_t index = rest % walk.sizes[d];
-      rest /= walk.sizes[d];
-      atA += index * walk.first[d];
-      atB += index * walk.second[d];
-    }
-    atA += rest * walk.first[0];
-    atB += rest * walk.second[0];
-    put(y[i], combined(operation, toFloat(a[atA]), toFloat(b[atB])));
+    const Offsets at = offsetsAt(walk, i);
+    put(y[i], combined(operation, toFloat(a[at.first]), toFloat(b[at.second])));
   }
 }
 VWN_FLOATS(binary, (const real *a, const real *b, real *y, int64_t size, int operation, Dimensions walk),

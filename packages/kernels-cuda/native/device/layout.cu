@@ -1,6 +1,6 @@
 /** Copies between two strided views, of elements of any type. Threads walk over the view. */
 #include "device.h"
-#include "dimensions.h"
+#include "walk.h"
 
 namespace vwn {
 namespace cuda {
@@ -9,14 +9,8 @@ namespace {
 template <class T>
 VWN_DEVICE void copyStrided(const T *from, T *to, int64_t size, const Dimensions &walk) {
   for (int64_t i = gridThread(); i < size; i += gridThreads()) {
-    int64_t rest = i, atFrom = 0, atTo = 0;
-    for (int d = walk.rank - 1; d > 0; d--) {
-      const int64_t index = rest % walk.sizes[d];
-      rest /= walk.sizes[d];
-      atFrom += index * walk.first[d];
-      atTo += index * walk.second[d];
-    }
-    to[atTo + rest * walk.second[0]] = from[atFrom + rest * walk.first[0]];
+    const Offsets at = offsetsAt(walk, i);
+    to[at.second] = from[at.first];
   }
 }
 VWN_ENTRY(copyStrided, of1, uint8_t, (const real *from, real *to, int64_t size, Dimensions walk), (from, to, size, walk))

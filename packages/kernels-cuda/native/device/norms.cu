@@ -58,7 +58,8 @@ VWN_DEVICE void rmsNormWeightGrad(const T *x, const T *dy, const float *reciproc
   for (int64_t column = gridThread(); column < width; column += gridThreads()) {
     float sum = 0;
     for (int64_t row = begin; row < end; row++)
-      sum += toFloat(dy[row * width + column]) * toFloat(x[row * width + column]) * reciprocals[row * groups + column / size];
+      sum += toFloat(dy[row * width + column]) * toFloat(x[row * width + column]) *
+             reciprocals[row * groups + column / size];
     partial[part * width + column] = sum;
   }
 }

@@ -33,14 +33,17 @@ VWN_DEVICE void sumSquares(const Tensors &tensors, T *partial) {
 }
 VWN_SINGLE(sumSquares, (Tensors tensors, real *partial), (tensors, partial))
 
-/** One block: the square root of the sum. */
+/** One block: the square root of the sum, in float64, for the sum of squares may pass what float32 holds. */
 template <class T>
 VWN_DEVICE void rootOfSum(const T *partial, int64_t count, T *result) {
-  VWN_SHARED(float, room);
-  float sum = 0;
-  for (int64_t i = threadIdx.x; i < count; i += blockDim.x) sum += partial[i];
-  sum = blockSum(sum, room);
-  if (threadIdx.x == 0) *result = sqrtf(sum);
+  VWN_SHARED(double, room);
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < count; i += blockDim.x) sum += static_cast<double>(partial[i]);
+  room[threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  for (int i = 1; i < static_cast<int>(blockDim.x); i++) sum += room[i];
+  *result = static_cast<float>(sqrt(sum));
 }
 VWN_SINGLE(rootOfSum, (const real *partial, int64_t count, real *result), (partial, count, result))
 

@@ -104,6 +104,7 @@ void openDevice() {
 std::string deviceName() { return gpu().name; }
 int multiprocessors() { return gpu().multiprocessors; }
 int64_t sharedLimit() { return gpu().sharedBytes; }
+int64_t chunkBytes() { return int64_t{64} << 20; }
 
 void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedBytes, const Arguments &arguments) {
   if (grid.x <= 0 || grid.y <= 0 || grid.z <= 0) return;

@@ -32,6 +32,7 @@ struct Fibre {
 
 std::vector<std::unique_ptr<Fibre>> fibres;
 size_t count = 0;
+bool isReversed = false;
 Fibre *current = nullptr;
 jmp_buf scheduler;
 const std::function<void()> *work = nullptr;
@@ -78,26 +79,27 @@ Fibre &fibreAt(size_t i) {
   return *fibres[i];
 }
 
-/** Runs every fibre to its next barrier or its end. Returns whether any ran. */
+/**
+ * Runs every fibre to its next barrier or its end, every second block from the last fibre to the first: where a barrier
+ * is missing, one order or the other reads too early. Returns whether any ran.
+ */
 bool runAll() {
   bool moved = false;
-  for (size_t i = 0; i < count && !failure; i++)
-    if (fibres[i]->state == State::ready) {
-      resume(*fibres[i]);
-      moved = true;
-    }
+  for (size_t turn = 0; turn < count && !failure; turn++) {
+    Fibre &fibre = *fibres[isReversed ? count - 1 - turn : turn];
+    if (fibre.state != State::ready) continue;
+    resume(fibre);
+    moved = true;
+  }
   return moved;
 }
 
-/** Lets those at the barrier pass once all others are done or there as well. Returns whether any passed. */
-bool openBarrier() {
-  bool passed = false;
+/** Lets all pass the barrier. CUDA would not wait for those that have ended; a kernel that relies on it is none of ours. */
+void openBarrier() {
   for (size_t i = 0; i < count; i++)
-    if (fibres[i]->state == State::atBarrier) {
-      fibres[i]->state = State::ready;
-      passed = true;
-    }
-  return passed;
+    if (fibres[i]->state == State::done)
+      throw std::runtime_error("some threads of a block wait at a barrier that others have left out");
+  for (size_t i = 0; i < count; i++) fibres[i]->state = State::ready;
 }
 
 bool allDone() {
@@ -106,12 +108,6 @@ bool allDone() {
   return true;
 }
 
-/** Fibres that a failure left in the middle of a block are dropped, with what their stacks hold. */
-void rethrow() {
-  const std::exception_ptr thrown = std::exchange(failure, nullptr);
-  fibres.clear();
-  std::rethrow_exception(thrown);
-}
 
 }  // namespace
 
@@ -141,6 +137,7 @@ uint64_t exchange(uint64_t value, unsigned from) {
 
 void runBlock(const std::function<void()> &body) {
   count = running.threads.x;
+  isReversed = !isReversed;
   work = &body;
   for (size_t i = 0; i < count; i++) {
     Fibre &fibre = fibreAt(i);
@@ -148,10 +145,16 @@ void runBlock(const std::function<void()> &body) {
     fibre.index = {static_cast<unsigned>(i), 0, 0};
     fibre.exchanges = 0;
   }
-  while (!allDone()) {
-    const bool moved = runAll();
-    if (failure) rethrow();
-    if (!moved) openBarrier();
+  try {
+    while (!allDone()) {
+      const bool moved = runAll();
+      if (failure) std::rethrow_exception(std::exchange(failure, nullptr));
+      if (!moved) openBarrier();
+    }
+  } catch (...) {
+    // Fibres that stopped in the middle of a block are dropped, with what their stacks hold.
+    fibres.clear();
+    throw;
   }
 }
 

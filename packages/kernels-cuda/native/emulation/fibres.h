@@ -9,8 +9,8 @@ namespace vwn {
 namespace emulation {
 
 /**
- * Runs `body` once in each of the block's threads. @throws std::runtime_error where some wait at a barrier that the
- * others have left behind, and what `body` throws.
+ * Runs `body` once in each of the block's threads. @throws std::runtime_error where some wait at a barrier, or for a
+ * shuffle, that others have left out, and what `body` throws.
  */
 void runBlock(const std::function<void()> &body);
 

@@ -70,6 +70,8 @@ void zero(void *data, int64_t bytes) { std::memset(data, 0, static_cast<size_t>(
 /** Few, so that kernels which loop over what their grid does not cover are seen to do so. */
 int multiprocessors() { return 3; }
 int64_t sharedLimit() { return emulation::sharedBytesOfBlock; }
+/** Little, so that tests see several chunks. */
+int64_t chunkBytes() { return 16 << 10; }
 
 void openDevice() {}
 std::string deviceName() { return "emulated on the host"; }

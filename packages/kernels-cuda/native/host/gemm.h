@@ -2,18 +2,19 @@
 #pragma once
 #include "../device/product.h"
 #include "../runtime.h"
+#include "vwn_arguments.h"
 
 namespace vwn {
 namespace VWN_ISA {
 
-inline Matrix matrix(const void *data, int32_t type, int64_t ld, bool transposed, int64_t stride = 0) {
-  return {data, type, transposed ? 1 : 0, ld, stride};
+inline Matrix matrix(const Reals &reals, int64_t ld, bool transposed, int64_t stride = 0) {
+  return {reals.data, reals.type, transposed ? 1 : 0, ld, stride};
 }
 
 /** C [M, N] = A·B, rows of C together; `accumulate` (float32 C): C += A·B. */
-inline Product product(int64_t M, int64_t N, int64_t K, const Matrix &a, const Matrix &b, void *c, int32_t type,
-                       bool halves, bool accumulate = false) {
-  Product p{M, N, 1, accumulate, halves, type, c, 1, 0, {}};
+inline Product product(int64_t M, int64_t N, int64_t K, const Matrix &a, const Matrix &b, const Reals &c, bool halves,
+                       bool accumulate = false) {
+  Product p{M, N, 1, accumulate, halves, c.type, c.data, 1, 0, {}};
   p.each[0] = {K, a, b};
   return p;
 }

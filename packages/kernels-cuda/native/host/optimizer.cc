@@ -76,7 +76,7 @@ const char *global_norm(const vwn_call *raw) {
     launch("sumSquares_f32", {partsOfTensor, here}, 256, 128, tensors, partial + from * partsOfTensor);
   }
   const float *sums = partial;
-  launch("rootOfSum_f32", {1}, 256, 128, sums, count * partsOfTensor, result);
+  launch("rootOfSum_f32", {1}, 256, 256 * 8, sums, count * partsOfTensor, result);
   return nullptr;
 }
 

@@ -28,8 +28,12 @@ const char *sum_axis(const vwn_call *raw) {
   withFloats(x, call.type(0), [&](auto *in) {
     using T = std::remove_pointer_t<decltype(in)>;
     const T *from = in;
-    if (inner == 1) launch(forType("sumRows", call.type(0)), {tasks < 65536 ? tasks : 65536}, 256, 128, from, partial, outer, count, parts, partSize);
-    else launch(forType("sumColumns", call.type(0)), {blocksFor(tasks)}, 256, 0, from, partial, outer, count, inner, parts, partSize);
+    if (inner == 1)
+      launch(forType("sumRows", call.type(0)), {tasks < 65536 ? tasks : 65536}, 256, 128, from, partial, outer, count,
+             parts, partSize);
+    else
+      launch(forType("sumColumns", call.type(0)), {blocksFor(tasks)}, 256, 0, from, partial, outer, count, inner, parts,
+             partSize);
   });
   const float *sums = partial;
   launch("sumParts_f32", {blocksFor(outer * inner)}, 256, 0, sums, y, outer, inner, parts, call.real(3));

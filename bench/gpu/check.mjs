@@ -1,0 +1,83 @@
+/**
+ * Is vwn-cuda right on this GPU? The whole case table forward and backward, in both precisions, and the losses of a small
+ * model's first steps, against TensorFlow.js's own `cpu` backend in float32. Exits with 1 where anything is off.
+ *
+ *   node check.mjs [--out FILE]
+ */
+import '@tensorflow/tfjs-backend-cpu';
+import * as tf from '@tensorflow/tfjs-core';
+import { Rng, parseModelConfig, setPrecision } from '@vwn/core';
+import { evaluateCase, goldenTolerance, maxRelativeError, opCases } from '@vwn/core/testing';
+import { loadLibrary } from '@vwn/kernels-cuda';
+import { LanguageModel } from '@vwn/layers';
+import { AdamWOptimizer, trainingStep } from '@vwn/trainer';
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+
+/** bf16 as packages/kernels-cpu/test/bf16.test.ts has it: a rounding is 0.2 %, and a gradient has seen three. */
+const tolerances = { fp32: goldenTolerance, bf16: { forward: 1e-2, gradient: 2e-2 } };
+const widths = [undefined, { m: 2, n: 3, reduce_norm: 'none' }, { m: 4, n: 16 }];
+
+const { out } = parseArgs({ options: { out: { type: 'string' } } }).values;
+const report = { device: loadLibrary().instructionSet, cases: [], losses: [] };
+for (const precision of ['fp32', 'bf16']) {
+  for (const opCase of opCases.filter(({ size }) => size === 'small'))
+    report.cases.push(await checkCase(opCase, precision));
+  for (const width of widths) report.losses.push(await checkLosses(width, precision));
+}
+const failed = [...report.cases, ...report.losses].filter(({ passed }) => !passed);
+for (const each of failed) process.stdout.write(`FAILED ${JSON.stringify(each)}\n`);
+process.stdout.write(
+  `${report.device}: ${report.cases.length} cases and ${report.losses.length} models, ${failed.length} failed\n`,
+);
+if (out) writeFileSync(out, `${JSON.stringify({ ...report, failed: failed.length }, null, 1)}\n`);
+process.exit(failed.length === 0 ? 0 : 1);
+
+async function on(backend, precision, work) {
+  await tf.setBackend(backend);
+  if (backend === 'vwn-cuda') setPrecision(precision);
+  return work();
+}
+
+async function checkCase(opCase, precision) {
+  const tolerance = tolerances[precision];
+  const want = await on('cpu', precision, () => evaluateCase(opCase));
+  const got = await on('vwn-cuda', precision, () => evaluateCase(opCase));
+  const forward = want.outputs.map(({ values }, i) => maxRelativeError(got.outputs[i].values, values));
+  const gradient = Object.entries(want.gradients).map(([name, { values }]) =>
+    maxRelativeError(got.gradients[name].values, values),
+  );
+  const passed = forward.every((e) => e < tolerance.forward) && gradient.every((e) => e < tolerance.gradient);
+  return { name: opCase.name, precision, passed, forward: Math.max(...forward), gradient: Math.max(0, ...gradient) };
+}
+
+/** Ten steps on one batch from one seed. */
+async function checkLosses(virtual_width, precision) {
+  const want = await on('cpu', precision, () => lossesOf(virtual_width));
+  const got = await on('vwn-cuda', precision, () => lossesOf(virtual_width));
+  const error = Math.max(...want.map((loss, i) => Math.abs(got[i] - loss) / loss));
+  const passed = error < (precision === 'fp32' ? goldenTolerance.trajectoryLoss : 1e-2);
+  return { name: `losses of ${JSON.stringify(virtual_width ?? 'plain')}`, precision, passed, error };
+}
+
+function lossesOf(virtual_width) {
+  const config = parseModelConfig({
+    hidden_size: 32,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    intermediate_size: 48,
+    vocab_size: 61,
+    max_position_embeddings: 16,
+    ...(virtual_width ? { virtual_width } : {}),
+  });
+  const rng = Rng.fromSeed('losses');
+  const ids = [0, 1].map(() => Int32Array.from({ length: 17 }, () => rng.int(61)));
+  const model = new LanguageModel(config, { seed: 0 });
+  const optimizer = new AdamWOptimizer({ beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 });
+  try {
+    return Array.from({ length: 10 }, () => trainingStep(model, optimizer, [ids], { lr: 3e-3, maxGradNorm: 1 }).loss);
+  } finally {
+    optimizer.dispose();
+    model.dispose();
+  }
+}

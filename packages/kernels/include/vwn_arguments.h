@@ -1,0 +1,153 @@
+/**
+ * Arguments of functions whose libraries differ in how they compute and not in what they are asked: read and checked in
+ * one place. Where `problem()` of the call says something, pointers must not be used.
+ */
+#pragma once
+#include "vwn_call.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+/** Real numbers of a buffer, in their own storage. */
+struct Reals {
+  void *data;
+  int32_t type; /* VWN_F32 or VWN_BF16 */
+};
+
+inline Reals realsOf(Call &call, int i, std::initializer_list<int64_t> dimensions) {
+  return {call.reals(i, dimensions), call.type(i)};
+}
+
+/**
+ * Buffers: a [batchA·M·K], b [batchB·K·N], c [batch·M·N]; strides of 0 repeat one matrix for the whole batch.
+ * Numbers: M, N, K, transposeA, transposeB, halves, batch, strideA, strideB.
+ */
+struct MatmulArguments {
+  int64_t M, N, K, batch, strideA, strideB;
+  bool transposeA, transposeB, halves;
+  Reals a, b, c;
+
+  explicit MatmulArguments(Call &call)
+      : M(call.dimension(0)), N(call.dimension(1)), K(call.dimension(2)), batch(call.dimension(6)), strideA(call.integer(7)),
+        strideB(call.integer(8)), transposeA(call.integer(3) != 0), transposeB(call.integer(4) != 0),
+        halves(call.integer(5) != 0), a(realsOf(call, 0, {strideA ? batch : 1, M, K})),
+        b(realsOf(call, 1, {strideB ? batch : 1, K, N})), c(realsOf(call, 2, {batch, M, N})) {}
+
+  const char *problem() const {
+    const bool fits = (!strideA || strideA == M * K) && (!strideB || strideB == K * N);
+    return fits ? nullptr : "matmul: matrices of a batch must lie one after the other";
+  }
+};
+
+/**
+ * C = Σ A_i·B_i. Buffers: a_0 [M·K_0], b_0 [K_0·N], a_1, b_1, …, c [M·N]. Numbers: M, N, halves, K_0, K_1, ….
+ * Terms are read one by one, for any number of them.
+ */
+struct MatmulSumArguments {
+  int64_t M, N;
+  bool halves;
+  int terms;
+  Reals c;
+
+  struct Term {
+    int64_t K;
+    Reals a, b;
+  };
+
+  explicit MatmulSumArguments(Call &call)
+      : M(call.dimension(0)), N(call.dimension(1)), halves(call.integer(2) != 0), terms((call.buffers() - 1) / 2),
+        c(realsOf(call, 2 * terms, {M, N})) {}
+
+  const char *problem(const Call &call) const {
+    const bool fits = call.buffers() == 2 * terms + 1 && call.numbers() >= 3 + terms;
+    return fits ? nullptr : "matmul_sum: two buffers and one number a term are needed";
+  }
+  Term term(Call &call, int i) const {
+    const int64_t K = call.dimension(3 + i);
+    return {K, realsOf(call, 2 * i, {M, K}), realsOf(call, 2 * i + 1, {K, N})};
+  }
+};
+
+/** x and others [rows·groups·size] of one type, weight float32 [groups·size]. Numbers: rows, groups, size, eps. */
+struct NormArguments {
+  int64_t rows, groups, size, width;
+  float eps;
+  Reals x;
+  const float *weight;
+
+  explicit NormArguments(Call &call)
+      : rows(call.dimension(0)), groups(call.dimension(1)), size(call.dimension(2)), width(Call::product({groups, size})),
+        eps(call.real(3)), x(realsOf(call, 0, {rows, width})), weight(call.floats(1, width)) {}
+};
+
+/** Buffers: x, weight, y. */
+struct RmsNormArguments : NormArguments {
+  void *y;
+  explicit RmsNormArguments(Call &call) : NormArguments(call), y(call.reals(2, {rows, width})) { call.sameType({0, 2}); }
+};
+
+/** Buffers: x, weight, dy, dx, dWeight float32. */
+struct RmsNormGradArguments : NormArguments {
+  void *dy, *dx;
+  float *dWeight;
+  explicit RmsNormGradArguments(Call &call)
+      : NormArguments(call), dy(call.reals(2, {rows, width})), dx(call.reals(3, {rows, width})), dWeight(call.floats(4, width)) {
+    call.sameType({0, 2, 3});
+  }
+};
+
+/** Buffers: hidden [N·D], weight [V·D], targets int32 [N], …. Numbers: N, D, V, ignoreIndex, halves. */
+struct CrossEntropyArguments {
+  int64_t N, D, V, ignore;
+  bool halves;
+  Reals hidden, weight;
+  const int32_t *targets;
+
+  explicit CrossEntropyArguments(Call &call)
+      : N(call.dimension(0)), D(call.dimension(1)), V(call.dimension(2)), ignore(call.integer(3)), halves(call.integer(4) != 0),
+        hidden(realsOf(call, 0, {N, D})), weight(realsOf(call, 1, {V, D})), targets(call.integers(2, N)) {}
+};
+
+/** …, losses float32 [N], logSumExp float32 [N]. */
+struct LinearCrossEntropyArguments : CrossEntropyArguments {
+  float *losses, *logSumExp;
+  explicit LinearCrossEntropyArguments(Call &call)
+      : CrossEntropyArguments(call), losses(call.floats(3, N)), logSumExp(call.floats(4, N)) {}
+
+  const char *problem() const { return N > 0 && V < 1 ? "a vocabulary of no words has no cross-entropy" : nullptr; }
+};
+
+/** …, logSumExp float32 [N], dy float32 [N], dHidden [N·D], dWeight float32 [V·D]. */
+struct LinearCrossEntropyGradArguments : CrossEntropyArguments {
+  const float *logSumExp, *dy;
+  Reals dHidden;
+  float *dWeight;
+  explicit LinearCrossEntropyGradArguments(Call &call)
+      : CrossEntropyArguments(call), logSumExp(call.floats(3, N)), dy(call.floats(4, N)), dHidden(realsOf(call, 5, {N, D})),
+        dWeight(call.floats(6, {V, D})) {}
+};
+
+/** Buffers: table [rows·width], ids int32 [count], y [count·width]. Numbers: rows, width, count. */
+struct EmbeddingArguments {
+  int64_t rows, width, count;
+  Reals table;
+  const int32_t *ids;
+  Reals y;
+  explicit EmbeddingArguments(Call &call)
+      : rows(call.dimension(0)), width(call.dimension(1)), count(call.dimension(2)), table(realsOf(call, 0, {rows, width})),
+        ids(call.integers(1, count)), y(realsOf(call, 2, {count, width})) {}
+};
+
+/** Buffers: ids int32 [count], dy [count·width], dTable float32 [rows·width]. Numbers: rows, width, count. */
+struct EmbeddingGradArguments {
+  int64_t rows, width, count;
+  const int32_t *ids;
+  Reals dy;
+  float *dTable;
+  explicit EmbeddingGradArguments(Call &call)
+      : rows(call.dimension(0)), width(call.dimension(1)), count(call.dimension(2)), ids(call.integers(0, count)),
+        dy(realsOf(call, 1, {count, width})), dTable(call.floats(2, {rows, width})) {}
+};
+
+}  // namespace VWN_ISA
+}  // namespace vwn
