@@ -10,7 +10,7 @@
  */
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -47,6 +47,8 @@ async function fill(folder) {
   copyFileSync(process.execPath, join(folder, 'node'));
   copyFileSync(join(root, 'packages', 'kernels-cuda', 'build', 'vwn_cuda.node'), join(folder, 'vwn_cuda.node'));
   copyFileSync(join(here, 'run.sh'), join(folder, 'run.sh'));
+  cpSync(join(root, 'apps', 'cli', 'assets'), join(folder, 'assets'), { recursive: true });
+  writeFileSync(join(folder, 'package.json'), '{ "name": "vwn-gpu", "private": true }\n');
   for (const program of ['node', 'run.sh']) chmodSync(join(folder, program), 0o755);
   writeFileSync(join(folder, 'commit.txt'), `${describeCommit(root)}\n`);
 }

@@ -40,15 +40,25 @@ async function on(backend, precision, work) {
 }
 
 async function checkCase(opCase, precision) {
-  const tolerance = tolerances[precision];
-  const want = await on('cpu', precision, () => evaluateCase(opCase));
-  const got = await on('vwn-cuda', precision, () => evaluateCase(opCase));
-  const forward = want.outputs.map(({ values }, i) => maxRelativeError(got.outputs[i].values, values));
-  const gradient = Object.entries(want.gradients).map(([name, { values }]) =>
-    maxRelativeError(got.gradients[name].values, values),
+  // Several seeds in bf16: its rounding of the one number of a gradient that cancels says nothing alone.
+  const seeds = precision === 'bf16' ? [0, 1, 2, 3] : [0];
+  const evaluate = () => seeds.map((seed) => evaluateCase(opCase, seed));
+  const want = await on('cpu', precision, evaluate);
+  const got = await on('vwn-cuda', precision, evaluate);
+  const error = (pick) => maxRelativeError(together(got, pick), together(want, pick));
+  const forward = Math.max(...want[0].outputs.map((_, i) => error(({ outputs }) => outputs[i])));
+  const gradient = Math.max(
+    0,
+    ...Object.keys(want[0].gradients).map((name) => error(({ gradients }) => gradients[name])),
   );
-  const passed = forward.every((e) => e < tolerance.forward) && gradient.every((e) => e < tolerance.gradient);
-  return { name: opCase.name, precision, passed, forward: Math.max(...forward), gradient: Math.max(0, ...gradient) };
+  const tolerance = tolerances[precision];
+  const passed = forward < tolerance.forward && gradient < tolerance.gradient;
+  return { name: opCase.name, precision, passed, forward, gradient };
+}
+
+/** Values of all seeds in one row, so that errors are relative to the largest of them. */
+function together(results, pick) {
+  return results.flatMap((each) => [...pick(each).values]);
 }
 
 /** Ten steps on one batch from one seed. */
@@ -73,7 +83,7 @@ function lossesOf(virtual_width) {
   const rng = Rng.fromSeed('losses');
   const ids = [0, 1].map(() => Int32Array.from({ length: 17 }, () => rng.int(61)));
   const model = new LanguageModel(config, { seed: 0 });
-  const optimizer = new AdamWOptimizer({ beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 });
+  const optimizer = new AdamWOptimizer({ adam_beta1: 0.9, adam_beta2: 0.95, adam_epsilon: 1e-8, weight_decay: 0.1 });
   try {
     return Array.from({ length: 10 }, () => trainingStep(model, optimizer, [ids], { lr: 3e-3, maxGradNorm: 1 }).loss);
   } finally {

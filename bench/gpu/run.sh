@@ -13,5 +13,5 @@ if command -v compute-sanitizer >/dev/null; then
 fi
 "$here/node" "$here/check.mjs" --out "$results/check.json"
 for precision in fp32 bf16; do
-  "$here/node" "$here/vwn.mjs" bench --backend vwn-cuda --precision "$precision" ${BENCH_FLAGS:-} --out "$results/bench-$precision.json"
+  "$here/node" "$here/vwn.mjs" bench --backend vwn-cuda --precision "$precision" --peer torch ${BENCH_FLAGS:-} --out "$results/bench-$precision.json"
 done

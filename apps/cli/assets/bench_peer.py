@@ -1,4 +1,7 @@
-"""PyTorch's side of `vwn bench --peer torch`: reads one JSON request a line, answers with one JSON line."""
+"""PyTorch's side of `vwn bench --peer torch`: reads one JSON request a line, answers with one JSON line.
+
+The one argument is the device to compute on, cpu or cuda.
+"""
 
 import json
 import sys
@@ -10,12 +13,15 @@ def main():
         import torch
     except Exception as error:  # an installation can be broken in more ways than being absent
         return answer(missing=str(error).split("\n")[0])
+    device = sys.argv[1]
+    if device == "cuda" and not torch.cuda.is_available():
+        return answer(missing="this torch finds no GPU")
     answer(torch=torch.__version__, threads=torch.get_num_threads())
     current = None
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "prepare":
-            current = prepare(torch, **{key: request[key] for key in ("op", "shapes", "precision")})
+            current = prepare(torch, device, **{key: request[key] for key in ("op", "shapes", "precision")})
             answer(**({"bytes": current.bytes} if current else {}))
         else:
             answer(ms=getattr(current, request["do"])(request["calls"]))
@@ -42,7 +48,7 @@ def operations(torch):
         if T == S:
             return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
         # The queries are the last T of S positions; is_causal would take them as the first.
-        mask = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+        mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
 
     return {
@@ -57,7 +63,7 @@ def operations(torch):
     }
 
 
-def prepare(torch, op, shapes, precision):
+def prepare(torch, device, op, shapes, precision):
     run = operations(torch).get(op)
     if run is None:
         return None
@@ -65,9 +71,9 @@ def prepare(torch, op, shapes, precision):
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     rows = shapes[{"embeddingLookup": "table", "linearCrossEntropy": "weight"}.get(op, next(iter(shapes)))][0]
     inputs = {
-        name: torch.randint(rows, shape)
+        name: torch.randint(rows, shape, device=device)
         if name in ("ids", "targets")
-        else (0.7 * torch.randn(shape)).to(dtype).requires_grad_()
+        else (0.7 * torch.randn(shape, device=device)).to(dtype).requires_grad_()
         for name, shape in shapes.items()
     }
     return Case(torch, run, inputs)
@@ -83,21 +89,27 @@ class Case:
         sizes = (each.numel() * (each.element_size() if each.is_floating_point() else 4) for each in inputs.values())
         self.bytes = sum(sizes) + output.numel() * output.element_size()
 
+    def now(self):
+        """Seconds, when all that was queued on a GPU is done."""
+        if self.upstream.is_cuda:
+            self.torch.cuda.synchronize()
+        return time.perf_counter()
+
     def forward(self, calls):
         with self.torch.no_grad():
-            start = time.perf_counter()
+            start = self.now()
             for _ in range(calls):
                 self.run(**self.inputs)
-            return 1000 * (time.perf_counter() - start) / calls
+            return 1000 * (self.now() - start) / calls
 
     def backward(self, calls):
         """Without the forward pass that each needs."""
         total = 0.0
         for _ in range(calls):
             output = self.run(**self.inputs)
-            start = time.perf_counter()
+            start = self.now()
             self.torch.autograd.grad(output, self.leaves, self.upstream)
-            total += time.perf_counter() - start
+            total += self.now() - start
         return 1000 * total / calls
 
 

@@ -22,11 +22,13 @@ export function describeMachine(): Machine {
   };
 }
 
-/** The folder of this package; source and build lie at different depths in it. */
-export function packageFolder(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
-  return folder;
+/** The folder of this package; source and build lie at different depths in it. Bundled without one: of the module. */
+export function packageFolder(moduleUrl: string = import.meta.url): string {
+  const own = dirname(fileURLToPath(moduleUrl));
+  for (let folder = own; ; folder = dirname(folder)) {
+    if (existsSync(join(folder, 'package.json'))) return folder;
+    if (folder === dirname(folder)) return own;
+  }
 }
 
 /**

@@ -19,9 +19,16 @@ interface Answer {
   readonly ms?: number;
 }
 
+/** Where PyTorch is to compute: on what the backend that it is compared with uses. */
+export type PeerDevice = 'cpu' | 'cuda';
+
 /** Starts the peer, or says why it cannot be had: it is optional, so that is no error. */
-export async function openTorchPeer(python: string, precision: Precision): Promise<Contender | { reason: string }> {
-  const child = spawn(python, ['-u', join(packageFolder(), 'assets', 'bench_peer.py')], {
+export async function openTorchPeer(
+  python: string,
+  precision: Precision,
+  device: PeerDevice = 'cpu',
+): Promise<Contender | { reason: string }> {
+  const child = spawn(python, ['-u', join(packageFolder(), 'assets', 'bench_peer.py'), device], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const peer = new PeerProcess(child);
@@ -37,8 +44,8 @@ export async function openTorchPeer(python: string, precision: Precision): Promi
   }
   return {
     name: 'torch',
-    details: { torch: hello.torch, threads: String(hello.threads) },
-    onProcessor: true,
+    details: { torch: hello.torch, ...(device === 'cpu' ? { threads: String(hello.threads) } : { device }) },
+    onProcessor: device === 'cpu',
     prepare: (opCase) => prepare(peer, opCase, precision),
     close: () => peer.close(),
   };

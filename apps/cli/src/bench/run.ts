@@ -74,7 +74,7 @@ async function openContenders({ backends, precision, peer, python }: BenchOption
   for (const name of backends.length > 0 ? [...new Set(backends)] : [undefined])
     contenders.push(await openBackend(name, precision));
   if (peer) {
-    const found = await openTorchPeer(python, precision);
+    const found = await openTorchPeer(python, precision, contenders[0]?.name === 'vwn-cuda' ? 'cuda' : 'cpu');
     if ('reason' in found) notes.push(`No peer torch: ${found.reason}; --python names another Python.`);
     else contenders.push(found);
   }
