@@ -42,20 +42,26 @@ function packAll() {
       const [{ filename }] = JSON.parse(command('npm', ['pack', '--json', '--pack-destination', work], cwd));
       packed[manifest.name] = { tarball: join(work, filename), manifest };
     }
-  return { ...packed, ...packPlatform() };
+  return { ...packed, ...packPlatforms() };
 }
 
-/** The prebuilt library for this machine, where it was built. */
-function packPlatform() {
-  const kernels = join(root, 'packages', 'kernels-cpu');
-  const cwd = join(kernels, 'npm', `${process.platform}-${process.arch}`);
-  if (!existsSync(cwd) || !existsSync(join(kernels, 'build', 'vwn_cpu.node'))) {
-    process.stdout.write('  NOT TESTED: a prebuilt @vwn/kernels-cpu, for there is none for this machine\n');
-    return {};
+/** The prebuilt libraries for this machine, where they were built. */
+function packPlatforms() {
+  const packed = {};
+  for (const [kernels, library] of [
+    ['kernels-cpu', 'vwn_cpu.node'],
+    ['kernels-cuda', 'vwn_cuda.node'],
+  ]) {
+    const cwd = join(root, 'packages', kernels, 'npm', `${process.platform}-${process.arch}`);
+    if (!existsSync(cwd) || !existsSync(join(root, 'packages', kernels, 'build', library))) {
+      process.stdout.write(`  NOT TESTED: a prebuilt @vwn/${kernels}, for there is none for this machine\n`);
+      continue;
+    }
+    const manifest = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'));
+    const [{ filename }] = JSON.parse(command('npm', ['pack', '--json', '--pack-destination', work], cwd));
+    packed[manifest.name] = { tarball: join(work, filename), manifest, isPlatform: true };
   }
-  const manifest = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'));
-  const [{ filename }] = JSON.parse(command('npm', ['pack', '--json', '--pack-destination', work], cwd));
-  return { [manifest.name]: { tarball: join(work, filename), manifest, isPlatform: true } };
+  return packed;
 }
 
 function checkConsumer(name, packed) {
@@ -76,7 +82,7 @@ function checkConsumer(name, packed) {
   writeFileSync(join(project, 'package.json'), JSON.stringify(manifest, null, 2));
   command('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts'], project);
   cpSync(join(consumers, name.replace('@vwn/', '')), project, { recursive: true });
-  const isNative = name === '@vwn/kernels-cpu';
+  const isNative = name.startsWith('@vwn/kernels-');
   if (isNative && !tarballs.some((each) => packed[each].isPlatform)) return;
   const PATH = isNative ? withoutCompiler(project) : process.env.PATH;
   command(process.execPath, ['main.mjs'], project, { ...process.env, PATH });

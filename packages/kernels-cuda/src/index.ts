@@ -4,4 +4,4 @@ import { loadLibrary } from './load-library';
 
 registerNativeBackend('vwn-cuda', loadLibrary);
 
-export { emulatedAddon, loadLibrary } from './load-library';
+export { emulatedAddon, loadLibrary, platformPackage } from './load-library';

@@ -158,10 +158,14 @@ void method(napi_env env, napi_value target, const char *name, napi_callback fun
  */
 std::atomic<napi_env> user{nullptr};
 
+void release(void *env) {
+  napi_env claimed = static_cast<napi_env>(env);
+  user.compare_exchange_strong(claimed, nullptr);
+}
 bool claim(napi_env env) {
   napi_env nobody = nullptr;
   if (!user.compare_exchange_strong(nobody, env)) return nobody == env;
-  return napi_add_env_cleanup_hook(env, [](void *) { user.store(nullptr); }, nullptr) == napi_ok;
+  return napi_add_env_cleanup_hook(env, release, env) == napi_ok;
 }
 
 /** Outlives the thread of Node that it was made for. */
@@ -201,6 +205,8 @@ NAPI_MODULE_INIT() {
     isHostMemory = library.isHostMemory;
     describe(env, exports, library);
   } catch (const std::exception &error) {
+    // A later try, which Node makes in an environment of its own, must not find this one in its way.
+    release(env);
     return fail(env, error.what());
   }
   buffers.resize(maximumBuffers);

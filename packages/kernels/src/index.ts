@@ -1,3 +1,4 @@
+export * from './load-addon';
 export * from './native-library';
 export * from './memory-pool';
 export { NativeBackend } from './native-backend';

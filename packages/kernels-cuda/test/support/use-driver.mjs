@@ -2,8 +2,9 @@
 import { createRequire } from 'node:module';
 
 const report = {};
+const load = () => createRequire(import.meta.url)('../../build/vwn_cuda.node');
 try {
-  const library = createRequire(import.meta.url)('../../build/vwn_cuda.node');
+  const library = load();
   report.device = library.instructionSet;
   const block = library.allocate(64);
   report.hasMemory = block !== null;
@@ -21,5 +22,15 @@ try {
   }
 } catch (error) {
   report.error = error.message.split('\n')[0];
+  if (!report.device) report.secondError = secondError();
 }
+
+function secondError() {
+  try {
+    return void load();
+  } catch (error) {
+    return error.message.split('\n')[0];
+  }
+}
+
 process.stdout.write(JSON.stringify(report));
