@@ -10,6 +10,12 @@ const shapes: readonly (readonly number[])[] = [
   [2, 65, 65, 1, 1, 8],
   [1, 5, 9, 3, 3, 130],
   [0, 4, 4, 1, 1, 4],
+  // In bf16 by tensor cores: tiles of 64 queries and keys, ragged at either end, heads padded to 32, 64 or 128 columns.
+  [1, 64, 64, 1, 1, 64],
+  [2, 130, 130, 2, 1, 64],
+  [1, 20, 150, 4, 2, 128],
+  [1, 70, 70, 2, 2, 96],
+  [1, 65, 129, 3, 1, 16],
 ];
 
 describe.each<Storage>(['f32', 'bf16'])('causal attention in %s', (storage) => {
@@ -30,10 +36,18 @@ describe('causal attention', () => {
     expectSame('causal_attention', [...operands, result(64)], [1, 8, 8, 1, 1, 8], 1e-4);
   });
 
+  it('refuses gradients of heads that fit shared memory forwards only', () => {
+    const operands = Array.from({ length: 4 }, () => randomOperand(250));
+    runOnCuda('causal_attention', operands, [1, 1, 1, 1, 1, 250]);
+    const all = [...operands, ...Array.from({ length: 3 }, () => result(250))];
+    expect(() => runOnCuda('causal_attention_grad', all, [1, 1, 1, 1, 1, 250])).toThrow('wider than this GPU’s');
+  });
+
   it.each([
     ['query heads that key heads do not divide', [1, 2, 2, 3, 2, 4], 'heads or lengths do not fit together'],
     ['fewer keys than queries', [1, 3, 2, 1, 1, 4], 'heads or lengths do not fit together'],
     ['heads wider than shared memory', [1, 1, 1, 1, 1, 300], 'wider than this GPU’s shared memory takes'],
+    ['more heads than a launch takes', [65536, 1, 1, 1, 1, 1], 'takes at most 65535 heads'],
   ])('refuses %s', (_, shape, text) => {
     const [B, T, S, H, K, d] = shape as unknown as [number, number, number, number, number, number];
     const operands = [B * T * H * d, B * S * K * d, B * S * K * d, B * T * H * d].map((size) => randomOperand(size));

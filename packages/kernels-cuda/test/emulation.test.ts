@@ -51,7 +51,18 @@ describe('emulation', () => {
     expect(after('unwritten')).toEqual(['done', 'read nan']);
   });
 
+  it('multiplies fragments of matrices, however they were loaded', () => {
+    expect(after('products')).toEqual(['done', 'wrong 0']);
+  });
+
+  it('makes copies that are asked for when they are waited for, and not before', () => {
+    expect(after('copies')).toEqual(['done', 'read 3 0 11']);
+    expect(after('copies not awaited')).toEqual(['done', 'read nan nan nan']);
+  });
+
   it.each([
+    ['odd row', 'ldmatrix needs rows on 16 bytes'],
+    ['odd copy', 'cp.async needs both addresses on 16 bytes'],
     ['half barrier', 'some threads of a block wait at a barrier that others have left out'],
     ['half shuffle', 'a shuffle that not all lanes of the warp take part in'],
     ['other types', 'kernel right_f32 was launched with arguments of other types than its own'],

@@ -20,11 +20,6 @@ VWN_DEVICE QueryTile<T> stageQueries(const T *q, const T *k, const T *v, const T
   return tile;
 }
 
-/** Of one query; statistics [B·H, T]. */
-struct Statistic {
-  float logSum, dot;
-};
-
 /** Shared: three tiles of rows. */
 template <class T, int columns>
 VWN_DEVICE void attentionStatistics(const T *q, const T *k, const T *v, const T *dy, float *statistics,

@@ -96,6 +96,11 @@ VWN_DEVICE Head<T> keyHead(T *k, const AttentionSizes &s, int64_t batch, int64_t
   return {k + (batch * s.S * s.K + head) * s.d, s.K * s.d};
 }
 
+/** Of one query, [B·H, T] in memory: the log of its softmax's sum, and Σ_j p_j·(dy·v_j). */
+struct Statistic {
+  float logSum, dot;
+};
+
 /** The 32 queries of this block, of one head of one sequence, and the keys that they see. Grid: tiles by x, heads by y. */
 template <class T>
 struct QueryTile {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <typeindex>
 #include <utility>
@@ -33,16 +34,20 @@ extern Running running;
 /** Memory of the running block; NaN in every float when the block starts. */
 void *sharedMemory();
 void syncBlock();
-/** Gives `value` (8 bytes at most) to the warp and takes the one of lane `from`. All 32 lanes must call it. */
-uint64_t exchange(uint64_t value, unsigned from);
+/** Shows the warp up to 32 bytes, and waits until all 32 lanes have: all must call it. */
+void share(const void *bytes, size_t count);
+/** What a lane has shown, until this lane shares again. */
+const void *sharedBy(unsigned lane);
+
+/** A copy that this thread asks for; it is made when its group is waited for. From nullptr: zeros. */
+void copyLater(void *to, const void *from, size_t bytes);
+void commitCopies();
+void awaitCopies(int pending);
 
 template <class T>
 T shuffled(T value, unsigned from) {
-  static_assert(sizeof(T) <= 8);
-  uint64_t bits = 0;
-  std::memcpy(&bits, &value, sizeof(T));
-  bits = exchange(bits, from);
-  std::memcpy(&value, &bits, sizeof(T));
+  share(&value, sizeof value);
+  std::memcpy(&value, sharedBy(from), sizeof value);
   return value;
 }
 
@@ -76,7 +81,7 @@ class Registered {
 #define blockDim (vwn::emulation::running.threads)
 
 inline void __syncthreads() { vwn::emulation::syncBlock(); }
-inline void __syncwarp(unsigned = 0xffffffffu) { (void)vwn::emulation::exchange(0, threadIdx.x % 32); }
+inline void __syncwarp(unsigned = 0xffffffffu) { vwn::emulation::share(nullptr, 0); }
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int lanes) {
   return vwn::emulation::shuffled(value, (threadIdx.x % 32) ^ static_cast<unsigned>(lanes));

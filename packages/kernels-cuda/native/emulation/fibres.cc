@@ -3,6 +3,8 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
+#include <cstring>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <stdexcept>
@@ -19,6 +21,12 @@ constexpr unsigned warp = 32;
 
 enum class State { ready, atBarrier, done };
 
+struct Copy {
+  void *to;
+  const void *from;
+  size_t bytes;
+};
+
 struct Fibre {
   ucontext_t context;
   jmp_buf place;
@@ -26,8 +34,11 @@ struct Fibre {
   bool isStarted = false;
   State state = State::done;
   Index index{};
-  /** Shuffles that this lane has taken part in, and what it gives to the next one. */
-  uint64_t exchanges = 0, given[2] = {};
+  /** How often this lane has shared, and what: two places, since a lane can be one time ahead of another, not two. */
+  uint64_t times = 0;
+  alignas(16) char shown[2][32] = {};
+  /** Copies by groups, the last one not yet committed. */
+  std::deque<std::vector<Copy>> copies;
 };
 
 std::vector<std::unique_ptr<Fibre>> fibres;
@@ -116,23 +127,44 @@ void syncBlock() {
   handOver();
 }
 
-uint64_t exchange(uint64_t value, unsigned from) {
+void share(const void *bytes, size_t size) {
   Fibre &self = *current;
   const size_t first = static_cast<size_t>(self.index.x) / warp * warp;
-  const uint64_t turn = self.exchanges++;
-  self.given[turn % 2] = value;
-  if (first + from >= count) throw std::runtime_error("a shuffle reads a lane that the block does not have");
-  // Two places for what is given: a lane can be one exchange ahead of another, not two.
+  const uint64_t turn = self.times++;
+  if (size > 0) std::memcpy(self.shown[turn % 2], bytes, size);
   const auto isLate = [&] {
     for (size_t i = first; i < first + warp && i < count; i++)
-      if (fibres[i]->exchanges <= turn) return true;
+      if (fibres[i]->times <= turn) return true;
     return false;
   };
   for (int tries = 0; isLate(); tries++) {
     if (tries > 1) throw std::runtime_error("a shuffle that not all lanes of the warp take part in");
     handOver();
   }
-  return fibres[first + from]->given[turn % 2];
+}
+
+const void *sharedBy(unsigned lane) {
+  const size_t at = static_cast<size_t>(current->index.x) / warp * warp + lane;
+  if (lane >= warp || at >= count) throw std::runtime_error("a shuffle reads a lane that the block does not have");
+  return fibres[at]->shown[(current->times - 1) % 2];
+}
+
+void copyLater(void *to, const void *from, size_t bytes) {
+  if (current->copies.empty()) current->copies.emplace_back();
+  current->copies.back().push_back({to, from, bytes});
+}
+
+void commitCopies() {
+  if (current->copies.empty()) current->copies.emplace_back();
+  current->copies.emplace_back();
+}
+
+void awaitCopies(int pending) {
+  auto &copies = current->copies;
+  for (; copies.size() > static_cast<size_t>(pending) + 1; copies.pop_front())
+    for (const Copy &copy : copies.front())
+      if (copy.from) std::memcpy(copy.to, copy.from, copy.bytes);
+      else std::memset(copy.to, 0, copy.bytes);
 }
 
 void runBlock(const std::function<void()> &body) {
@@ -143,7 +175,8 @@ void runBlock(const std::function<void()> &body) {
     Fibre &fibre = fibreAt(i);
     fibre.state = State::ready;
     fibre.index = {static_cast<unsigned>(i), 0, 0};
-    fibre.exchanges = 0;
+    fibre.times = 0;
+    fibre.copies.clear();
   }
   try {
     while (!allDone()) {

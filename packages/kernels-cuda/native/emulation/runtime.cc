@@ -67,6 +67,8 @@ void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedB
 }
 
 void zero(void *data, int64_t bytes) { std::memset(data, 0, static_cast<size_t>(bytes)); }
+bool onGpu() { return false; }
+void *workStream() { return nullptr; }
 /** Few, so that kernels which loop over what their grid does not cover are seen to do so. */
 int multiprocessors() { return 3; }
 int64_t sharedLimit() { return emulation::sharedBytesOfBlock; }

@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "device/device.h"
+#include "device/warp-matrix.h"
 #include "runtime.h"
 
 namespace vwn {
@@ -51,6 +51,64 @@ VWN_DEVICE void halfShuffle(T *to) {
 }
 VWN_SINGLE(halfShuffle, (real *to), (to))
 
+/** Copies 16 bytes a thread into shared memory; reads them with and without having waited. */
+template <class T>
+VWN_DEVICE void copies(const T *from, T *to, int waits) {
+  VWN_SHARED(float, room);
+  float *own = room + 4 * threadIdx.x;
+  copyAsync(own, from + 4 * threadIdx.x, threadIdx.x % 2 == 0);
+  commitCopies();
+  copyAsync(room + 4 * blockDim.x, from, true);
+  commitCopies();
+  if (waits) awaitCopies<1>();
+  to[threadIdx.x] = own[3];
+}
+VWN_SINGLE(copies, (const real *from, real *to, int waits), (from, to, waits))
+
+/** The product of two tiles by every way to load them: A·B and A·Bᵀ, [16, 16] by [16, 16], rows 24 apart. */
+template <class T>
+VWN_DEVICE void products(T *to, int offset) {
+  VWN_SHARED(bf16, a);
+  bf16 *b = a + 16 * 24;
+  for (int i = threadIdx.x; i < 256; i += 32) {
+    put(a[i / 16 * 24 + i % 16], static_cast<float>(i % 7) - 3);
+    put(b[i / 16 * 24 + i % 16], static_cast<float>(i % 5) - 2);
+  }
+  __syncwarp();
+  const Left left = leftAt(a + offset, 24);
+  Right columns[2], rows[2];
+  rightsAt(b, 24, columns);
+  rightsOfRows(b, 24, rows);
+  for (int half = 0; half < 2; half++) {
+    Sum plain{}, transposed{};
+    multiplyAdd(plain, left, columns[half]);
+    multiplyAdd(transposed, left, rows[half]);
+    for (int i = 0; i < 4; i++) {
+      const int at = (laneOfWarp() / 4 + i / 2 * 8) * 16 + half * 8 + laneOfWarp() % 4 * 2 + i % 2;
+      to[at] = plain.values[i];
+      to[256 + at] = transposed.values[i];
+    }
+  }
+}
+VWN_SINGLE(products, (real *to, int offset), (to, offset))
+
+/** How many of the 512 numbers that `products` leaves are not those of two plain loops. */
+int wrongProducts(const float *got) {
+  int wrong = 0;
+  for (int row = 0; row < 16; row++)
+    for (int column = 0; column < 16; column++) {
+      float plain = 0, transposed = 0;
+      for (int k = 0; k < 16; k++) {
+        const float a = static_cast<float>((row * 16 + k) % 7) - 3;
+        plain += a * (static_cast<float>((k * 16 + column) % 5) - 2);
+        transposed += a * (static_cast<float>((column * 16 + k) % 5) - 2);
+      }
+      wrong += got[row * 16 + column] != plain;
+      wrong += got[256 + row * 16 + column] != transposed;
+    }
+  return wrong;
+}
+
 template <class... A>
 void report(const char *title, const std::string &kernel, Grid grid, int threads, int64_t sharedBytes, A... arguments) {
   try {
@@ -76,6 +134,17 @@ int main() {
   std::printf("read %g\n", to[0]);
   report("half barrier", "halfBarrier_f32", {1}, 64, 0, static_cast<float *>(to));
   report("half shuffle", "halfShuffle_f32", {1}, 64, 0, static_cast<float *>(to));
+  alignas(16) float from[256], copied[32], multiplied[512] = {};
+  for (int i = 0; i < 256; i++) from[i] = static_cast<float>(i);
+  const float *source = from;
+  report("copies", "copies_f32", {1}, 32, 4096, source, copied + 0, 1);
+  std::printf("read %g %g %g\n", copied[0], copied[1], copied[2]);
+  report("copies not awaited", "copies_f32", {1}, 32, 4096, source, copied + 0, 0);
+  std::printf("read %g %g %g\n", copied[0], copied[1], copied[2]);
+  report("products", "products_f32", {1}, 32, 4096, multiplied + 0, 0);
+  std::printf("wrong %d\n", wrongProducts(multiplied));
+  report("odd row", "products_f32", {1}, 32, 4096, multiplied + 0, 1);
+  report("odd copy", "copies_f32", {1}, 32, 4096, source + 1, copied + 0, 1);
   report("right again", "right_f32", {2}, 64, 4096, static_cast<float *>(to));
   report("other types", "right_f32", {1}, 64, 4096, static_cast<const float *>(to));
   report("missing", "left_f32", {1}, 64, 4096, static_cast<float *>(to));
