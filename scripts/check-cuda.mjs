@@ -1,7 +1,7 @@
 /**
  * The kernels of vwn-cuda on a machine without a GPU: run on the host thread by thread, function by function against
  * vwn-cpu, then the case table, golden vectors and TensorFlow.js's own suite; the loader against drivers that lack
- * something; where nvcc is, what it compiles for GPUs; and the bundle that goes to a machine with one.
+ * something; where nvcc is, what it compiles for GPUs; models with cuBLASLt; and the bundle that goes to a GPU.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const VWN_CUDA_ADDON = join(root, 'packages', 'kernels-cuda', 'build', 'emulated', 'vwn_cuda.node');
+const vitest = 'node_modules/vitest/vitest.mjs';
 const files = [
   'packages/kernels-cuda',
   'packages/core/test/op-cases.test.ts',
@@ -18,9 +19,23 @@ const files = [
   'packages/layers/test/language-model-golden.test.ts',
 ];
 
-run(['node_modules/vitest/vitest.mjs', 'run', ...files], { VWN_TEST_BACKENDS: 'vwn-cuda' });
+run([vitest, 'run', ...files], { VWN_TEST_BACKENDS: 'vwn-cuda' });
 run(['packages/kernels/tfjs-suite/run.mjs', '--backend', 'vwn-cuda'], { VWN_CUDA_ADDON });
+checkWithCublasLt();
 checkBundle();
+
+/** A strict cuBLASLt of our own in the place of the real one, under whole models. */
+function checkWithCublasLt() {
+  const work = mkdtempSync(join(tmpdir(), 'vwn-cublaslt-'));
+  const library = join(work, 'libcublasLt.so');
+  const source = 'packages/kernels-cuda/test/support/fake-cublaslt.cc';
+  try {
+    spawn(process.env.CXX ?? 'g++', ['-std=c++20', '-O2', '-shared', '-fPIC', source, '-o', library], {});
+    run([vitest, 'run', ...files.slice(1)], { VWN_TEST_BACKENDS: 'vwn-cuda', VWN_CUBLASLT: library });
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+}
 
 /** What would be carried to a machine with a GPU, there and then: everything but the GPU is as it would be. */
 function checkBundle() {

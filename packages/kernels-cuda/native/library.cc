@@ -1,6 +1,7 @@
 /** vwn-cuda as the addon sees it. */
 #include "library.h"
 
+#include "blas/cublaslt.h"
 #include "device-memory.h"
 #include "problem.h"
 #include "runtime.h"
@@ -14,7 +15,8 @@ const char *const libraryName = "vwn-cuda";
 
 Library openLibrary() {
   cuda::openDevice();
-  return {cuda::table, cuda::deviceName(), {cuda::deviceName()}, false};
+  const std::string device = cuda::deviceName() + ", " + cuda::blasName();
+  return {cuda::table, device, {device}, false};
 }
 
 void *allocateBlock(size_t bytes) { return cuda::allocateOnDevice(bytes); }

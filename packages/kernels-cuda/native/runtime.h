@@ -57,12 +57,15 @@ inline int64_t blocksFor(int64_t items, int64_t threads = 256, int64_t most = 65
 }
 
 /** Uses of scratch memory that may be live at once have different slots. */
-enum class Slot { partial, sums, packed, rows, count };
+enum class Slot { partial, packed, rows, left, right, weight, total, workspace, count };
 /** Grow-only memory of the device, 256-byte aligned, of undefined content. */
 void *scratch(Slot slot, int64_t bytes);
 int64_t scratchBytes();
 
 void zero(void *data, int64_t bytes);
+/** Whether memory is a GPU's, and the stream (CUstream) that its work goes to, for libraries that add to it. */
+bool onGpu();
+void *workStream();
 /** Streaming multiprocessors: how many blocks a kernel that loops by itself is launched with, at least. */
 int multiprocessors();
 /** Shared memory that one block may ask for. */

@@ -14,10 +14,10 @@ import { compileImages, findNvcc, imagesSource } from './images.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const native = join(root, 'native');
-const folders = ['.', 'host', 'device', 'emulation', 'driver'].map((name) => join(native, name));
-const [top, host, device, emulation, driver] = folders;
+const folders = ['.', 'host', 'blas', 'device', 'emulation', 'driver'].map((name) => join(native, name));
+const [top, host, blas, device, emulation, driver] = folders;
 const headers = folders.flatMap((folder) => filesIn(folder, '.h'));
-const link = ['-s', '-static-libstdc++', '-static-libgcc'];
+const link = ['-s', '-static-libstdc++', '-static-libgcc', '-ldl'];
 const flagsOf = (compiler) => [
   ...commonFlags(compiler, import.meta.url),
   `-I${native}`,
@@ -27,7 +27,7 @@ const flagsOf = (compiler) => [
   '-U_FORTIFY_SOURCE',
 ];
 const withFlags = (sources, flags) => sources.map((source) => ({ source, flags }));
-const shared = [addonSource, ...filesIn(top, '.cc'), ...filesIn(host, '.cc')];
+const shared = [addonSource, ...filesIn(top, '.cc'), ...filesIn(host, '.cc'), ...filesIn(blas, '.cc')];
 
 const build = join(root, 'build');
 const emulated = join(build, 'emulated', 'vwn_cuda.node');
@@ -49,5 +49,5 @@ if (process.platform === 'linux')
     mkdirSync(build, { recursive: true });
     writeFileSync(source, imagesSource(images));
     const units = withFlags([...shared, ...filesIn(driver, '.cc'), source], flagsOf(compiler));
-    return buildAddon({ compiler, units, headers, link: [...link, '-ldl'], addon });
+    return buildAddon({ compiler, units, headers, link, addon });
   });

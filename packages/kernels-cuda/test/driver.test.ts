@@ -17,8 +17,13 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function loadWith(wrong?: string, driver = join(folder, 'libcuda.so')): Record<string, unknown> {
-  const env = { ...process.env, VWN_CUDA_DRIVER: driver, ...(wrong ? { FAKE_CUDA: wrong } : {}) };
+function loadWith(wrong?: string, driver = join(folder, 'libcuda.so'), cublasLt = 'none'): Record<string, unknown> {
+  const env = {
+    ...process.env,
+    VWN_CUDA_DRIVER: driver,
+    VWN_CUBLASLT: cublasLt,
+    ...(wrong ? { FAKE_CUDA: wrong } : {}),
+  };
   const { stdout, status } = spawnSync(process.execPath, [here('support/use-driver.mjs')], { env, encoding: 'utf8' });
   expect(status).toBe(0);
   return JSON.parse(stdout) as Record<string, unknown>;
@@ -35,6 +40,11 @@ describe('loading the library for GPUs', () => {
     const empty = join(folder, 'empty.so');
     execFileSync(process.env.CXX ?? 'g++', ['-shared', '-fPIC', '-x', 'c++', '/dev/null', '-o', empty]);
     expect(loadWith(undefined, empty).error).toBe('the NVIDIA driver is too old: it has no cuInit');
+  });
+
+  it('says the same when it is asked for again', () => {
+    const { error, secondError } = loadWith('no-gpu');
+    expect(secondError).toBe(error);
   });
 
   it('says that the driver finds no GPU', () => {
@@ -54,11 +64,22 @@ if (hasKernels)
     it('copies memory to the GPU and back, and has none of it on the host', () => {
       const { device, hostBytes, isWhatWasWritten, error } = loadWith();
       expect({ device, hostBytes, isWhatWasWritten, error }).toEqual({
-        device: 'Imaginary GPU',
+        device: 'Imaginary GPU, no cuBLASLt',
         hostBytes: 0,
         isWhatWasWritten: true,
         error: undefined,
       });
+    });
+
+    it('says that what is given for cuBLASLt cannot be opened, or is not that', () => {
+      const missing = join(folder, 'missing.so');
+      expect(loadWith(undefined, undefined, missing).error).toMatch(
+        /^VWN_CUBLASLT names what cannot be opened: .*missing\.so/,
+      );
+      const other = join(folder, 'libcuda.so');
+      expect(loadWith(undefined, undefined, other).error).toBe(
+        'cuBLASLt is not what it should be: it has no cublasLtGetVersion',
+      );
     });
 
     it('gives no block when the GPU has no memory left', () => {

@@ -101,6 +101,8 @@ void openDevice() {
   check(self.driver.createStream(&self.stream, 0), "opening a stream on " + self.name);
 }
 
+bool onGpu() { return true; }
+void *workStream() { return gpu().stream; }
 std::string deviceName() { return gpu().name; }
 int multiprocessors() { return gpu().multiprocessors; }
 int64_t sharedLimit() { return gpu().sharedBytes; }

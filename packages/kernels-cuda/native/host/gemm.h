@@ -19,11 +19,14 @@ inline Product product(int64_t M, int64_t N, int64_t K, const Matrix &a, const M
   return p;
 }
 
-inline void gemm(const Product &p) {
-  constexpr int64_t tile = 64, slices = 2 * 16 * (tile + 1) * 4;
-  const int64_t tiles = (p.M + tile - 1) / tile * ((p.N + tile - 1) / tile);
-  launch("matmul_f32", {tiles, p.batch < 65535 ? p.batch : 65535}, 256, slices, p);
-}
+/** By cuBLASLt where it is and has an algorithm for it, else by own kernels. */
+void gemm(const Product &p);
+
+/**
+ * The matrix rounded to bf16 if products of it are to be and it is not yet, as many `rows` as lie in memory: for what
+ * several products read. It stays until the slot is used again.
+ */
+Matrix roundedFor(bool halves, const Matrix &m, int64_t rows, Slot slot);
 
 }  // namespace VWN_ISA
 }  // namespace vwn

@@ -69,6 +69,9 @@ export function runOn(library: NativeLibrary, name: string, operands: readonly O
   });
 }
 
+/** What the emulated library says that it runs on. */
+export const cudaDevice = (): string => libraries().cuda.instructionSet;
+
 export const runOnCuda = (name: string, operands: readonly Operand[], numbers: readonly number[]) =>
   runOn(libraries().cuda, name, operands, numbers);
 

@@ -1,0 +1,79 @@
+/** Products of matrices: what cuBLASLt can make it makes, tiles in shared memory (device/matmul.cu) the rest. */
+#include "gemm.h"
+
+#include "../blas/cublaslt.h"
+#include "../blas/multiply.h"
+
+namespace vwn {
+namespace VWN_ISA {
+namespace {
+
+void byOwnKernel(const Product &p) {
+  constexpr int64_t tile = 64, slices = 2 * 16 * (tile + 1) * 4;
+  const int64_t tiles = (p.M + tile - 1) / tile * ((p.N + tile - 1) / tile);
+  launch("matmul_f32", {tiles, p.batch < 65535 ? p.batch : 65535}, 256, slices, p);
+}
+
+void convertAll(const void *from, int32_t type, int64_t size, void *to, bool toHalves) {
+  withFloats(const_cast<void *>(from), type, [&](auto *typed) {
+    using T = std::remove_pointer_t<decltype(typed)>;
+    launch(forType("convertTo", type), {blocksFor(size)}, 256, 0, static_cast<const T *>(typed), to, size,
+           static_cast<int>(toHalves));
+  });
+}
+
+/** `rows` as they lie in memory, for each matrix of the batch. */
+Matrix asHalves(const Matrix &m, int64_t rows, int64_t batch, Slot slot) {
+  const int64_t size = (m.stride ? (batch - 1) * m.stride : 0) + rows * m.ld;
+  Matrix rounded = m;
+  void *data = scratch(slot, size * 2);
+  convertAll(m.data, m.type, size, data, true);
+  rounded.data = data;
+  rounded.type = VWN_BF16;
+  return rounded;
+}
+
+/** Operands of one term in the type that cuBLASLt is to have of both. */
+Term inOneType(const Product &p, Term term) {
+  if (!p.halves) return term;
+  if (term.a.type == VWN_F32) term.a = asHalves(term.a, term.a.transposed ? term.K : p.M, p.batch, Slot::left);
+  if (term.b.type == VWN_F32) term.b = asHalves(term.b, term.b.transposed ? p.N : term.K, p.batch, Slot::right);
+  return term;
+}
+
+/** Terms one by one, added in C, which is float32 if there are several. */
+void termByTerm(const Product &p) {
+  for (int i = 0; i < p.terms; i++) {
+    Product one = p;
+    one.terms = 1;
+    one.each[0] = inOneType(p, p.each[i]);
+    one.accumulate = p.accumulate || i > 0;
+    if (!multiply(one)) byOwnKernel(one);
+  }
+}
+
+bool isEmpty(const Product &p) {
+  bool empty = p.M < 1 || p.N < 1 || p.batch < 1 || p.terms < 1;
+  for (int i = 0; i < p.terms; i++) empty = empty || p.each[i].K < 1;
+  return empty;
+}
+
+}  // namespace
+
+Matrix roundedFor(bool halves, const Matrix &m, int64_t rows, Slot slot) {
+  return halves && cublasLt() && m.type == VWN_F32 && rows > 0 ? asHalves(m, rows, 1, slot) : m;
+}
+
+void gemm(const Product &p) {
+  if (!cublasLt() || isEmpty(p)) return byOwnKernel(p);
+  if (p.terms == 1 || p.type == VWN_F32) return termByTerm(p);
+  // Rounding after each term would lose what the next ones add.
+  Product sum = p;
+  sum.c = scratch(Slot::total, p.M * p.N * 4);
+  sum.type = VWN_F32;
+  termByTerm(sum);
+  convertAll(sum.c, VWN_F32, p.M * p.N, p.c, true);
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn
