@@ -61,12 +61,6 @@ VWN_HEADS(attentionStatistics,
           (const real *q, const real *k, const real *v, const real *dy, float *statistics, AttentionSizes sizes),
           (q, k, v, dy, statistics, sizes))
 
-VWN_DEVICE Statistic statisticOf(const float *statistics, const AttentionSizes &s, int64_t head, int64_t query) {
-  if (query >= s.T) return {0, 0};
-  const int64_t at = (head * s.T + query) * 2;
-  return {statistics[at], statistics[at + 1]};
-}
-
 /** Shared: three tiles of rows, one of scores. */
 template <class T, int columns>
 VWN_DEVICE void attentionQueryGrad(const T *q, const T *k, const T *v, const T *dy, const float *statistics, T *dq,

@@ -100,6 +100,11 @@ VWN_DEVICE Head<T> keyHead(T *k, const AttentionSizes &s, int64_t batch, int64_t
 struct Statistic {
   float logSum, dot;
 };
+VWN_DEVICE Statistic statisticOf(const float *statistics, const AttentionSizes &s, int64_t head, int64_t query) {
+  if (query >= s.T) return {0, 0};
+  const int64_t at = (head * s.T + query) * 2;
+  return {statistics[at], statistics[at + 1]};
+}
 
 /** The 32 queries of this block, of one head of one sequence, and the keys that they see. Grid: tiles by x, heads by y. */
 template <class T>

@@ -79,12 +79,6 @@ VWN_FLASH(flashStatistics,
           (const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, float *statistics, AttentionSizes sizes),
           (q, k, v, dy, statistics, sizes))
 
-VWN_DEVICE Statistic statisticOf(const float *statistics, const AttentionSizes &s, int64_t head, int64_t query) {
-  if (query >= s.T) return {0, 0};
-  const int64_t at = (head * s.T + query) * 2;
-  return {statistics[at], statistics[at + 1]};
-}
-
 /** Shared: four tiles. */
 template <int D>
 VWN_DEVICE void flashQueryGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const float *statistics, bf16 *dq,
