@@ -1,0 +1,61 @@
+/** What a training step copies between the host and a device with memory of its own. */
+import { engine } from '@tensorflow/tfjs-core';
+import { parseModelConfig, Rng, setPrecision } from '@vwn/core';
+import { afterAll, describe, expect, it } from 'vitest';
+import { useTestBackend } from '../../core/test/support/backends';
+import { LanguageModel } from '../../layers/src/index';
+import { AdamWOptimizer, trainingStep } from '../../trainer/src/index';
+
+interface DeviceLibrary {
+  read?: (address: number, into: Uint8Array) => void;
+  write?: (address: number, from: Uint8Array) => void;
+}
+
+/** Bytes of every copy that `work` makes, in order. */
+function copiesOf(work: () => void): { read: number[]; written: number[] } {
+  const { library } = engine().backend as unknown as { library: DeviceLibrary };
+  const { read, write } = library;
+  const copies = { read: [] as number[], written: [] as number[] };
+  library.read = (address, into) => (copies.read.push(into.length), read?.(address, into));
+  library.write = (address, from) => (copies.written.push(from.length), write?.(address, from));
+  try {
+    work();
+  } finally {
+    Object.assign(library, { read, write });
+  }
+  return copies;
+}
+
+function stepper(virtualWidth: object | undefined): () => void {
+  const config = parseModelConfig({
+    hidden_size: 32,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    intermediate_size: 48,
+    vocab_size: 61,
+    max_position_embeddings: 16,
+    ...(virtualWidth ? { virtual_width: virtualWidth } : {}),
+  });
+  const rng = Rng.fromSeed('copies');
+  const ids = [0, 1].map(() => Int32Array.from({ length: 17 }, () => rng.int(61)));
+  const model = new LanguageModel(config, { seed: 0 });
+  const optimizer = new AdamWOptimizer({ adam_beta1: 0.9, adam_beta2: 0.95, adam_epsilon: 1e-8, weight_decay: 0.1 });
+  return () => trainingStep(model, optimizer, [ids], { lr: 1e-3, maxGradNorm: 1 });
+}
+
+afterAll(() => setPrecision('fp32'));
+
+describe('a training step', () => {
+  for (const precision of ['fp32', 'bf16'] as const)
+    for (const virtualWidth of [undefined, { m: 2, n: 3, reduce_norm: 'none' }, { m: 4, n: 16 }])
+      it(`copies only token ids and single numbers (${precision}, ${JSON.stringify(virtualWidth ?? 'plain')})`, async () => {
+        await useTestBackend('vwn-cuda');
+        setPrecision(precision);
+        const step = stepper(virtualWidth);
+        step();
+        const { read, written } = copiesOf(step);
+        // 2 × 17 ids, of which 2 × 16 are targets; back: the loss, its one part, and the gradient's norm.
+        expect(written.filter((bytes) => bytes > 4)).toEqual([136, 128]);
+        expect(read).toEqual([4, 4, 4]);
+      });
+});
