@@ -32,99 +32,137 @@ struct Sums {
   CoefficientSums write, read;
 };
 
-/** Through the read: adds to dNext, the gradient of the state that was read. */
+/** Through the read: from dhNext, [slots, wide], to dNext, the gradient of the state that was read. */
 template <class T>
 void readGradient(const Shape &s, const Span &span, const Sets &sets, const T *state, const T *dx, const CoefficientSums &sums,
-                  Ahead &ahead, Memory memory, float *dNext) {
+                  Ahead &ahead, Memory memory, const float *dhNext, float *dNext) {
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
-  float *activation = memory.take(s.m * s.ld), *alpha = memory.take(s.m * s.ld), *room = memory.take(s.db * s.ld);
+  const Evaluated of = Evaluated::in(memory, s.m * s.ld);
+  float *dAlpha = memory.take(s.m * s.ld), *shift = memory.take(s.ld);
   const State next = memory.state(s, rowsAt(state + atState, span.slots, s, memory.rows(s, s.n)));
   const float *backbone = rowsAt(dx + atBackbone, span.count * s.m, s, memory.rows(s, s.m));
   ahead();
   normalize(s, span, next);
-  evaluate(s, span, sets.read, next, activation, alpha);
+  evaluate(s, span, sets.read, next, of);
   ahead();
-  spread<Into::sum>(s, span, alpha, s.m, backbone, dNext);
-  alphaGradient(s, span, backbone, s.m, next.rows, next.transposed, alpha);
+  alphaGradient(s, span, backbone, s.m, next.rows, next.transposed, dAlpha);
   ahead();
-  evaluateGradient(s, span, sets.read, next, activation, alpha, sums, room, dNext);
+  evaluateGradient(s, span, sets.read, next, of, dAlpha, sums, shift);
+  for (int64_t t = 0; t < span.count; t++) {
+    const int64_t at = t * s.n * s.wide;
+    const Rows start{dhNext + at, s.wide};
+    const Factors<> applied = spreading(s, t, of.alpha, s.m, backbone + t * s.m * s.wide);
+    if (sets.read.dynamic)
+      sumOfProducts(s.n, s.wide, Plus<Rows, Scaled<Rows>>{start, {shift + t * s.n, {next.rows + at, s.wide}}}, dNext + at, s.wide,
+                    applied, spreading(s, t, dAlpha, s.m, sets.read.weights));
+    else sumOfProducts(s.n, s.wide, start, dNext + at, s.wide, applied);
+  }
 }
 
 /** Through the write: from dNext to dh and dout. */
 template <class T>
 void writeGradient(const Shape &s, const Span &span, const Sets &sets, const Backward<T> &io, const CoefficientSums &sums,
                    Ahead &ahead, Memory memory, const float *dNext) {
-  const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
-  float *activation = memory.take((s.n + s.m) * s.ld), *alpha = memory.take((s.n + s.m) * s.ld), *beta = alpha + s.n * s.ld;
+  const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db, columns = s.n + s.m;
+  const Evaluated of = Evaluated::in(memory, columns * s.ld);
+  float *dAlpha = memory.take(columns * s.ld), *dBeta = dAlpha + s.n * s.ld, *shift = memory.take(s.ld);
   const State state = memory.state(s, rowsAt(io.h + atState, span.slots, s, memory.rows(s, s.n)));
   const float *backbone = rowsAt(io.out + atBackbone, span.count * s.m, s, memory.rows(s, s.m));
   float *dBackbone = placeOf(io.dout + atBackbone, s, memory.rows(s, s.m));
-  float *dState = placeOf(io.dh + atState, s, memory.rows(s, s.n)), *room = memory.take(s.db * s.ld + W);
+  float *dState = placeOf(io.dh + atState, s, memory.rows(s, s.n));
   ahead();
   normalize(s, span, state);
   ahead();
-  evaluate(s, span, sets.write, state, activation, alpha);
+  evaluate(s, span, sets.write, state, of);
   ahead();
-  spread<Into::fresh>(s, span, alpha, s.n, dNext, dState);
-  ahead();
-  gather<Into::fresh>(s, span, beta, s.m, dNext, dBackbone);
+  for (int64_t t = 0; t < span.count; t++)
+    sumOfProducts(s.m, s.wide, Zeros{}, dBackbone + t * s.m * s.wide, s.wide, gathering(s, t, of.alpha + s.n * s.ld, dNext));
   finishRows(dBackbone, span.count * s.m, s, io.dout + atBackbone);
-  alphaGradient(s, span, dNext, s.n, state.rows, state.transposed, alpha);
+  alphaGradient(s, span, dNext, s.n, state.rows, state.transposed, dAlpha);
   ahead();
-  if (s.n >= W) transposePadded(span.slots, s.db, dNext, s.wide, room, s.ld);
-  alphaGradient(s, span, backbone, s.m, dNext, room, beta);
+  float *turned = s.n >= W ? memory.take(s.db * s.ld + W) : nullptr;
+  if (turned) transposePadded(span.slots, s.db, dNext, s.wide, turned, s.ld);
+  alphaGradient(s, span, backbone, s.m, dNext, turned, dBeta);
   ahead();
-  evaluateGradient(s, span, sets.write, state, activation, alpha, sums, room, dState);
+  evaluateGradient(s, span, sets.write, state, of, dAlpha, sums, shift);
+  ahead();
+  for (int64_t t = 0; t < span.count; t++) {
+    const int64_t at = t * s.n * s.wide;
+    const Factors<> applied = spreading(s, t, of.alpha, s.n, dNext + at);
+    if (sets.write.dynamic)
+      sumOfProducts(s.n, s.wide, Scaled<Rows>{shift + t * s.n, {state.rows + at, s.wide}}, dState + at, s.wide, applied,
+                    spreading(s, t, dAlpha, columns, sets.write.weights));
+    else sumOfProducts(s.n, s.wide, Zeros{}, dState + at, s.wide, applied);
+  }
   finishRows(dState, span.slots, s, io.dh + atState);
 }
 
-/** As readGradient and writeGradient, in pairs. */
+/** As readGradient, in pairs; dNext holds dhNext before. */
 VWN_APART void readGradientOfPairs(const Shape &s, const Span &span, const Sets &sets, const bf16 *state, const bf16 *dx,
                          const CoefficientSums &sums, Ahead &ahead, PairMemory memory, float *dNext) {
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
   const PairState next = memory.state(s);
-  float *activation = memory.take(s.m * s.ld), *alpha = memory.take(s.m * s.ld), *words = memory.take(wordsOf(s.m) * s.ld);
+  const Evaluated of = Evaluated::in(memory, s.m * s.ld);
+  float *dAlpha = memory.take(s.m * s.ld), *shift = memory.take(s.ld), *words = memory.take(wordsOf(s.m) * s.ld);
   float *backbone = memory.take(s.block * (s.m + 1) * s.wide);
   loadState(s, span, state + atState, next);
   loadBackbone(s, span, dx + atBackbone, backbone);
   ahead();
-  evaluatePairs(s, span, sets.read, next, activation, alpha);
-  interleaveRows(alpha, s.ld, s.m, span.lanes, words, s.ld);
+  evaluatePairs(s, span, sets.read, next, of);
+  interleaveRows(of.alpha, s.ld, s.m, span.lanes, words, s.ld);
   ahead();
-  spreadPairs<Into::sum>(s, span, words, s.m, backbone, dNext);
-  alphaGradientPairs(s, span, dx + atBackbone, s.db, s.m, next.transposed, alpha);
+  alphaGradientPairs(s, span, dx + atBackbone, s.db, s.m, next.transposed, dAlpha);
   ahead();
-  evaluateGradientPairs(s, span, sets.read, next, activation, alpha, sums, memory, dNext);
+  const float *through = evaluateGradientPairs(s, span, sets.read, next, of, dAlpha, sums, memory, shift);
+  for (int64_t t = 0; t < span.count; t++) {
+    float *rows = dNext + t * s.n * s.wide;
+    const Rows start{rows, s.wide};
+    const Factors<pair> applied = spreadingPairs(s, t, words, s.m, backbone + t * wordsOf(s.m) * s.wide);
+    if (through)
+      sumOfProducts(s.n, s.wide, Plus<Rows, Scaled<RowsBetween>>{start, {shift + t * s.n, betweenOf(s, t, next)}}, rows, s.wide, applied,
+                    spreadingPairs(s, t, through, s.m, sets.read.words));
+    else sumOfProducts(s.n, s.wide, start, rows, s.wide, applied);
+  }
 }
 
+/** As writeGradient, in pairs. */
 VWN_APART void writeGradientOfPairs(const Shape &s, const Span &span, const Sets &sets, const Backward<bf16> &io, const CoefficientSums &sums,
                           Ahead &ahead, PairMemory memory, const float *dNext) {
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db, columns = s.n + s.m;
   const PairState state = memory.state(s);
-  float *activation = memory.take(columns * s.ld), *alpha = memory.take(columns * s.ld), *beta = alpha + s.n * s.ld;
+  const Evaluated of = Evaluated::in(memory, columns * s.ld);
+  float *dAlpha = memory.take(columns * s.ld), *dBeta = dAlpha + s.n * s.ld, *shift = memory.take(s.ld);
   float *words = memory.take(wordsOf(s.n) * s.ld), *dBackbone = memory.take(s.block * s.m * s.wide);
   float *dState = memory.take(s.block * s.n * s.wide), *dBetween = memory.take(s.block * s.n / 2 * s.wide);
   float *dTransposed = memory.take(s.db / 2 * s.ld + W);
   bf16 *betaHalves = memory.halves(s.m * s.ld), *dHalves = memory.halves(s.block * s.n * s.wide);
   loadState(s, span, io.h + atState, state);
   ahead();
-  evaluatePairs(s, span, sets.write, state, activation, alpha);
-  interleaveRows(alpha, s.ld, s.n, span.lanes, words, s.ld);
-  narrowRows(beta, s.m, span.lanes, s.ld, betaHalves);
+  evaluatePairs(s, span, sets.write, state, of);
+  interleaveRows(of.alpha, s.ld, s.n, span.lanes, words, s.ld);
+  narrowRows(of.alpha + s.n * s.ld, s.m, span.lanes, s.ld, betaHalves);
   ahead();
   interleaveRows(dNext, s.wide, span.slots, s.wide, dBetween, s.wide);
   narrowRows(dNext, span.slots, s.wide, s.wide, dHalves);
   transposePadded(span.slots, s.db / 2, asPairs(dHalves), s.wide / 2, dTransposed, s.ld);
   ahead();
-  spreadPairs<Into::fresh>(s, span, words, s.n, dBetween, dState);
-  ahead();
-  gatherPairs(s, span, betaHalves, s.m, dBetween, dBackbone);
+  for (int64_t t = 0; t < span.count; t++)
+    sumOfProducts(s.m, s.wide, Zeros{}, dBackbone + t * s.m * s.wide, s.wide, gatheringPairs(s, t, betaHalves, dBetween));
   storeRows(dBackbone, span.count * s.m, s, io.dout + atBackbone);
-  alphaGradientPairs(s, span, dHalves, s.wide, s.n, state.transposed, alpha);
+  alphaGradientPairs(s, span, dHalves, s.wide, s.n, state.transposed, dAlpha);
   ahead();
-  alphaGradientPairs(s, span, io.out + atBackbone, s.db, s.m, dTransposed, beta);
+  alphaGradientPairs(s, span, io.out + atBackbone, s.db, s.m, dTransposed, dBeta);
   ahead();
-  evaluateGradientPairs(s, span, sets.write, state, activation, alpha, sums, memory, dState);
+  const float *through = evaluateGradientPairs(s, span, sets.write, state, of, dAlpha, sums, memory, shift);
+  ahead();
+  for (int64_t t = 0; t < span.count; t++) {
+    float *rows = dState + t * s.n * s.wide;
+    const Factors<pair> applied = spreadingPairs(s, t, words, s.n, dBetween + t * s.n / 2 * s.wide);
+    if (through)
+      sumOfProducts(s.n, s.wide, Scaled<RowsBetween>{shift + t * s.n, betweenOf(s, t, state)}, rows, s.wide, applied,
+                    spreadingPairs(s, t, through, columns, sets.write.words));
+    else sumOfProducts(s.n, s.wide, Zeros{}, rows, s.wide, applied);
+  }
   storeRows(dState, span.slots, s, io.dh + atState);
 }
 
@@ -134,9 +172,10 @@ void backwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves ha
   Memory memory(base);
   float *dNext = memory.take(s.block * s.n * s.wide);
   const int64_t atState = span.first * s.n * s.db;
-  if (io.dhNext) loadRows(io.dhNext + atState, span.slots, s, dNext);
-  else std::memset(dNext, 0, static_cast<size_t>(s.block * s.n * s.wide) * 4);
   const T *read = halves.write ? io.hNext : io.h;
+  const float *dhNext = dNext;
+  if (io.dhNext) dhNext = rowsAt(io.dhNext + atState, span.slots, s, dNext);
+  else std::memset(dNext, 0, static_cast<size_t>(s.block * s.n * s.wide) * 4);
   if constexpr (inPairs<T>)
     if (usesPairs<T>(s)) {
       const PairMemory rest(memory);
@@ -144,13 +183,13 @@ void backwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves ha
       if (halves.write) return writeGradientOfPairs(s, span, sets, io, sums.write, ahead, rest, dNext);
       return storeRows(dNext, span.slots, s, io.dh + atState);
     }
-  if (halves.read) readGradient(s, span, sets, read, io.dx, sums.read, ahead, memory, dNext);
-  if (halves.write) writeGradient(s, span, sets, io, sums.write, ahead, memory, dNext);
+  if (halves.read) readGradient(s, span, sets, read, io.dx, sums.read, ahead, memory, dhNext, dNext);
+  if (halves.write) writeGradient(s, span, sets, io, sums.write, ahead, memory, halves.read ? dNext : dhNext);
   else storeRows(dNext, span.slots, s, io.dh + atState);
 }
 
 inline int64_t backwardRoom(const Shape &s) {
-  const int64_t single = Memory::stateRoom(s) + 2 * (s.n + s.m) * s.ld + s.block * (2 * s.m + 2 * s.n) * s.wide + s.db * s.ld + 16 * W;
+  const int64_t single = Memory::stateRoom(s) + (4 * (s.n + s.m) + 1) * s.ld + s.block * (2 * s.m + 2 * s.n) * s.wide + s.db * s.ld + 32 * W;
   return single > pairRoom(s) ? single : pairRoom(s);
 }
 

@@ -17,7 +17,8 @@ VWN_APART void forwardBlockOfPairs(const Shape &s, const Span &span, const Sets 
                          float *base) {
   PairMemory memory(base);
   const PairState state = memory.state(s);
-  float *alpha = memory.take((s.n + s.m) * s.ld), *betaWords = memory.take(wordsOf(s.m) * s.ld);
+  const Evaluated of{memory.take((s.n + s.m) * s.ld), nullptr, nullptr};
+  float *alpha = of.alpha, *betaWords = memory.take(wordsOf(s.m) * s.ld);
   bf16 *alphaHalves = memory.halves(s.n * s.ld + s.m * s.ld);
   float *backbone = memory.take(s.block * (s.m + 1) * s.wide), *next = memory.take(s.block * s.n * s.wide);
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
@@ -25,23 +26,25 @@ VWN_APART void forwardBlockOfPairs(const Shape &s, const Span &span, const Sets 
   ahead();
   if (halves.write) {
     loadBackbone(s, span, io.out + atBackbone, backbone);
-    evaluatePairs(s, span, sets.write, state, nullptr, alpha);
+    evaluatePairs(s, span, sets.write, state, of);
     ahead();
     narrowRows(alpha, s.n, span.lanes, s.ld, alphaHalves);
     interleaveRows(alpha + s.n * s.ld, s.ld, s.m, span.lanes, betaWords, s.ld);
     ahead();
-    gatherPairs(s, span, alphaHalves, s.n, state.between, next);
+    for (int64_t t = 0; t < span.count; t++)
+      sumOfProducts(s.n, s.wide, Zeros{}, next + t * s.n * s.wide, s.wide, gatheringPairs(s, t, alphaHalves, state.between),
+                    spreadingPairs(s, t, betaWords, s.m, backbone + t * wordsOf(s.m) * s.wide));
     ahead();
-    spreadPairs<Into::sum>(s, span, betaWords, s.m, backbone, next);
     storeRows(next, span.slots, s, io.hNext + atState);
     if (halves.read) loadState(s, span, io.hNext + atState, state);
   }
   if (!halves.read) return;
   ahead();
-  evaluatePairs(s, span, sets.read, state, nullptr, alpha);
+  evaluatePairs(s, span, sets.read, state, of);
   narrowRows(alpha, s.m, span.lanes, s.ld, alphaHalves);
   ahead();
-  gatherPairs(s, span, alphaHalves, s.m, state.between, backbone);
+  for (int64_t t = 0; t < span.count; t++)
+    sumOfProducts(s.m, s.wide, Zeros{}, backbone + t * s.m * s.wide, s.wide, gatheringPairs(s, t, alphaHalves, state.between));
   storeRows(backbone, span.count * s.m, s, io.x + atBackbone);
 }
 
@@ -52,7 +55,8 @@ void forwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves hal
     if (usesPairs<T>(s)) return forwardBlockOfPairs(s, span, sets, halves, io, ahead, base);
   Memory memory(base);
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
-  float *alpha = memory.take((s.n + s.m) * s.ld), *backbone = memory.rows(s, s.m), *stateRoom = memory.rows(s, s.n);
+  const Evaluated of{memory.take((s.n + s.m) * s.ld), nullptr, nullptr};
+  float *backbone = memory.rows(s, s.m), *stateRoom = memory.rows(s, s.n);
   float *next = halves.write ? placeOf(io.hNext + atState, s, memory.rows(s, s.n)) : nullptr;
   State state = memory.state(s, rowsAt(io.h + atState, span.slots, s, stateRoom));
   ahead();
@@ -60,11 +64,12 @@ void forwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves hal
     const float *out = rowsAt(io.out + atBackbone, span.count * s.m, s, backbone);
     if (sets.write.dynamic) normalize(s, span, state);
     ahead();
-    evaluate(s, span, sets.write, state, nullptr, alpha);
+    evaluate(s, span, sets.write, state, of);
     ahead();
-    gather<Into::fresh>(s, span, alpha, s.n, state.rows, next);
+    for (int64_t t = 0; t < span.count; t++)
+      sumOfProducts(s.n, s.wide, Zeros{}, next + t * s.n * s.wide, s.wide, gathering(s, t, of.alpha, state.rows),
+                    spreading(s, t, of.alpha + s.n * s.ld, s.m, out + t * s.m * s.wide));
     ahead();
-    spread<Into::sum>(s, span, alpha + s.n * s.ld, s.m, out, next);
     finishRows(next, span.slots, s, io.hNext + atState);
     state.rows = next;
   }
@@ -72,9 +77,10 @@ void forwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves hal
   float *x = placeOf(io.x + atBackbone, s, backbone);
   if (sets.read.dynamic) normalize(s, span, state);
   ahead();
-  evaluate(s, span, sets.read, state, nullptr, alpha);
+  evaluate(s, span, sets.read, state, of);
   ahead();
-  gather<Into::fresh>(s, span, alpha, s.m, state.rows, x);
+  for (int64_t t = 0; t < span.count; t++)
+    sumOfProducts(s.m, s.wide, Zeros{}, x + t * s.m * s.wide, s.wide, gathering(s, t, of.alpha, state.rows));
   finishRows(x, span.count * s.m, s, io.x + atBackbone);
 }
 

@@ -1,6 +1,6 @@
 /** Parameters of a connection step as the call brings them, and the coefficient sets that they make. */
 #pragma once
-#include "connection.h"
+#include "connection-coefficients.h"
 
 namespace vwn {
 namespace VWN_ISA {

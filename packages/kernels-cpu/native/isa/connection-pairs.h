@@ -8,7 +8,7 @@
  * Coefficients, norms, tanh and all sums are float32; operands of products are rounded.
  */
 #pragma once
-#include "connection.h"
+#include "connection-coefficients.h"
 
 namespace vwn {
 namespace VWN_ISA {
@@ -51,32 +51,33 @@ VWN_APART void loadState(const Shape &s, const Span &span, const bf16 *from, con
   }
 }
 
-/** As evaluate() of connection.h. */
-VWN_INLINE void evaluatePairs(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, float *activation,
-                              float *alpha) {
+/** As evaluate() of connection-coefficients.h. */
+VWN_INLINE void evaluatePairs(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, const Evaluated &of) {
   if (!set.dynamic) {
-    std::memcpy(alpha, set.offsets, static_cast<size_t>(set.columns * s.ld) * 4);
+    std::memcpy(of.alpha, set.offsets, static_cast<size_t>(set.columns * s.ld) * 4);
     return;
   }
   smallProduct<Into::fresh, pair>(set.columns, span.lanes, s.db / 2, asPairs(set.halves), s.wide / 2, 1, state.transposed, s.ld,
-                                  alpha, s.ld);
-  activate<vtanhShort>(s, span, set, state, activation, alpha);
+                                  of.alpha, s.ld);
+  activate<vtanhShort>(s, span, set, state, of);
 }
 
-/** out[c] = Σ_i alpha[c, i]·state[i] of each token; alpha in halves. */
-VWN_INLINE void gatherPairs(const Shape &s, const Span &span, const bf16 *alpha, int64_t columns, const float *between, float *out) {
-  for (int64_t t = 0; t < span.count; t++)
-    smallProduct<Into::fresh, pair>(columns, s.wide, s.n / 2, asPairs(alpha + t * s.n), s.ld / 2, 1,
-                                    between + t * s.n / 2 * s.wide, s.wide, out + t * columns * s.wide, s.wide);
+/** As gathering() and spreading() of connection.h: alpha in halves there, in words here, and from two rows by two. */
+VWN_INLINE Factors<pair> gatheringPairs(const Shape &s, int64_t token, const bf16 *alpha, const float *between) {
+  return {s.n / 2, asPairs(alpha + token * s.n), s.ld / 2, 1, between + token * s.n / 2 * s.wide, s.wide};
+}
+VWN_INLINE Factors<pair> spreadingPairs(const Shape &s, int64_t token, const float *alpha, int64_t columns, const float *from) {
+  return {wordsOf(columns), alpha + token * s.n, 1, s.ld, from, s.wide};
 }
 
-/** state[i] = or += Σ_c alpha[c, i]·from[c] of each token; alpha in words, and from two rows by two. */
-template <Into into>
-VWN_INLINE void spreadPairs(const Shape &s, const Span &span, const float *alpha, int64_t columns, const float *from, float *rows) {
-  for (int64_t t = 0; t < span.count; t++)
-    smallProduct<into, pair>(s.n, s.wide, wordsOf(columns), alpha + t * s.n, 1, s.ld, from + t * wordsOf(columns) * s.wide, s.wide,
-                             rows + t * s.n * s.wide, s.wide);
-}
+/** Rows of a token's state that is there two by two. */
+struct RowsBetween {
+  const float *between;
+  int64_t stride;
+  inline __attribute__((always_inline)) vf operator()(int64_t i, int64_t j) const {
+    return halfOf(load(between + i / 2 * stride + j), i & 1);
+  }
+};
 
 /** alpha[c, i] = a[c]·state[i] of each token; rows of a are `stride` numbers apart. Lanes behind the last slot are 0. */
 VWN_INLINE void alphaGradientPairs(const Shape &s, const Span &span, const bf16 *a, int64_t stride, int64_t columns,
@@ -88,21 +89,22 @@ VWN_INLINE void alphaGradientPairs(const Shape &s, const Span &span, const bf16 
     for (int64_t lane = span.slots; lane < span.lanes; lane++) alpha[c * s.ld + lane] = 0.0f;
 }
 
-/** As evaluateGradient() of connection.h. */
-VWN_APART void evaluateGradientPairs(const Shape &s, const Span &span, const CoefficientSet &set, const PairState &state,
-                                     const float *activation, float *dAlpha, const CoefficientSums &sums, PairMemory memory,
-                                     float *dRows) {
-  activateGradient(s, span, set, state, activation, dAlpha, sums);
-  if (!set.dynamic) return;
+VWN_INLINE RowsBetween betweenOf(const Shape &s, int64_t token, const PairState &state) {
+  return {state.between + token * s.n / 2 * s.wide, s.wide};
+}
+
+/** As evaluateGradient() of connection-coefficients.h; the gradient of alpha comes back in words too. */
+VWN_APART float *evaluateGradientPairs(const Shape &s, const Span &span, const CoefficientSet &set, const PairState &state,
+                                       const Evaluated &of, float *dAlpha, const CoefficientSums &sums, PairMemory &memory, float *shift) {
+  activateGradient(s, span, set, state, of, dAlpha, sums, shift);
+  if (!set.dynamic) return nullptr;
   bf16 *halves = memory.halves(set.columns * s.ld);
-  float *words = memory.take(wordsOf(set.columns) * s.ld), *room = memory.take(s.db * s.ld);
+  float *words = memory.take(wordsOf(set.columns) * s.ld);
   narrowRows(dAlpha, set.columns, span.lanes, s.ld, halves);
   interleaveRows(dAlpha, s.ld, set.columns, span.lanes, words, s.ld);
   smallProduct<Into::sum, pair>(set.columns, s.wide, span.slots / 2, asPairs(halves), s.ld / 2, 1, state.between, s.wide, sums.weights,
                                 s.wide);
-  smallProduct<Into::fresh, pair>(s.db, span.lanes, wordsOf(set.columns), set.words, 1, s.wide, words, s.ld, room, s.ld);
-  normGradient(s, span, state, room, dRows,
-               [&](int64_t d, int64_t lane) { return halfOf(load(state.transposed + d / 2 * s.ld + lane), d & 1); });
+  return words;
 }
 
 /** Rows [count·m, db] of the backbone two by two within a token. */
@@ -113,7 +115,7 @@ VWN_INLINE void loadBackbone(const Shape &s, const Span &span, const bf16 *from,
 
 VWN_INLINE int64_t pairRoom(const Shape &s) {
   const int64_t coefficients = (s.n + s.m + 1) * s.ld, states = s.block * (s.n + s.m + 1) * s.wide;
-  return 6 * coefficients + 8 * states + 5 * s.db * s.ld + 4 * s.ld + 64 * W;
+  return 10 * coefficients + 8 * states + 3 * s.db * s.ld + 4 * s.ld + 64 * W;
 }
 
 }  // namespace VWN_ISA

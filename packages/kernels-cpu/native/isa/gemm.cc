@@ -23,8 +23,9 @@ template <bool pairs, int MR, int NV>
 VWN_INLINE void oneTile(int64_t K, const float *a, int64_t rowStride, int64_t stride, const float *b, int64_t ldb,
                         float *c, int64_t ldc, bool add) {
   constexpr Element element = pairs ? Element::pair : Element::single;
-  if (add) tile<MR, NV, Into::sum, element>(K, a, rowStride, stride, b, ldb, c, ldc);
-  else tile<MR, NV, Into::fresh, element>(K, a, rowStride, stride, b, ldb, c, ldc);
+  const Factors<element> product{K, a, rowStride, stride, b, ldb};
+  if (add) tile<MR, NV>(0, 0, Rows{c, ldc}, c, ldc, product);
+  else tile<MR, NV>(0, 0, Zeros{}, c, ldc, product);
 }
 
 template <bool pairs, int NV, int MR>

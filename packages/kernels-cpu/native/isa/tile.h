@@ -40,63 +40,121 @@ VWN_INLINE vf multiplyAdd(vf sum, vf a, vf b) {
   else return dotPairs(sum, a, b);
 }
 
-template <int MR, int NV, Into into, Element element = Element::single>
-VWN_INLINE void tile(int64_t K, const float *a, int64_t rowStride, int64_t stride, const float *b, int64_t ldb, float *c,
-                     int64_t ldc) {
+/** One of the products whose sum a tile holds: Σ over k < K of a[i·rowStride + k·stride] · b[k·ldb + j]. */
+template <Element element = Element::single>
+struct Factors {
+  int64_t K;
+  const float *a;
+  int64_t rowStride, stride;
+  const float *b;
+  int64_t ldb;
+};
+
+template <int MR, int NV, Element element>
+VWN_INLINE void accumulate(vf (&sum)[MR][NV], int64_t row, int64_t column, const Factors<element> &of) {
+  const float *a = of.a + row * of.rowStride, *b = of.b + column;
+  int64_t k = 0;
+  if constexpr (MR * NV <= 4) {
+    // So few sums would wait for themselves: every second k goes to sums of its own.
+    vf odd[MR][NV] = {};
+    for (; k + 2 <= of.K; k += 2, a += 2 * of.stride, b += 2 * of.ldb)
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; j++) {
+          sum[i][j] = multiplyAdd<element>(sum[i][j], splatElement<element>(a + i * of.rowStride), load(b + j * W));
+          odd[i][j] = multiplyAdd<element>(odd[i][j], splatElement<element>(a + i * of.rowStride + of.stride), load(b + of.ldb + j * W));
+        }
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++)
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; j++) sum[i][j] += odd[i][j];
+  }
+  for (; k < of.K; k++, a += of.stride, b += of.ldb) {
+    vf each[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++) each[j] = load(b + j * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++) {
+      const vf left = splatElement<element>(a + i * of.rowStride);
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; j++) sum[i][j] = multiplyAdd<element>(sum[i][j], left, each[j]);
+    }
+  }
+}
+
+template <int MR, int NV, class Start, class... Products>
+VWN_INLINE void tile(int64_t row, int64_t column, const Start &start, float *c, int64_t ldc, const Products &...products) {
   vf sum[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < MR; i++)
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) sum[i][j] = into == Into::sum ? load(c + i * ldc + j * W) : vf{};
-  for (int64_t k = 0; k < K; k++) {
-    vf row[NV];
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) row[j] = load(b + k * ldb + j * W);
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; i++) {
-      const vf each = splatElement<element>(a + i * rowStride + k * stride);
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; j++) sum[i][j] = multiplyAdd<element>(sum[i][j], each, row[j]);
-    }
-  }
+    for (int j = 0; j < NV; j++) sum[i][j] = start(row + i, column + j * W);
+  (accumulate(sum, row, column, products), ...);
 #pragma GCC unroll 16
   for (int i = 0; i < MR; i++)
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) store(c + i * ldc + j * W, sum[i][j]);
+    for (int j = 0; j < NV; j++) store(c + (row + i) * ldc + column + j * W, sum[i][j]);
 }
 
-template <int NV, Into into, Element element, int MR>
-VWN_INLINE void tileOfRows(int rows, int64_t K, const float *a, int64_t rowStride, int64_t stride, const float *b,
-                           int64_t ldb, float *c, int64_t ldc) {
+template <int NV, int MR, class... Rest>
+VWN_INLINE void tileOfRows(int64_t rows, int64_t row, const Rest &...rest) {
   if constexpr (MR > 0) {
-    if (rows == MR) return tile<MR, NV, into, element>(K, a, rowStride, stride, b, ldb, c, ldc);
-    tileOfRows<NV, into, element, MR - 1>(rows, K, a, rowStride, stride, b, ldb, c, ldc);
+    if (rows == MR) return tile<MR, NV>(row, rest...);
+    tileOfRows<NV, MR - 1>(rows, row, rest...);
   }
 }
 
 /** One column of tiles: M rows of any number, NV vectors. */
-template <int NV, Into into, Element element>
-__attribute__((noinline)) void tileColumn(int64_t M, int64_t K, const float *a, int64_t rowStride, int64_t stride,
-                                          const float *b, int64_t ldb, float *c, int64_t ldc) {
+template <int NV, class... Rest>
+__attribute__((noinline)) void tileColumn(int64_t M, const Rest &...rest) {
   constexpr int MR = rowsOfTile(NV);
-  int64_t i = 0;
-  for (; i + MR <= M; i += MR)
-    tile<MR, NV, into, element>(K, a + i * rowStride, rowStride, stride, b, ldb, c + i * ldc, ldc);
-  if (i < M)
-    tileOfRows<NV, into, element, MR - 1>(static_cast<int>(M - i), K, a + i * rowStride, rowStride, stride, b, ldb, c + i * ldc,
-                                 ldc);
+  // Tiles of like heights: few rows would wait for each other's sums.
+  const int64_t tiles = (M + MR - 1) / MR, height = tiles ? (M + tiles - 1) / tiles : 0;
+  for (int64_t i = 0; i < M; i += height) tileOfRows<NV, MR>(M - i < height ? M - i : height, i, rest...);
 }
 
-/** C[M × N] = or += A·B with N a multiple of W; everything in a core's own caches. */
+/**
+ * C[M × N] = start + Σ A·B over all products, with N a multiple of W; everything in a core's own caches. start(i, j) is
+ * the vector at row i and column j; it may be what C holds there.
+ */
+template <class Start, class... Products>
+VWN_INLINE void sumOfProducts(int64_t M, int64_t N, const Start &start, float *c, int64_t ldc, const Products &...products) {
+  int64_t j = 0;
+  for (; j + tileVectors * W <= N; j += tileVectors * W) tileColumn<tileVectors>(M, j, start, c, ldc, products...);
+  for (; tileVectors == 4 && j + 2 * W <= N; j += 2 * W) tileColumn<2>(M, j, start, c, ldc, products...);
+  for (; j + W <= N; j += W) tileColumn<1>(M, j, start, c, ldc, products...);
+}
+
+struct Zeros {
+  inline __attribute__((always_inline)) vf operator()(int64_t, int64_t) const { return vf{}; }
+};
+struct Rows {
+  const float *rows;
+  int64_t stride;
+  inline __attribute__((always_inline)) vf operator()(int64_t i, int64_t j) const { return load(rows + i * stride + j); }
+};
+/** Row i is that of `rows` times scale[i]. */
+template <class Of>
+struct Scaled {
+  const float *scale;
+  Of rows;
+  inline __attribute__((always_inline)) vf operator()(int64_t i, int64_t j) const { return splat(scale[i]) * rows(i, j); }
+};
+template <class A, class B>
+struct Plus {
+  A a;
+  B b;
+  inline __attribute__((always_inline)) vf operator()(int64_t i, int64_t j) const { return a(i, j) + b(i, j); }
+};
+
+/** C[M × N] = or += A·B. */
 template <Into into, Element element = Element::single>
 VWN_INLINE void smallProduct(int64_t M, int64_t N, int64_t K, const float *a, int64_t rowStride, int64_t stride,
                              const float *b, int64_t ldb, float *c, int64_t ldc) {
-  int64_t j = 0;
-  for (; j + tileVectors * W <= N; j += tileVectors * W)
-    tileColumn<tileVectors, into, element>(M, K, a, rowStride, stride, b + j, ldb, c + j, ldc);
-  for (; tileVectors == 4 && j + 2 * W <= N; j += 2 * W)
-    tileColumn<2, into, element>(M, K, a, rowStride, stride, b + j, ldb, c + j, ldc);
-  for (; j + W <= N; j += W) tileColumn<1, into, element>(M, K, a, rowStride, stride, b + j, ldb, c + j, ldc);
+  const Factors<element> product{K, a, rowStride, stride, b, ldb};
+  if constexpr (into == Into::fresh) sumOfProducts(M, N, Zeros{}, c, ldc, product);
+  else sumOfProducts(M, N, Rows{c, ldc}, c, ldc, product);
 }
 
 }  // namespace VWN_ISA

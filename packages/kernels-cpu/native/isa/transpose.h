@@ -48,6 +48,24 @@ VWN_INLINE void transposeBlock(vf *rows) {
   if constexpr (W >= 16) exchangeAll<8>(rows);
 }
 
+template <int distance>
+VWN_INLINE void foldAll(vf *rows) {
+#pragma GCC unroll 16
+  for (int i = 0; i < W; i += 2 * distance) {
+    exchange<distance>(rows[i], rows[i + distance]);
+    rows[i] += rows[i + distance];
+  }
+}
+
+/** Lane i of the result is the sum over all lanes of rows[i]; the rows are lost. */
+VWN_INLINE vf sumsOfRows(vf *rows) {
+  foldAll<1>(rows);
+  foldAll<2>(rows);
+  if constexpr (W >= 8) foldAll<4>(rows);
+  if constexpr (W >= 16) foldAll<8>(rows);
+  return rows[0];
+}
+
 /**
  * to[j·toStride + i] = from[i·fromStride + j] for i < rows, j < columns. Rows up to the next multiple of W are written
  * too, with 0: `to` must have room for them.
@@ -68,24 +86,6 @@ VWN_APART void transposePadded(int64_t rows, int64_t columns, const T *from, int
 #pragma GCC unroll 16
       for (int k = 0; k < W; k++)
         if (k < width) store(to + (j + k) * toStride + i, block[k]);
-    }
-  }
-}
-
-/** to[i·toStride + j] += from[j·fromStride + i] for i < rows, j < columns; `to`'s rows have room for whole vectors. */
-VWN_APART void addTransposed(int64_t rows, int64_t columns, const float *from, int64_t fromStride, float *to,
-                              int64_t toStride) {
-  for (int64_t i = 0; i < rows; i += W) {
-    const int64_t height = rows - i < W ? rows - i : W;
-    for (int64_t j = 0; j < columns; j += W) {
-      const int64_t width = columns - j < W ? columns - j : W;
-      vf block[W];
-#pragma GCC unroll 16
-      for (int k = 0; k < W; k++) block[k] = k < width ? load(from + (j + k) * fromStride + i) : vf{};
-      transposeBlock(block);
-#pragma GCC unroll 16
-      for (int k = 0; k < W; k++)
-        if (k < height) store(to + (i + k) * toStride + j, load(to + (i + k) * toStride + j) + block[k]);
     }
   }
 }

@@ -123,6 +123,9 @@ export const raggedCases: readonly OpCase[] = [
   crossEntropyCase(70, 33, 1037),
   crossEntropyCase(67, 2, 66001),
   stepCase(3, 5, 17, 211),
+  stepCase(2, 3, 100, 57),
+  stepCase(1, 2, 131, 18),
+  stepCase(4, 16, 70, 9),
   stepCase(2, 67, 3, 5),
   ragged('rmsNorm [33, 1031]', { a: [33, 1031], b: [1031] }, (inputs) => rmsNorm(...pair(inputs), 1e-6)),
   ragged('rotaryEmbedding [2, 67, 3, 34]', { x: [2, 67, 3, 34] }, (inputs) =>
