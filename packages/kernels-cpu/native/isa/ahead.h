@@ -18,7 +18,7 @@ class Ahead {
   }
 
   /** The next lines, as many as one phase of a block hides; nothing once all have been asked for. */
-  inline void operator()(int64_t lines = 48);
+  inline void operator()(int64_t lines = 96);
 
  private:
   struct Stretch {

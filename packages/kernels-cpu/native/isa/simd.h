@@ -143,28 +143,40 @@ VWN_INLINE float maxLanes(vf x) {
   return largest;
 }
 
-/** e^x, relative error below 2e-7; 0 below −87.3, +Inf above 88.7, NaN stays NaN. */
-VWN_INLINE vf vexp(vf x) {
-  const vf limited = vmin(vmax(x, splat(-87.33f)), splat(88.72f));
-  const vf magic = splat(12582912.0f);  // 1.5·2^23: adding it rounds to an integer
-  const vf shifted = limited * 1.44269504f + magic;
-  const vf n = shifted - magic;
-  const vf r = (limited - n * 0.693145751953125f) - n * 1.42860677e-6f;
+/** e^r for |r| ≤ ln 2 / 2, relative error below 2e-7. */
+VWN_INLINE vf expNearZero(vf r) {
   vf p = splat(1.9875691e-4f);
   p = p * r + 1.3981999e-3f;
   p = p * r + 8.3334519e-3f;
   p = p * r + 4.1665796e-2f;
   p = p * r + 1.6666665e-1f;
   p = p * r + 5.0000001e-1f;
-  p = p * (r * r) + r + 1.0f;
+  return p * (r * r) + (r + 1.0f);
+}
+
+/** e^x, relative error below 2e-7; 0 below −87.3, +Inf above 88.73, NaN stays NaN. */
+VWN_INLINE vf vexp(vf x) {
+  const vf magic = splat(12582912.0f);  // 1.5·2^23: adding it rounds to an integer
+#if defined(__AVX512F__)
+  // The second operand is what these return of a NaN. scalef itself goes to infinity.
+  const __m512 limited = _mm512_min_ps((__m512)splat(89.0f), _mm512_max_ps((__m512)splat(-104.0f), (__m512)x));
+  const vf n = ((vf)limited * 1.44269504f + magic) - magic;
+  const vf r = ((vf)limited - n * 0.693145751953125f) - n * 1.42860677e-6f;
+  const __mmask16 normal = _mm512_cmp_ps_mask((__m512)x, (__m512)splat(-87.33f), _CMP_NLT_UQ);
+  return (vf)_mm512_maskz_scalef_ps(normal, (__m512)expNearZero(r), (__m512)n);
+#else
+  const vf limited = vmin(vmax(x, splat(-87.33f)), splat(88.74f));
+  const vf shifted = limited * 1.44269504f + magic;
+  const vf n = shifted - magic;
+  const vf r = (limited - n * 0.693145751953125f) - n * 1.42860677e-6f;
   // 2^n in two factors, for n = 128 has no exponent of its own.
   const vi exponent = (vi)shifted - (vi)magic;
   const vi half = exponent >> 1;
   const vf first = (vf)((half + 127) << 23), second = (vf)((exponent - half + 127) << 23);
-  vf y = p * first * second;
-  y = x > splat(88.72f) ? splat(INFINITY) : y;
+  vf y = expNearZero(r) * first * second;
   y = x < splat(-87.33f) ? splat(0.0f) : y;
   return x != x ? x : y;
+#endif
 }
 
 /** 1/x by the hardware's estimate and one Newton step; x must be finite, normal and not 0. */
