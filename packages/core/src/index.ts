@@ -18,6 +18,7 @@ export * from './ops/causal-attention';
 export * from './ops/swi-glu';
 export * from './ops/embedding-lookup';
 export * from './ops/linear-cross-entropy';
+export { meanCrossEntropy } from './ops/mean-cross-entropy';
 export * from './ops/adamw';
 export * from './ops/global-norm';
 export type { ConnectionParameters, ConnectionSizes, DynamicParameters } from './ops/connection-parameters';

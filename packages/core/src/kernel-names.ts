@@ -22,6 +22,8 @@ export const KernelName = {
   EmbeddingLookupGrad: 'VwnEmbeddingLookupGrad',
   LinearCrossEntropy: 'VwnLinearCrossEntropy',
   LinearCrossEntropyGrad: 'VwnLinearCrossEntropyGrad',
+  /** The mean, and both gradients of it in the same pass. */
+  MeanCrossEntropy: 'VwnMeanCrossEntropy',
   WidthConnection: 'VwnWidthConnection',
   WidthConnectionGrad: 'VwnWidthConnectionGrad',
   StaticWidthConnection: 'VwnStaticWidthConnection',

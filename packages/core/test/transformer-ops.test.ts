@@ -87,6 +87,29 @@ describeOnBackends('float64 references', () => {
       expectClose(core.linearCrossEntropy(h, w, tf.tensor1d(targets, 'int32'), { chunkRows }), expected);
   });
 
+  it('meanCrossEntropy is the mean of linearCrossEntropy, and so are its gradients, scaled by what comes after', () => {
+    const [h, w] = [random(5, 4), random(7, 4)];
+    const targets = tf.tensor1d([3, -100, 0, 6, -100], 'int32');
+    const gradientsOf = (loss: (h: tf.Tensor, w: tf.Tensor) => tf.Tensor) =>
+      tf.valueAndGrads((a, b) => tf.mul(loss(a, b), 3))([h, w]);
+    const wanted = gradientsOf((a, b) => tf.mean(core.linearCrossEntropy(a, b, targets)));
+    for (const chunkRows of [1, 2, 100]) {
+      const { value, grads } = gradientsOf((a, b) => core.meanCrossEntropy(a, b, targets, { chunkRows }));
+      expectClose(value, Array.from(wanted.value.dataSync()));
+      grads.forEach((grad, i) => expectClose(grad, Array.from((wanted.grads[i] as tf.Tensor).dataSync())));
+    }
+    expectClose(core.meanCrossEntropy(h, w, targets), [(wanted.value.dataSync()[0] as number) / 3]);
+  });
+
+  it('meanCrossEntropy makes gradients in the forward pass only where one is taken', async () => {
+    const [h, w, targets] = [random(2, 3), random(4, 3), tf.tensor1d([1, 2], 'int32')];
+    const seen = async (run: () => tf.Tensor) =>
+      (await tf.profile(run)).kernels.map(({ name }) => name).filter((name) => name.includes('CrossEntropy'));
+    expect(await seen(() => core.meanCrossEntropy(h, w, targets))).toEqual([core.KernelName.LinearCrossEntropy]);
+    const gradient = () => tf.grad((x) => core.meanCrossEntropy(x, w, targets))(h);
+    expect(await seen(gradient)).toEqual([core.KernelName.MeanCrossEntropy]);
+  });
+
   it('embeddingLookup adds up the gradients of repeated ids', () => {
     const table = random(4, 2);
     const ids = tf.tensor1d([1, 3, 1], 'int32');

@@ -57,7 +57,7 @@ inline int64_t blocksFor(int64_t items, int64_t threads = 256, int64_t most = 65
 }
 
 /** Uses of scratch memory that may be live at once have different slots. */
-enum class Slot { partial, packed, rows, left, right, weight, total, workspace, count };
+enum class Slot { partial, packed, rows, left, right, weight, total, losses, workspace, count };
 /** Grow-only memory of the device, 256-byte aligned, of undefined content. */
 void *scratch(Slot slot, int64_t bytes);
 int64_t scratchBytes();

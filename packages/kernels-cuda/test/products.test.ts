@@ -111,6 +111,8 @@ describe('linear_cross_entropy', () => {
             result(V * D),
           ];
           expectSame('linear_cross_entropy_grad', gradient, numbers, tolerance);
+          const mean = [hidden, weight, targets, result(1), result(N * D, storage), result(V * D)];
+          expectSame('mean_cross_entropy', mean, numbers, tolerance);
         }
     },
   );

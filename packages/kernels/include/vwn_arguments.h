@@ -106,6 +106,8 @@ struct CrossEntropyArguments {
   explicit CrossEntropyArguments(Call &call)
       : N(call.dimension(0)), D(call.dimension(1)), V(call.dimension(2)), ignore(call.integer(3)), halves(call.integer(4) != 0),
         hidden(realsOf(call, 0, {N, D})), weight(realsOf(call, 1, {V, D})), targets(call.integers(2, N)) {}
+
+  const char *problem() const { return N > 0 && V < 1 ? "a vocabulary of no words has no cross-entropy" : nullptr; }
 };
 
 /** …, losses float32 [N], logSumExp float32 [N]. */
@@ -113,8 +115,6 @@ struct LinearCrossEntropyArguments : CrossEntropyArguments {
   float *losses, *logSumExp;
   explicit LinearCrossEntropyArguments(Call &call)
       : CrossEntropyArguments(call), losses(call.floats(3, N)), logSumExp(call.floats(4, N)) {}
-
-  const char *problem() const { return N > 0 && V < 1 ? "a vocabulary of no words has no cross-entropy" : nullptr; }
 };
 
 /** …, logSumExp float32 [N], dy float32 [N], dHidden [N·D], dWeight float32 [V·D]. */
@@ -125,6 +125,15 @@ struct LinearCrossEntropyGradArguments : CrossEntropyArguments {
   explicit LinearCrossEntropyGradArguments(Call &call)
       : CrossEntropyArguments(call), logSumExp(call.floats(3, N)), dy(call.floats(4, N)), dHidden(realsOf(call, 5, {N, D})),
         dWeight(call.floats(6, {V, D})) {}
+};
+
+/** …, loss float32 [1], dHidden [N·D], dWeight float32 [V·D]. */
+struct MeanCrossEntropyArguments : CrossEntropyArguments {
+  float *loss;
+  Reals dHidden;
+  float *dWeight;
+  explicit MeanCrossEntropyArguments(Call &call)
+      : CrossEntropyArguments(call), loss(call.floats(3, 1)), dHidden(realsOf(call, 4, {N, D})), dWeight(call.floats(5, {V, D})) {}
 };
 
 /** Buffers: table [rows·width], ids int32 [count], y [count·width]. Numbers: rows, width, count. */

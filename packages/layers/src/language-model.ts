@@ -1,5 +1,5 @@
-import { initializers, linear, linearCrossEntropy, widths, type ModelConfig } from '@vwn/core';
-import { add, addN, mean, mul, reshape, slice, type Scalar, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import { initializers, linear, linearCrossEntropy, meanCrossEntropy, widths, type ModelConfig } from '@vwn/core';
+import { add, addN, mul, reshape, slice, type Scalar, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 import { DecoderLayer, type ForwardContext } from './decoder-layer';
 import { initialScales } from './initial-scales';
 import { KeyValueCache } from './key-value-cache';
@@ -95,11 +95,11 @@ export class LanguageModel {
     const input = idsTensor(ids, this.config.vocab_size, 2 + this.heads.length);
     const T = (input.shape[1] as number) - 1 - this.heads.length;
     let h = this.forward(window(input, 0, T), context);
-    const losses = [this.meanLoss(h, window(input, 1, T))];
+    const losses = [meanCrossEntropy(...this.rows(h, window(input, 1, T)))];
     this.heads.forEach((head, i) => {
       const k = i + 1;
       h = head.apply(h, this.embedding.apply(window(input, k, T)), context);
-      losses.push(this.meanLoss(h, window(input, k + 1, T)));
+      losses.push(meanCrossEntropy(...this.rows(h, window(input, k + 1, T))));
     });
     return this.total(losses, auxiliary);
   }
@@ -109,7 +109,7 @@ export class LanguageModel {
     const input = idsTensor(ids, this.config.vocab_size, 2);
     const [B = 0, length = 0] = input.shape;
     const h = this.forward(window(input, 0, length - 1), {});
-    return reshape(this.rowLosses(h, window(input, 1, length - 1)), [B, length - 1]);
+    return reshape(linearCrossEntropy(...this.rows(h, window(input, 1, length - 1))), [B, length - 1]);
   }
 
   trainableVariables(): [string, Variable][] {
@@ -137,14 +137,10 @@ export class LanguageModel {
     return this.norm.apply(this.reduce ? this.reduce.apply(h) : h);
   }
 
-  private rowLosses(h: Tensor, targets: Tensor): Tensor {
-    const rows = targets.size;
-    const hidden = reshape(this.headInput(h), [rows, this.config.hidden_size]);
-    return linearCrossEntropy(hidden, this.unembedding, reshape(targets, [rows]));
-  }
-
-  private meanLoss(h: Tensor, targets: Tensor): Scalar {
-    return mean(this.rowLosses(h, targets)) as Scalar;
+  /** Over-width state and targets [B, T] → what cross-entropy takes: hidden [B·T, D], unembedding, targets [B·T]. */
+  private rows(h: Tensor, targets: Tensor): [Tensor, Tensor, Tensor] {
+    const hidden = reshape(this.headInput(h), [targets.size, this.config.hidden_size]);
+    return [hidden, this.unembedding, reshape(targets, [targets.size])];
   }
 
   private total(losses: readonly Scalar[], auxiliary: readonly Scalar[]): ModelLoss {

@@ -1,72 +1,34 @@
 import {
   add,
   addN,
-  cast,
   concat,
   exp,
   log,
   max,
   mul,
-  notEqual,
-  oneHot,
   reshape,
   slice,
   sub,
   sum,
   tidy,
-  where,
   zerosLike,
   type Tensor,
-  type Tensor1D,
 } from '@tensorflow/tfjs-core';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
+import {
+  chunks,
+  counted,
+  crossEntropyAttrs,
+  targetRows,
+  type CrossEntropyAttrs,
+  type LinearCrossEntropyOptions,
+} from './internal/cross-entropy-rows';
 import { matmul } from './internal/matmul';
-import { lastOf, requireFloat, requireInteger, requireShape } from './internal/shapes';
 
-export interface LinearCrossEntropyOptions {
-  /** Rows with this target get loss 0 and gradient 0. */
-  readonly ignoreIndex?: number;
-  /** Rows computed at once; the default keeps a chunk of logits at 8 M numbers or less. */
-  readonly chunkRows?: number;
-}
+export type { LinearCrossEntropyOptions };
 
-interface Attrs {
-  readonly ignoreIndex: number;
-  readonly chunkRows: number;
-}
-
-const defaultChunkElements = 2 ** 23;
-
-interface Chunk {
-  readonly h: Tensor;
-  readonly target: Tensor;
-  readonly start: number;
-  readonly rows: number;
-}
-
-function chunks(hidden: Tensor, targets: Tensor, chunkRows: number): Chunk[] {
-  const [N = 0, D = 0] = hidden.shape;
-  const list: Chunk[] = [];
-  for (let start = 0; start < N; start += chunkRows) {
-    const rows = Math.min(chunkRows, N - start);
-    list.push({ h: slice(hidden, [start, 0], [rows, D]), target: slice(targets, [start], [rows]), start, rows });
-  }
-  return list;
-}
-
-/** 1 where a row counts, 0 where its target is ignored; [rows]. */
-function counted(target: Tensor, ignoreIndex: number): Tensor {
-  return cast(notEqual(target, ignoreIndex), 'float32');
-}
-
-/** One-hot rows [rows, V]; an ignored target gives some valid row, which the mask cancels. */
-function targetRows(target: Tensor, V: number, ignoreIndex: number): Tensor {
-  const safe = where(notEqual(target, ignoreIndex), target, zerosLike(target));
-  return cast(oneHot(safe as Tensor1D, V), 'float32');
-}
-
-const gradKernel = defineKernel<'hidden' | 'weight' | 'targets' | 'logSumExp' | 'dy', Attrs>({
+const gradKernel = defineKernel<'hidden' | 'weight' | 'targets' | 'logSumExp' | 'dy', CrossEntropyAttrs>({
   name: KernelName.LinearCrossEntropyGrad,
   inputs: ['hidden', 'weight', 'targets', 'logSumExp', 'dy'],
   composed: ({ hidden, weight, targets, logSumExp, dy }, { ignoreIndex, chunkRows }) => {
@@ -86,7 +48,7 @@ const gradKernel = defineKernel<'hidden' | 'weight' | 'targets' | 'logSumExp' | 
   },
 });
 
-const kernel = defineKernel<'hidden' | 'weight' | 'targets', Attrs>({
+const kernel = defineKernel<'hidden' | 'weight' | 'targets', CrossEntropyAttrs>({
   name: KernelName.LinearCrossEntropy,
   inputs: ['hidden', 'weight', 'targets'],
   composed: ({ hidden, weight, targets }, { ignoreIndex, chunkRows }) => {
@@ -127,13 +89,7 @@ export function linearCrossEntropy(
   targets: Tensor,
   options: LinearCrossEntropyOptions = {},
 ): Tensor {
-  requireFloat('linearCrossEntropy', 'hidden', hidden);
-  requireShape('linearCrossEntropy', 'hidden', hidden, [null, null], 'Flatten batch and time into rows first');
-  requireShape('linearCrossEntropy', 'weight', weight, [null, lastOf(hidden)], 'The unembedding is [V, D]');
-  requireInteger('linearCrossEntropy', 'targets', targets);
-  requireShape('linearCrossEntropy', 'targets', targets, [hidden.shape[0] as number], 'One target a row');
-  const fitting = Math.max(1, Math.floor(defaultChunkElements / Math.max(1, weight.shape[0] as number)));
-  const { ignoreIndex = -100, chunkRows = fitting } = options;
+  const attrs = crossEntropyAttrs('linearCrossEntropy', { hidden, weight, targets }, options);
   // The kernel's second output, the log-sum-exp, is the gradient's alone.
-  return tidy(() => kernel({ hidden, weight, targets }, { ignoreIndex, chunkRows })[0] as Tensor);
+  return tidy(() => kernel({ hidden, weight, targets }, attrs)[0] as Tensor);
 }

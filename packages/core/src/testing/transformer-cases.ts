@@ -6,6 +6,7 @@ import { groupLayerNorm, groupRmsNorm } from '../ops/group-norm';
 import { linear } from '../ops/linear';
 import { linears } from '../ops/linears';
 import { linearCrossEntropy } from '../ops/linear-cross-entropy';
+import { meanCrossEntropy } from '../ops/mean-cross-entropy';
 import { rmsNorm } from '../ops/rms-norm';
 import { rotaryEmbedding } from '../ops/rotary-embedding';
 import { swiGlu } from '../ops/swi-glu';
@@ -162,22 +163,37 @@ function embeddingCase(V: number, W: number, ids: number[], size: Size): OpCase 
   });
 }
 
+type CrossEntropy = typeof linearCrossEntropy | typeof meanCrossEntropy;
+
 /** Target 0 is the ignored one, so that some rows are. */
-function crossEntropyCase(N: number, D: number, V: number, chunkRows: number, size: Size): OpCase {
+function crossEntropyCase(
+  op: string,
+  run: CrossEntropy,
+  kernels: readonly string[],
+  [N, D, V, chunkRows]: readonly [number, number, number, number],
+  size: Size,
+): OpCase {
   return opCase({
-    op: 'linearCrossEntropy',
+    op,
     sizes: `N=${N} D=${D} V=${V} in chunks of ${chunkRows}`,
-    kernels: [KernelName.LinearCrossEntropy, KernelName.LinearCrossEntropyGrad],
+    kernels,
     size,
     shapes: { hidden: [N, D], weight: [V, D] },
     others: (rng) => ({ targets: integerInput(rng.fork('targets'), [N], V) }),
     run: (inputs) =>
-      linearCrossEntropy(get(inputs, 'hidden'), get(inputs, 'weight'), get(inputs, 'targets'), {
-        ignoreIndex: 0,
-        chunkRows,
-      }),
+      run(get(inputs, 'hidden'), get(inputs, 'weight'), get(inputs, 'targets'), { ignoreIndex: 0, chunkRows }),
     flops: 2 * N * D * V,
   });
+}
+
+/** Of rows, and their mean, whose kernel with gradients runs where one is taken. */
+function crossEntropyCases(sizes: readonly [number, number, number, number], size: Size): OpCase[] {
+  const K = KernelName;
+  const ofRows = [K.LinearCrossEntropy, K.LinearCrossEntropyGrad];
+  return [
+    crossEntropyCase('linearCrossEntropy', linearCrossEntropy, ofRows, sizes, size),
+    crossEntropyCase('meanCrossEntropy', meanCrossEntropy, [K.LinearCrossEntropy, K.MeanCrossEntropy], sizes, size),
+  ];
 }
 
 /** The transformer's operations: sizes of one, odd sizes, grouped heads, cached keys, repeated ids, ignored targets. */
@@ -210,8 +226,8 @@ export const transformerCases: readonly OpCase[] = [
   embeddingCase(1, 1, [1], 'small'),
   embeddingCase(5, 3, [2, 9], 'small'),
   embeddingCase(4096, 512, [16, 128], 'large'),
-  crossEntropyCase(1, 1, 2, 1, 'small'),
-  crossEntropyCase(7, 5, 11, 3, 'small'),
-  crossEntropyCase(9, 4, 3, 100, 'small'),
-  crossEntropyCase(2048, 128, 4096, 2048, 'large'),
+  ...crossEntropyCases([1, 1, 2, 1], 'small'),
+  ...crossEntropyCases([7, 5, 11, 3], 'small'),
+  ...crossEntropyCases([9, 4, 3, 100], 'small'),
+  ...crossEntropyCases([2048, 128, 4096, 2048], 'large'),
 ];

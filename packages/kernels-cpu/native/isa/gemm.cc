@@ -237,6 +237,7 @@ bool gemmInto(const Product &product, Epilogue epilogue, const void *context) {
   return runGemm(product, true, epilogue, context);
 }
 
+int64_t columnsOfTask() { return blockColumns; }
 int64_t columnTasksOf(int64_t N) { return (N + blockColumns - 1) / blockColumns; }
 
 bool batchedGemm(const Product &first, const Batch &batch) {

@@ -51,7 +51,8 @@ using Epilogue = void (*)(const void *context, const BlockOfC &block);
 
 /** As gemm, C handed block by block to the epilogue; `c`, `ldc` and `accumulate` are not used. */
 bool gemmInto(const Product &product, Epilogue epilogue, const void *context);
-/** Blocks that a row of C of N columns has. */
+/** Columns of a block, but for the last, and blocks that a row of C of N columns has. */
+int64_t columnsOfTask();
 int64_t columnTasksOf(int64_t N);
 
 /** Many products of one shape and one term: pointers advance by strides, in elements. */

@@ -9,6 +9,7 @@ import {
   embeddingLookup,
   linear,
   linearCrossEntropy,
+  meanCrossEntropy,
   rmsNorm,
   rotaryEmbedding,
   swiGlu,
@@ -63,12 +64,14 @@ function attentionCase(T: number, S: number, H: number, K: number, d: number): O
   );
 }
 
-function crossEntropyCase(N: number, D: number, V: number): OpCase {
-  return ragged(
-    `linearCrossEntropy N=${N} D=${D} V=${V}`,
-    { a: [N, D], b: [V, D] },
-    (inputs) => linearCrossEntropy(...pair(inputs), inputs.targets as tf.Tensor, { ignoreIndex: 3 }),
-    { targets: [[N], V] },
+function crossEntropyCases(N: number, D: number, V: number): OpCase[] {
+  return [linearCrossEntropy, meanCrossEntropy].map((op) =>
+    ragged(
+      `${op.name} N=${N} D=${D} V=${V}`,
+      { a: [N, D], b: [V, D] },
+      (inputs) => op(...pair(inputs), inputs.targets as tf.Tensor, { ignoreIndex: 3 }),
+      { targets: [[N], V] },
+    ),
   );
 }
 
@@ -120,8 +123,8 @@ export const raggedCases: readonly OpCase[] = [
   productCase([3, 5, 21], [3, 67, 21], false, true),
   attentionCase(41, 53, 4, 2, 19),
   attentionCase(77, 77, 3, 1, 33),
-  crossEntropyCase(70, 33, 1037),
-  crossEntropyCase(67, 2, 66001),
+  ...crossEntropyCases(70, 33, 1037),
+  ...crossEntropyCases(67, 2, 66001),
   stepCase(3, 5, 17, 211),
   stepCase(2, 3, 100, 57),
   stepCase(1, 2, 131, 18),

@@ -41,22 +41,22 @@ VWN_SINGLE(rowLoss,
             int64_t ignore, int32_t *problem),
            (logits, targets, losses, logSumExp, rows, V, ignore, problem))
 
-/** logits ← dy·(softmax(logits) − [target]) */
+/** logits ← dy·(softmax(logits) − [target]); without dy every row has the gradient `share` */
 template <class T>
-VWN_DEVICE void rowLossGrad(T *logits, const int32_t *targets, const float *logSumExp, const float *dy, int64_t rows,
-                            int64_t V, int64_t ignore, int32_t *problem) {
+VWN_DEVICE void rowLossGrad(T *logits, const int32_t *targets, const float *logSumExp, const float *dy, float share,
+                            int64_t rows, int64_t V, int64_t ignore, int32_t *problem) {
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
     const int64_t target = targets[row];
     if ((target < 0 || target >= V) && target != ignore) *problem = 1;
-    const float scale = target == ignore ? 0.0f : dy[row], shift = logSumExp[row];
+    const float scale = target == ignore ? 0.0f : dy ? dy[row] : share, shift = logSumExp[row];
     for (int64_t i = threadIdx.x; i < V; i += blockDim.x)
       logits[row * V + i] = (expf(logits[row * V + i] - shift) - (i == target ? 1.0f : 0.0f)) * scale;
   }
 }
 VWN_SINGLE(rowLossGrad,
-           (real *logits, const int32_t *targets, const float *logSumExp, const float *dy, int64_t rows, int64_t V,
-            int64_t ignore, int32_t *problem),
-           (logits, targets, logSumExp, dy, rows, V, ignore, problem))
+           (real *logits, const int32_t *targets, const float *logSumExp, const float *dy, float share, int64_t rows,
+            int64_t V, int64_t ignore, int32_t *problem),
+           (logits, targets, logSumExp, dy, share, rows, V, ignore, problem))
 
 }  // namespace
 }  // namespace cuda

@@ -5,6 +5,7 @@
 #include "../problem.h"
 #include "functions.h"
 #include "gemm.h"
+#include "parts.h"
 
 namespace vwn {
 namespace VWN_ISA {
@@ -27,6 +28,52 @@ Matrix unembeddingOf(const CrossEntropyArguments &in) {
   return roundedFor(in.halves, matrix(in.weight, in.D, true), in.V, Slot::weight);
 }
 
+/** All chunks of rows: their logits, and what is made of them. */
+class Chunks {
+ public:
+  explicit Chunks(const CrossEntropyArguments &in)
+      : in_(in), size_(chunkOf(in.N, in.V)), logits_(static_cast<float *>(scratch(Slot::rows, size_ * in.V * 4 + 4))),
+        unembedding_(unembeddingOf(in)) {}
+
+  /** body(first row, rows) once the logits of these rows are there. */
+  template <class Body>
+  void each(const Body &body) const {
+    for (int64_t first = 0; first < in_.N; first += size_) {
+      const int64_t rows = in_.N - first < size_ ? in_.N - first : size_;
+      gemm(product(rows, in_.V, in_.D, hidden(first), unembedding_, {logits_, VWN_F32}, in_.halves));
+      body(first, rows);
+    }
+  }
+
+  void losses(int64_t first, int64_t rows, float *losses, float *logSumExp) const {
+    const float *x = logits_;
+    launch("rowLoss_f32", gridOf(rows), 256, 128, x, in_.targets + first, losses, logSumExp, rows, in_.V, in_.ignore,
+           problemFlag(Problem::target));
+  }
+
+  /** From the logits, which become their gradient, to dHidden and dWeight; `dy` of these rows, or `share` for all. */
+  void gradients(int64_t first, int64_t rows, const float *logSumExp, const float *dy, float share, const Reals &dHidden,
+                 float *dWeight) const {
+    launch("rowLossGrad_f32", gridOf(rows), 256, 0, logits_, in_.targets + first, logSumExp, dy, share, rows, in_.V,
+           in_.ignore, problemFlag(Problem::target));
+    // Rounded once for both.
+    Matrix g = roundedFor(in_.halves, matrix({logits_, VWN_F32}, in_.V, false), rows, Slot::packed), weight = unembedding_;
+    weight.transposed = 0;
+    gemm(product(rows, in_.D, in_.V, g, weight, rowsFrom(dHidden, first, in_.D), in_.halves));
+    g.transposed = 1;
+    gemm(product(in_.V, in_.D, rows, g, hidden(first), {dWeight, VWN_F32}, in_.halves, first > 0));
+  }
+
+ private:
+  static Grid gridOf(int64_t rows) { return {rows < mostBlocks ? rows : mostBlocks}; }
+  Matrix hidden(int64_t first) const { return matrix(rowsFrom(in_.hidden, first, in_.D), in_.D, false); }
+
+  const CrossEntropyArguments &in_;
+  int64_t size_;
+  float *logits_;
+  Matrix unembedding_;
+};
+
 }  // namespace
 
 /** See LinearCrossEntropyArguments. */
@@ -35,17 +82,8 @@ const char *linear_cross_entropy(const vwn_call *raw) {
   const LinearCrossEntropyArguments in(call);
   if (call.problem()) return call.problem();
   if (const char *problem = in.problem()) return problem;
-  const int64_t chunk = chunkOf(in.N, in.V);
-  float *logits = static_cast<float *>(scratch(Slot::rows, chunk * in.V * 4 + 4));
-  const Matrix unembedding = unembeddingOf(in);
-  for (int64_t first = 0; first < in.N; first += chunk) {
-    const int64_t rows = in.N - first < chunk ? in.N - first : chunk;
-    gemm(product(rows, in.V, in.D, matrix(rowsFrom(in.hidden, first, in.D), in.D, false), unembedding, {logits, VWN_F32},
-                 in.halves));
-    const float *x = logits;
-    launch("rowLoss_f32", {rows < mostBlocks ? rows : mostBlocks}, 256, 128, x, in.targets + first, in.losses + first,
-           in.logSumExp + first, rows, in.V, in.ignore, problemFlag(Problem::target));
-  }
+  const Chunks chunks(in);
+  chunks.each([&](int64_t first, int64_t rows) { chunks.losses(first, rows, in.losses + first, in.logSumExp + first); });
   return nullptr;
 }
 
@@ -55,24 +93,28 @@ const char *linear_cross_entropy_grad(const vwn_call *raw) {
   const LinearCrossEntropyGradArguments in(call);
   if (call.problem()) return call.problem();
   if (in.N == 0) zero(in.dWeight, in.V * in.D * 4);
-  const int64_t chunk = chunkOf(in.N, in.V);
-  float *logits = static_cast<float *>(scratch(Slot::rows, chunk * in.V * 4 + 4));
-  const Reals gradient{logits, VWN_F32}, dWeight{in.dWeight, VWN_F32};
-  const Matrix unembedding = unembeddingOf(in);
-  Matrix weight = unembedding;
-  weight.transposed = 0;
-  for (int64_t first = 0; first < in.N; first += chunk) {
-    const int64_t rows = in.N - first < chunk ? in.N - first : chunk;
-    const Matrix h = matrix(rowsFrom(in.hidden, first, in.D), in.D, false);
-    gemm(product(rows, in.V, in.D, h, unembedding, gradient, in.halves));
-    launch("rowLossGrad_f32", {rows < mostBlocks ? rows : mostBlocks}, 256, 0, logits, in.targets + first,
-           in.logSumExp + first, in.dy + first, rows, in.V, in.ignore, problemFlag(Problem::target));
-    // Rounded once for both.
-    Matrix g = roundedFor(in.halves, matrix(gradient, in.V, false), rows, Slot::packed);
-    gemm(product(rows, in.D, in.V, g, weight, rowsFrom(in.dHidden, first, in.D), in.halves));
-    g.transposed = 1;
-    gemm(product(in.V, in.D, rows, g, h, dWeight, in.halves, first > 0));
-  }
+  const Chunks chunks(in);
+  chunks.each([&](int64_t first, int64_t rows) {
+    chunks.gradients(first, rows, in.logSumExp + first, in.dy + first, 0.0f, in.dHidden, in.dWeight);
+  });
+  return nullptr;
+}
+
+/** See MeanCrossEntropyArguments. */
+const char *mean_cross_entropy(const vwn_call *raw) {
+  Call call(raw, 6, 5);
+  const MeanCrossEntropyArguments in(call);
+  if (call.problem()) return call.problem();
+  if (const char *problem = in.problem()) return problem;
+  if (in.N == 0) zero(in.dWeight, in.V * in.D * 4);
+  float *losses = static_cast<float *>(scratch(Slot::losses, 2 * in.N * 4 + 4)), *logSumExp = losses + in.N;
+  const float share = 1.0f / static_cast<float>(in.N), *noRows = nullptr;
+  const Chunks chunks(in);
+  chunks.each([&](int64_t first, int64_t rows) {
+    chunks.losses(first, rows, losses + first, logSumExp + first);
+    chunks.gradients(first, rows, logSumExp + first, noRows, share, in.dHidden, in.dWeight);
+  });
+  sumRows(forType("sumRows", VWN_F32), static_cast<const float *>(losses), 1, in.N, in.loss, share);
   return nullptr;
 }
 

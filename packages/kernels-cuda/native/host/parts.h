@@ -10,6 +10,17 @@ inline void addParts(const float *partial, float *to, int64_t parts, int64_t inn
   launch("sumParts_f32", {blocksFor(inner)}, 256, 0, partial, to, int64_t{1}, inner, parts, 1.0f);
 }
 
+/** y [outer] = factor · Σ x [outer, count] over each row; `kernel` is sumRows for the type of x. */
+template <class T>
+void sumRows(const std::string &kernel, const T *x, int64_t outer, int64_t count, float *y, float factor) {
+  constexpr int64_t elementsOfPart = 4096;
+  const int64_t parts = (count + elementsOfPart - 1) / elementsOfPart, tasks = outer * parts;
+  float *partial = static_cast<float *>(scratch(Slot::partial, (tasks + 1) * 4));
+  launch(kernel, {tasks < 65536 ? tasks : 65536}, 256, 128, x, partial, outer, count, parts, elementsOfPart);
+  const float *sums = partial;
+  launch("sumParts_f32", {blocksFor(outer)}, 256, 0, sums, y, outer, int64_t{1}, parts, factor);
+}
+
 /** How many parts rows are cut into: enough for every multiprocessor, few enough to add up. */
 inline int64_t partsOf(int64_t rows) {
   const int64_t most = 2 * multiprocessors();

@@ -34,4 +34,19 @@ export const crossEntropyKernels = [
       return [dHidden, dWeight];
     },
   ),
+  nativeKernel<'hidden' | 'weight' | 'targets', Attrs>(
+    KernelName.MeanCrossEntropy,
+    ['mean_cross_entropy'],
+    ({ inputs: { hidden, weight, targets }, attrs: { ignoreIndex }, backend }) => {
+      const [[N = 0, D = 0], [V = 0]] = [hidden.shape, weight.shape];
+      const outputs = [
+        backend.output([]),
+        backend.output(hidden.shape, backend.activationType),
+        backend.output(weight.shape),
+      ];
+      const numbers = [N, D, V, ignoreIndex, +(backend.precision === 'bf16')];
+      backend.call('mean_cross_entropy', [hidden, weight, targets, ...outputs], numbers);
+      return outputs;
+    },
+  ),
 ];

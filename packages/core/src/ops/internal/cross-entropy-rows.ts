@@ -1,0 +1,64 @@
+import { cast, notEqual, oneHot, slice, where, zerosLike, type Tensor, type Tensor1D } from '@tensorflow/tfjs-core';
+import { lastOf, requireFloat, requireInteger, requireShape } from './shapes';
+
+/** What both forms of the cross-entropy of rows are made of: options, chunks of rows, targets as rows. */
+export interface LinearCrossEntropyOptions {
+  /** Rows with this target get loss 0 and gradient 0. */
+  readonly ignoreIndex?: number;
+  /** Rows computed at once; the default keeps a chunk of logits at 8 M numbers or less. */
+  readonly chunkRows?: number;
+}
+
+export interface CrossEntropyAttrs {
+  readonly ignoreIndex: number;
+  readonly chunkRows: number;
+}
+
+const defaultChunkElements = 2 ** 23;
+
+/**
+ * Checks hidden [N, D], weight [V, D] and targets int32 [N], and fills in what `options` leaves open.
+ * @throws ShapeError
+ */
+export function crossEntropyAttrs(
+  op: string,
+  { hidden, weight, targets }: Record<'hidden' | 'weight' | 'targets', Tensor>,
+  options: LinearCrossEntropyOptions,
+): CrossEntropyAttrs {
+  requireFloat(op, 'hidden', hidden);
+  requireShape(op, 'hidden', hidden, [null, null], 'Flatten batch and time into rows first');
+  requireShape(op, 'weight', weight, [null, lastOf(hidden)], 'The unembedding is [V, D]');
+  requireInteger(op, 'targets', targets);
+  requireShape(op, 'targets', targets, [hidden.shape[0] as number], 'One target a row');
+  const fitting = Math.max(1, Math.floor(defaultChunkElements / Math.max(1, weight.shape[0] as number)));
+  const { ignoreIndex = -100, chunkRows = fitting } = options;
+  return { ignoreIndex, chunkRows };
+}
+
+export interface Chunk {
+  readonly h: Tensor;
+  readonly target: Tensor;
+  readonly start: number;
+  readonly rows: number;
+}
+
+export function chunks(hidden: Tensor, targets: Tensor, chunkRows: number): Chunk[] {
+  const [N = 0, D = 0] = hidden.shape;
+  const list: Chunk[] = [];
+  for (let start = 0; start < N; start += chunkRows) {
+    const rows = Math.min(chunkRows, N - start);
+    list.push({ h: slice(hidden, [start, 0], [rows, D]), target: slice(targets, [start], [rows]), start, rows });
+  }
+  return list;
+}
+
+/** 1 where a row counts, 0 where its target is ignored; [rows]. */
+export function counted(target: Tensor, ignoreIndex: number): Tensor {
+  return cast(notEqual(target, ignoreIndex), 'float32');
+}
+
+/** One-hot rows [rows, V]; an ignored target gives some valid row, which the mask cancels. */
+export function targetRows(target: Tensor, V: number, ignoreIndex: number): Tensor {
+  const safe = where(notEqual(target, ignoreIndex), target, zerosLike(target));
+  return cast(oneHot(safe as Tensor1D, V), 'float32');
+}

@@ -1,0 +1,92 @@
+import {
+  addN,
+  concat,
+  div,
+  engine,
+  exp,
+  log,
+  max,
+  mean,
+  mul,
+  reshape,
+  sub,
+  sum,
+  tidy,
+  zerosLike,
+  type Scalar,
+  type Tensor,
+} from '@tensorflow/tfjs-core';
+import { defineKernel } from '../kernel';
+import { KernelName } from '../kernel-names';
+import {
+  chunks,
+  counted,
+  crossEntropyAttrs,
+  targetRows,
+  type Chunk,
+  type CrossEntropyAttrs,
+  type LinearCrossEntropyOptions,
+} from './internal/cross-entropy-rows';
+import { matmul } from './internal/matmul';
+import { linearCrossEntropy } from './linear-cross-entropy';
+
+type Inputs = 'hidden' | 'weight' | 'targets';
+
+/** Σ of a chunk's losses, and the gradients of that: [], [rows, D], [V, D]. */
+function chunkSums({ h, target }: Chunk, weight: Tensor, ignoreIndex: number): [Tensor, Tensor, Tensor] {
+  const logits = matmul(h, weight, false, true);
+  const shifted = sub(logits, max(logits, 1, true));
+  const exponentials = exp(shifted);
+  const total = sum(exponentials, 1, true);
+  const wanted = targetRows(target, weight.shape[0] as number, ignoreIndex);
+  const mask = counted(target, ignoreIndex);
+  const losses = mul(sub(log(reshape(total, [-1])), sum(mul(shifted, wanted), 1)), mask);
+  const dLogits = mul(sub(div(exponentials, total), wanted), reshape(mask, [-1, 1]));
+  return [sum(losses), matmul(dLogits, weight), matmul(dLogits, h, true, false)];
+}
+
+const kernel = defineKernel<Inputs, CrossEntropyAttrs>({
+  name: KernelName.MeanCrossEntropy,
+  inputs: ['hidden', 'weight', 'targets'],
+  composed: ({ hidden, weight, targets }, { ignoreIndex, chunkRows }) => {
+    const sums = chunks(hidden, targets, chunkRows).map((each) => chunkSums(each, weight, ignoreIndex));
+    if (sums.length === 0) return [mean(hidden), zerosLike(hidden), zerosLike(weight)];
+    const rows = hidden.shape[0] as number;
+    const [losses, dHidden, dWeight] = [0, 1, 2].map((i) => sums.map((each) => each[i] as Tensor)) as [
+      Tensor[],
+      Tensor[],
+      Tensor[],
+    ];
+    return [addN(losses), concat(dHidden, 0), addN(dWeight)].map((each) => div(each, rows));
+  },
+  gradient: {
+    savedOutputs: [false, true, true],
+    backward: ([dy], _inputs, [dHidden, dWeight]) => ({
+      hidden: mul(dHidden as Tensor, dy as Tensor),
+      weight: mul(dWeight as Tensor, dy as Tensor),
+    }),
+  },
+});
+
+/**
+ * Mean over all rows of {@link linearCrossEntropy}, for training: hidden [N, D], weight [V, D], targets int32 [N] → a
+ * scalar in nats; ignored rows count as 0. Where a gradient is being taken, the forward pass makes both gradients from
+ * the logits that it has in hand, where `linearCrossEntropy` computes them a second time; the backward pass only scales
+ * them. They are kept between the two, as large as hidden and weight.
+ * @throws ShapeError
+ */
+export function meanCrossEntropy(
+  hidden: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  options: LinearCrossEntropyOptions = {},
+): Scalar {
+  if (!isTakingGradient()) return tidy(() => mean(linearCrossEntropy(hidden, weight, targets, options)));
+  const attrs = crossEntropyAttrs('meanCrossEntropy', { hidden, weight, targets }, options);
+  return tidy(() => kernel({ hidden, weight, targets }, attrs)[0] as Scalar);
+}
+
+/** tfjs's own count of the gradients that are being recorded. */
+function isTakingGradient(): boolean {
+  return (engine().state as { gradientDepth: number }).gradientDepth > 0;
+}
