@@ -1,6 +1,7 @@
 import {
   addN,
   concat,
+  customGrad,
   div,
   engine,
   exp,
@@ -13,6 +14,7 @@ import {
   sum,
   tidy,
   zerosLike,
+  type GradSaveFunc,
   type Scalar,
   type Tensor,
 } from '@tensorflow/tfjs-core';
@@ -59,13 +61,6 @@ const kernel = defineKernel<Inputs, CrossEntropyAttrs>({
     ];
     return [addN(losses), concat(dHidden, 0), addN(dWeight)].map((each) => div(each, rows));
   },
-  gradient: {
-    savedOutputs: [false, true, true],
-    backward: ([dy], _inputs, [dHidden, dWeight]) => ({
-      hidden: mul(dHidden as Tensor, dy as Tensor),
-      weight: mul(dWeight as Tensor, dy as Tensor),
-    }),
-  },
 });
 
 /**
@@ -83,7 +78,17 @@ export function meanCrossEntropy(
 ): Scalar {
   if (!isTakingGradient()) return tidy(() => mean(linearCrossEntropy(hidden, weight, targets, options)));
   const attrs = crossEntropyAttrs('meanCrossEntropy', { hidden, weight, targets }, options);
-  return tidy(() => kernel({ hidden, weight, targets }, attrs)[0] as Scalar);
+  return withGradients(targets, attrs)(hidden, weight) as Scalar;
+}
+
+/** The kernel's gradients are no outputs of the operation: for outputs that nobody uses tfjs makes gradients of zeros. */
+function withGradients(targets: Tensor, attrs: CrossEntropyAttrs) {
+  return customGrad((...args) => {
+    const [hidden, weight, save] = args as unknown as [Tensor, Tensor, GradSaveFunc];
+    const [loss, ...gradients] = kernel({ hidden, weight, targets }, attrs) as [Tensor, Tensor, Tensor];
+    save(gradients);
+    return { value: loss, gradFunc: (dy, saved) => saved.map((gradient) => mul(gradient, dy)) };
+  });
 }
 
 /** tfjs's own count of the gradients that are being recorded. */
