@@ -6,7 +6,15 @@
  */
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { addonSource, buildAddon, buildOrSayWhy, commonFlags, filesIn } from '../../kernels/scripts/native-build.mjs';
+import {
+  addonSource,
+  buildAddon,
+  buildOrSayWhy,
+  commonFlags,
+  filesIn,
+  forThisMachine,
+  macrosOf,
+} from '../../kernels/scripts/native-build.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const native = join(root, 'native');
@@ -21,6 +29,13 @@ const instructionSets =
         portable: [],
       }
     : { portable: [] };
+/** Macros without which a set does not run on a machine; the first set that has all of them is the one it takes. */
+const requirements = {
+  avx512bf16: ['__AVX512BF16__', '__AVX512BW__', '__AVX512DQ__', '__AVX512VL__', '__AVX512CD__'],
+  avx512: ['__AVX512F__', '__AVX512BW__', '__AVX512DQ__', '__AVX512VL__', '__AVX512CD__'],
+  avx2: ['__AVX2__', '__FMA__'],
+  portable: [],
+};
 
 await buildOrSayWhy('vwn-cpu', addon, (compiler) => {
   const flags = [
@@ -30,12 +45,14 @@ await buildOrSayWhy('vwn-cpu', addon, (compiler) => {
     '-fno-trapping-math',
     ...(sanitize ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'] : ['-O3']),
   ];
+  const sets = setsFor(compiler);
+  const brought = sets.map((isa) => `-DVWN_BRINGS_${isa}`);
   const units = [
-    ...[addonSource, ...filesIn(native, '.cc')].map((source) => ({ source, flags })),
-    ...Object.entries(instructionSets).flatMap(([isa, own]) =>
+    ...[addonSource, ...filesIn(native, '.cc')].map((source) => ({ source, flags: [...flags, ...brought] })),
+    ...sets.flatMap((isa) =>
       filesIn(join(native, 'isa'), '.cc').map((source) => ({
         source,
-        flags: [...flags, ...own, `-DVWN_ISA=${isa}`],
+        flags: [...flags, ...instructionSets[isa], `-DVWN_ISA=${isa}`],
         tag: isa,
       })),
     ),
@@ -44,3 +61,11 @@ await buildOrSayWhy('vwn-cpu', addon, (compiler) => {
   const link = sanitize ? ['-fsanitize=address,undefined'] : ['-s', '-static-libstdc++', '-static-libgcc'];
   return buildAddon({ compiler, units, headers, link, addon });
 });
+
+/** All of them, or the one that this machine takes. */
+function setsFor(compiler) {
+  const all = Object.keys(instructionSets);
+  if (!forThisMachine) return all;
+  const here = macrosOf(compiler, process.arch === 'x64' ? ['-march=native'] : []);
+  return [all.find((isa) => requirements[isa].every((macro) => here.has(macro)))];
+}

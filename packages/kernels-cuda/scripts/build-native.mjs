@@ -9,8 +9,18 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { addonSource, buildAddon, buildOrSayWhy, commonFlags, filesIn } from '../../kernels/scripts/native-build.mjs';
+import {
+  addonSource,
+  buildAddon,
+  buildOrSayWhy,
+  commonFlags,
+  filesIn,
+  forThisMachine,
+} from '../../kernels/scripts/native-build.mjs';
 import { compileImages, findNvcc, imagesSource } from './images.mjs';
+
+// Taken by name only, so a first look goes without it.
+if (forThisMachine) process.exit(0);
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const native = join(root, 'native');

@@ -27,6 +27,19 @@ export function findCompiler() {
   return undefined;
 }
 
+/**
+ * Whether only this machine is built for, and only what it runs by default (VWN_NATIVE_BUILD=host): what a first look at
+ * the project takes. Anything else builds everything.
+ */
+export const forThisMachine = process.env.VWN_NATIVE_BUILD === 'host';
+
+/** Macros that the compiler defines with these flags. */
+export function macrosOf({ command }, flags) {
+  const args = [...flags, '-dM', '-E', '-x', 'c++', '-'];
+  const { stdout } = spawnSync(command, args, { encoding: 'utf8', input: '' });
+  return new Set((stdout ?? '').split('\n').map((line) => line.split(' ')[1]));
+}
+
 /** Flags of every file; `requireFrom` is the build script's own URL, whose package depends on node-api-headers. */
 export function commonFlags({ isClang }, requireFrom) {
   const nodeHeaders = createRequire(requireFrom)
