@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -32,11 +33,8 @@ int cgroupCpus() {
   return quota > 0 && period > 0 ? static_cast<int>((quota + period - 1) / period) : 0;
 }
 
-int defaultThreads() {
-  if (const char *wanted = std::getenv("VWN_NUM_THREADS")) {
-    const int threads = std::atoi(wanted);
-    if (threads >= 1) return threads > 256 ? 256 : threads;
-  }
+/** Processors that this process may use. */
+int usableCpus() {
   int cpus = static_cast<int>(std::thread::hardware_concurrency());
 #ifdef __linux__
   cpu_set_t set;
@@ -47,6 +45,14 @@ int defaultThreads() {
   return cpus < 1 ? 1 : cpus > 256 ? 256 : cpus;
 }
 
+int defaultThreads() {
+  if (const char *wanted = std::getenv("VWN_NUM_THREADS")) {
+    const int threads = std::atoi(wanted);
+    if (threads >= 1) return threads > 256 ? 256 : threads;
+  }
+  return usableCpus();
+}
+
 inline void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -55,7 +61,18 @@ inline void relax() {
 #endif
 }
 
-/** A worker spins this many times before it sleeps: a training step's kernels follow each other within microseconds. */
+using Clock = std::chrono::steady_clock;
+/**
+ * How long a worker looks for work before it sleeps. JavaScript between two kernels takes tens of microseconds, and where
+ * it collects garbage some milliseconds; to wake a sleeping thread takes a quarter of a millisecond on a virtual machine,
+ * as long as a small kernel runs.
+ */
+constexpr auto patience = std::chrono::milliseconds(2);
+/** The same where threads share processors: what one looks for, another may be about to do. */
+constexpr auto patienceOfMany = std::chrono::microseconds(20);
+/** Looks between two looks at the clock. */
+constexpr int looks = 64;
+/** How often the caller looks whether the last tasks are done before it offers its processor to others. */
 constexpr int spins = 4000;
 constexpr int ticketBits = 40;
 
@@ -131,6 +148,7 @@ class Pool {
   void start() {
     if (!workers_.empty()) return;
     stopping_.store(false);
+    patience_ = wanted_ > usableCpus() ? Clock::duration(patienceOfMany) : Clock::duration(patience);
     const uint64_t seen = round_.load();
     for (int thread = 1; thread < wanted_; thread++) workers_.emplace_back([this, thread, seen] { loop(thread, seen); });
   }
@@ -144,11 +162,14 @@ class Pool {
   }
 
   uint64_t waitForRound(uint64_t seen) {
-    for (int spin = 0; spin < spins; spin++) {
-      const uint64_t round = round_.load(std::memory_order_acquire);
-      if (round != seen) return round;
-      relax();
-    }
+    const Clock::time_point end = Clock::now() + patience_;
+    do
+      for (int look = 0; look < looks; look++) {
+        const uint64_t round = round_.load(std::memory_order_acquire);
+        if (round != seen) return round;
+        relax();
+      }
+    while (Clock::now() < end);
     std::unique_lock<std::mutex> lock(mutex_);
     sleeping_.fetch_add(1, std::memory_order_seq_cst);
     wake_.wait(lock, [&] { return round_.load(std::memory_order_acquire) != seen; });
@@ -169,6 +190,7 @@ class Pool {
   }
 
   int wanted_ = 0;
+  Clock::duration patience_{};
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -79,7 +79,8 @@ class Gemm {
     if (!packed || !scratch || !output) return false;
     const auto pack = [&](int64_t panel, int) { packB(panel); };
     const int64_t tasks = rowTasks() * columnTasks();
-    const auto block = [&](int64_t task, int thread) { blockOfC(task / columnTasks(), task % columnTasks(), thread); };
+    // Column by column: a part of B stays near the core, and the last tasks, for which threads wait, are the narrow ones.
+    const auto block = [&](int64_t task, int thread) { blockOfC(task % rowTasks(), task / rowTasks(), thread); };
     if (parallel) {
       if (!directB) parallelFor(panels, pack);
       parallelFor(tasks, block);
