@@ -21,7 +21,12 @@ export * from './ops/linear-cross-entropy';
 export { meanCrossEntropy } from './ops/mean-cross-entropy';
 export * from './ops/adamw';
 export * from './ops/global-norm';
-export type { ConnectionParameters, ConnectionSizes, DynamicParameters } from './ops/connection-parameters';
+export type {
+  ConnectionParameters,
+  ConnectionSizes,
+  DynamicParameters,
+  SublayerNorm,
+} from './ops/connection-parameters';
 export * from './ops/width-connection';
 export * from './ops/depth-connection';
 export * from './ops/connection-step';

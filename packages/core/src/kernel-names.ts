@@ -30,18 +30,6 @@ export const KernelName = {
   StaticWidthConnectionGrad: 'VwnStaticWidthConnectionGrad',
   DepthConnection: 'VwnDepthConnection',
   DepthConnectionGrad: 'VwnDepthConnectionGrad',
-  ConnectionStep: 'VwnConnectionStep',
-  ConnectionStepGrad: 'VwnConnectionStepGrad',
-  StaticConnectionStep: 'VwnStaticConnectionStep',
-  StaticConnectionStepGrad: 'VwnStaticConnectionStepGrad',
-  ConnectionRead: 'VwnConnectionRead',
-  ConnectionReadGrad: 'VwnConnectionReadGrad',
-  StaticConnectionRead: 'VwnStaticConnectionRead',
-  StaticConnectionReadGrad: 'VwnStaticConnectionReadGrad',
-  ConnectionWrite: 'VwnConnectionWrite',
-  ConnectionWriteGrad: 'VwnConnectionWriteGrad',
-  StaticConnectionWrite: 'VwnStaticConnectionWrite',
-  StaticConnectionWriteGrad: 'VwnStaticConnectionWriteGrad',
   BlockMix: 'VwnBlockMix',
   BlockMixGrad: 'VwnBlockMixGrad',
   AdamW: 'VwnAdamW',
@@ -49,3 +37,36 @@ export const KernelName = {
   AdamWAll: 'VwnAdamWAll',
   GlobalNorm: 'VwnGlobalNorm',
 } as const;
+
+/** One kernel of connectionStep, connectionRead or connectionWrite: tfjs's named inputs cannot be optional. */
+export interface ConnectionKind {
+  /** Writes what the sublayer before made, by its connection. */
+  readonly write: boolean;
+  /** Reads the input of the sublayer behind, by its connection. */
+  readonly read: boolean;
+  /** Coefficients depend on the token. */
+  readonly dynamic: boolean;
+  /** What was read goes through the RMSNorm of the sublayer behind. */
+  readonly normed: boolean;
+}
+
+/** Every kind that there is a kernel of. */
+export const connectionKinds: readonly ConnectionKind[] = [true, false].flatMap((dynamic) => [
+  { write: true, read: true, dynamic, normed: false },
+  { write: true, read: true, dynamic, normed: true },
+  { write: false, read: true, dynamic, normed: false },
+  { write: false, read: true, dynamic, normed: true },
+  { write: true, read: false, dynamic, normed: false },
+]);
+
+/** Kernel and gradient of a kind, such as `VwnConnectionStep` or `VwnStaticConnectionReadNorm`, each with its `…Grad`. */
+export function connectionKernelNames({
+  write,
+  read,
+  dynamic,
+  normed,
+}: ConnectionKind): [name: string, gradName: string] {
+  const halves = write && read ? 'Step' : write ? 'Write' : 'Read';
+  const name = `Vwn${dynamic ? '' : 'Static'}Connection${halves}${normed ? 'Norm' : ''}`;
+  return [name, `${name}Grad`];
+}

@@ -6,6 +6,7 @@ import {
   connectionStep,
   depthConnection,
   Rng,
+  rmsNorm,
   ShapeError,
   staticAlpha,
   staticBeta,
@@ -114,7 +115,7 @@ describeOnBackends('connections', () => {
     }));
 
   for (const opCase of connectionCases.filter(({ op, size }) => op === 'connectionStep' && size === 'small'))
-    it(`a step equals a depth then a width connection, in value and every gradient: ${opCase.name}`, () => {
+    it(`a step equals a depth then a width connection, then a norm if it has one, in value and every gradient: ${opCase.name}`, () => {
       const [, m, n] = /m=(\d+) n=(\d+)/.exec(opCase.name)?.map(Number) as [number, number, number];
       const composed = evaluateCase({
         ...opCase,
@@ -122,7 +123,8 @@ describeOnBackends('connections', () => {
           const at = { m, n, eps: 0.5 };
           const { carry, beta } = widthConnection(h as tf.Tensor, connectionOf(rest, 'previous.'), at);
           const next = depthConnection(out as tf.Tensor, carry, beta, at);
-          return [next, widthConnection(next, connectionOf(rest, 'next.'), at).x];
+          const { x } = widthConnection(next, connectionOf(rest, 'next.'), at);
+          return [next, rest.sublayerNorm ? rmsNorm(x, rest.sublayerNorm, 2) : x];
         },
       });
       const step = evaluateCase(opCase);
@@ -190,6 +192,9 @@ describeOnBackends('connections', () => {
     );
     expect(message(() => connectionStep(h, out, parameters, fixedOnly(parameters), at))).toContain(
       'one connection is dynamic and the other static',
+    );
+    expect(message(() => connectionStep(h, out, parameters, parameters, at, { weight: tf.ones([db]), eps }))).toBe(
+      'connectionStep: norm.weight has the wrong shape: expected [8], got [4]. The sublayer sees the backbone width D = m·db',
     );
     expect(message(() => widthConnection(tf.zeros([5, 12], 'int32'), parameters, at))).toContain(
       "expected float32, got int32. Convert it with tf.cast(h, 'float32')",

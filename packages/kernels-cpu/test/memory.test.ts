@@ -28,9 +28,11 @@ const connection = (rng: Rng) => ({
 function functionsOf(rng: Rng): ((h: tf.Tensor) => tf.Tensor)[] {
   const [weight, ones] = [normalInput(rng.fork('weight'), [n * db, n * db]), tf.ones([n * db])];
   const [first, second] = [connection(rng.fork('first')), connection(rng.fork('second'))];
+  const norm = { weight: tf.ones([m * db]), eps };
   const targets = tf.tensor1d([4, 1], 'int32');
   return [
     (h) => connectionStep(h, connectionRead(h, first, { m, n, eps }), first, second, { m, n, eps }).x,
+    (h) => connectionStep(h, tf.slice(h, [0, 1], [2, m * db]), first, second, { m, n, eps }, norm).x,
     (h) => connectionWrite(h, tf.slice(h, [0, 1], [2, m * db]), second, { m, n, eps }),
     (h) =>
       tf.tanh(
@@ -61,6 +63,31 @@ describeNative('steps', () => {
     for (let i = 0; i < 500; i++) model.step();
     expect(used()).toEqual(before);
     expect(model.step()).toBeLessThan(first / 2);
+  });
+});
+
+describeNative('a step with the norm of its sublayer', () => {
+  it('keeps for the backward pass no input of the norm, which a norm of its own keeps', () => {
+    const rng = Rng.fromSeed('normed');
+    const [first, second] = [connection(rng.fork('first')), connection(rng.fork('second'))];
+    const norm = { weight: tf.ones([m * db]), eps };
+    const tokens = 1000;
+    const held = (step: (h: tf.Tensor, out: tf.Tensor) => tf.Tensor) => {
+      let bytes = 0;
+      const before = nativeBackend().memory().numBytesInDevice;
+      const loss = (h: tf.Tensor, out: tf.Tensor) => {
+        const x = step(h, out);
+        bytes = nativeBackend().memory().numBytesInDevice - before;
+        return tf.sum(x);
+      };
+      tf.dispose(tf.grads(loss)([normalInput(rng, [tokens, n * db]), normalInput(rng, [tokens, m * db])]));
+      return bytes;
+    };
+    const fused = (h: tf.Tensor, out: tf.Tensor) => connectionStep(h, out, first, second, { m, n, eps }, norm).x;
+    const apart = (h: tf.Tensor, out: tf.Tensor) =>
+      rmsNorm(connectionStep(h, out, first, second, { m, n, eps }).x, norm.weight, norm.eps);
+    held(fused); // brings the parameters into native memory
+    expect(held(apart) - held(fused)).toBe(tokens * m * db * 4);
   });
 });
 

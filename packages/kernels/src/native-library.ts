@@ -31,7 +31,7 @@ export interface NativeLibrary {
 }
 
 /** The `VWN_ABI_VERSION` of the C header that this package was written against. */
-export const abiVersion = 1;
+export const abiVersion = 2;
 
 /** Types of elements, as in the C header. */
 export const StorageType = { f32: 0, bf16: 1, i32: 2, u8: 3 } as const;

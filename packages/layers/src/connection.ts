@@ -1,16 +1,18 @@
 import {
+  connectionKernelNames,
   connectionRead,
   connectionWrite,
   depthConnection,
   hasNativeKernel,
   initializers,
-  KernelName,
+  rmsNorm,
   segmentWidths,
   staticAlpha,
   staticBeta,
   widthConnection,
   type ConnectionParameters,
   type ConnectionSizes,
+  type SublayerNorm,
   type WidthConnectionResult,
 } from '@vwn/core';
 import type { Tensor } from '@tensorflow/tfjs-core';
@@ -69,17 +71,25 @@ export class Connection {
     return depthConnection(out, carry, beta, this.sizes);
   }
 
-  /** h [..., D'] → [..., D'], with the sublayer in between. Its pre-norm, if any, belongs to the sublayer. */
-  around(h: Tensor, sublayer: (x: Tensor) => Tensor): Tensor {
-    if (this.isNative()) {
-      const out = sublayer(connectionRead(h, this.parameters, this.sizes));
+  /**
+   * h [..., D'] → [..., D'], with the sublayer in between. A pre-norm given as `norm` may be fused with the connection;
+   * any other belongs to the sublayer.
+   */
+  around(h: Tensor, sublayer: (x: Tensor) => Tensor, norm?: SublayerNorm): Tensor {
+    if (this.isNative(norm !== undefined)) {
+      const out = sublayer(connectionRead(h, this.parameters, this.sizes, norm));
       return connectionWrite(h, out, this.parameters, this.sizes);
     }
     const { x, carry, beta } = this.width(h);
-    return this.depth(sublayer(x), carry, beta);
+    return this.depth(sublayer(norm ? rmsNorm(x, norm.weight, norm.eps) : x), carry, beta);
   }
-  /** Whether the backend brings fused halves, which rebuild the carry; composed ones would compute the norm twice. */
-  isNative(): boolean {
-    return hasNativeKernel(this.parameters.dynamic ? KernelName.ConnectionStep : KernelName.StaticConnectionStep);
+
+  /**
+   * Whether the backend brings fused halves, which rebuild the carry, with the sublayer's norm if it is `normed`;
+   * composed ones would compute the connection's norm twice.
+   */
+  isNative(normed = false): boolean {
+    const kind = { write: true, read: true, dynamic: this.parameters.dynamic !== undefined, normed };
+    return hasNativeKernel(connectionKernelNames(kind)[0]);
   }
 }

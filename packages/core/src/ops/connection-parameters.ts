@@ -28,6 +28,12 @@ export interface ConnectionSizes {
   readonly eps: number;
 }
 
+/** The RMSNorm with which a sublayer begins, over the whole backbone width: weight [D]. */
+export interface SublayerNorm {
+  readonly weight: Tensor;
+  readonly eps: number;
+}
+
 /** @throws ShapeError unless every tensor has the shape above. */
 export function requireConnectionParameters(
   op: string,

@@ -1,46 +1,31 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { ShapeError } from '../errors';
-import { KernelName } from '../kernel-names';
-import { requireConnectionParameters, type ConnectionParameters, type ConnectionSizes } from './connection-parameters';
-import { defineStep } from './internal/connection-halves';
+import type { KernelCall } from '../kernel';
+import { connectionKernelNames, connectionKinds, type ConnectionKind } from '../kernel-names';
+import {
+  requireConnectionParameters,
+  type ConnectionParameters,
+  type ConnectionSizes,
+  type SublayerNorm,
+} from './connection-parameters';
+import { defineStep, type StepAttributes } from './internal/connection-halves';
 import { segmentWidth } from './internal/connection-shapes';
 import { requireShape } from './internal/shapes';
 
-const [both, writeOnly, readOnly] = [
-  { write: true, read: true },
-  { write: true, read: false },
-  { write: false, read: true },
-];
+const kernels = new Map(connectionKinds.map((kind) => [connectionKernelNames(kind)[0], defineStep(kind)]));
 
-const kernels = {
-  step: {
-    dynamic: defineStep(KernelName.ConnectionStep, KernelName.ConnectionStepGrad, { ...both, dynamic: true }),
-    static: defineStep(KernelName.StaticConnectionStep, KernelName.StaticConnectionStepGrad, {
-      ...both,
-      dynamic: false,
-    }),
-  },
-  read: {
-    dynamic: defineStep(KernelName.ConnectionRead, KernelName.ConnectionReadGrad, { ...readOnly, dynamic: true }),
-    static: defineStep(KernelName.StaticConnectionRead, KernelName.StaticConnectionReadGrad, {
-      ...readOnly,
-      dynamic: false,
-    }),
-  },
-  write: {
-    dynamic: defineStep(KernelName.ConnectionWrite, KernelName.ConnectionWriteGrad, { ...writeOnly, dynamic: true }),
-    static: defineStep(KernelName.StaticConnectionWrite, KernelName.StaticConnectionWriteGrad, {
-      ...writeOnly,
-      dynamic: false,
-    }),
-  },
-};
+/** Runs the kernel of a kind on its inputs, in any order. */
+function run(kind: ConnectionKind, inputs: Record<string, Tensor>, attributes: StepAttributes): Tensor[] {
+  const kernel = kernels.get(connectionKernelNames(kind)[0]) as KernelCall<string, StepAttributes>;
+  return kernel(inputs, attributes);
+}
 
 /**
  * The fused step from one sublayer to the next: depth connection of `previous`, then norm, coefficients and read of
  * `next`. h [..., n·db] is the state that `previous` read, out [..., D] what its sublayer made of it. The carry is
  * rebuilt from h, never stored: a native kernel reads h and out and writes the next state and the next sublayer's
- * input x [..., D], which is 5r+5 units of traffic forward and backward (docs/architecture.md).
+ * input x [..., D], which is 5r+5 units of traffic forward and backward (docs/architecture.md). With `norm`, x has been
+ * through that RMSNorm, and what was read is rebuilt in the backward pass too.
  * @throws ShapeError; when one connection is dynamic and the other static.
  */
 export function connectionStep(
@@ -48,31 +33,43 @@ export function connectionStep(
   out: Tensor,
   previous: ConnectionParameters,
   next: ConnectionParameters,
-  { m, n, eps }: ConnectionSizes,
+  sizes: ConnectionSizes,
+  norm?: SublayerNorm,
 ): { h: Tensor; x: Tensor } {
   const op = 'connectionStep';
-  const db = requireOutput(op, h, out, { m, n });
+  const { m, n } = sizes;
+  const db = requireOutput(op, h, out, sizes);
   for (const each of [previous, next]) requireConnectionParameters(op, each, { m, n, db });
+  requireNorm(op, norm, m * db);
   if (!previous.dynamic !== !next.dynamic)
     throw new ShapeError(`${op}: one connection is dynamic and the other static`, {
       expected: 'two of a kind',
       hint: 'Use connectionWrite and connectionRead where kinds change',
     });
-  const kernel = previous.dynamic ? kernels.step.dynamic : kernels.step.static;
-  const [state, x] = kernel({ h, out, ...writingOf(previous), ...readingOf(next) }, { m, n, eps });
+  const inputs = { h, out, ...writingOf(previous), ...readingOf(next, norm) };
+  const kind = { write: true, read: true, dynamic: previous.dynamic !== undefined, normed: norm !== undefined };
+  const [state, x] = run(kind, inputs, attributesOf(sizes, norm));
   return { h: state as Tensor, x: x as Tensor };
 }
 
 /**
  * The reading half of {@link connectionStep} alone, for the first sublayer: norm, coefficients and read A° of `next`,
- * `x = A°ᵀ H` (eq. 10); h [..., n·db] → x [..., D].
+ * `x = A°ᵀ H` (eq. 10), with `norm` through that; h [..., n·db] → x [..., D].
  * @throws ShapeError
  */
-export function connectionRead(h: Tensor, next: ConnectionParameters, { m, n, eps }: ConnectionSizes): Tensor {
+export function connectionRead(
+  h: Tensor,
+  next: ConnectionParameters,
+  sizes: ConnectionSizes,
+  norm?: SublayerNorm,
+): Tensor {
   const op = 'connectionRead';
-  requireConnectionParameters(op, next, { m, n, db: segmentWidth(op, h, n) });
-  const kernel = next.dynamic ? kernels.read.dynamic : kernels.read.static;
-  return kernel({ h, ...readingOf(next) }, { m, n, eps })[0] as Tensor;
+  const { m, n } = sizes;
+  const db = segmentWidth(op, h, n);
+  requireConnectionParameters(op, next, { m, n, db });
+  requireNorm(op, norm, m * db);
+  const kind = { write: false, read: true, dynamic: next.dynamic !== undefined, normed: norm !== undefined };
+  return run(kind, { h, ...readingOf(next, norm) }, attributesOf(sizes, norm))[0] as Tensor;
 }
 
 /**
@@ -84,13 +81,14 @@ export function connectionWrite(
   h: Tensor,
   out: Tensor,
   previous: ConnectionParameters,
-  { m, n, eps }: ConnectionSizes,
+  sizes: ConnectionSizes,
 ): Tensor {
   const op = 'connectionWrite';
-  const db = requireOutput(op, h, out, { m, n });
+  const { m, n } = sizes;
+  const db = requireOutput(op, h, out, sizes);
   requireConnectionParameters(op, previous, { m, n, db });
-  const kernel = previous.dynamic ? kernels.write.dynamic : kernels.write.static;
-  return kernel({ h, out, ...writingOf(previous) }, { m, n, eps })[0] as Tensor;
+  const kind = { write: true, read: false, dynamic: previous.dynamic !== undefined, normed: false };
+  return run(kind, { h, out, ...writingOf(previous) }, attributesOf(sizes))[0] as Tensor;
 }
 
 function requireOutput(op: string, h: Tensor, out: Tensor, { m, n }: { m: number; n: number }): number {
@@ -100,14 +98,27 @@ function requireOutput(op: string, h: Tensor, out: Tensor, { m, n }: { m: number
   return db;
 }
 
+function requireNorm(op: string, norm: SublayerNorm | undefined, width: number): void {
+  if (norm) requireShape(op, 'norm.weight', norm.weight, [width], 'The sublayer sees the backbone width D = m·db');
+}
+
+/** Only these: sizes may come from an object that has more. */
+function attributesOf({ m, n, eps }: ConnectionSizes, norm?: SublayerNorm): StepAttributes {
+  return { m, n, eps, ...(norm && { normEps: norm.eps }) };
+}
+
 function writingOf({ staticAlpha, staticBeta, dynamic }: ConnectionParameters): Record<string, Tensor> {
   if (!dynamic) return { staticAlpha, staticBeta };
   const { normWeight, alphaFn, betaFn, alphaScale, betaScale } = dynamic;
   return { staticAlpha, staticBeta, normWeight, alphaFn, betaFn, alphaScale, betaScale };
 }
 
-function readingOf({ staticAlpha: nextStaticAlpha, dynamic }: ConnectionParameters): Record<string, Tensor> {
-  if (!dynamic) return { nextStaticAlpha };
+function readingOf(
+  { staticAlpha: nextStaticAlpha, dynamic }: ConnectionParameters,
+  norm?: SublayerNorm,
+): Record<string, Tensor> {
+  const fixed = { nextStaticAlpha, ...(norm && { sublayerNorm: norm.weight }) };
+  if (!dynamic) return fixed;
   const { normWeight: nextNormWeight, alphaFn: nextAlphaFn, alphaScale: nextAlphaScale } = dynamic;
-  return { nextStaticAlpha, nextNormWeight, nextAlphaFn, nextAlphaScale };
+  return { ...fixed, nextNormWeight, nextAlphaFn, nextAlphaScale };
 }

@@ -22,26 +22,32 @@ export function normalizedGradient(g: Tensor, xHat: Tensor, s: Tensor): Tensor {
   return mul(s, sub(g, mul(xHat, mean(mul(g, xHat), -1, true))));
 }
 
+/** The composed norm, off the tape: x [..., D], weight [D]. */
+export function composedRmsNorm(x: Tensor, weight: Tensor, eps: number): Tensor {
+  const x2d = reshape(x, [rowsOf(x), lastOf(x)]);
+  return reshape(mul(mul(x2d, reciprocalRms(x2d, eps)), weight), x.shape);
+}
+
+/** Its gradients: those of x, in the shape of x, and of the weight. */
+export function composedRmsNormGradients(x: Tensor, weight: Tensor, dy: Tensor, eps: number): [Tensor, Tensor] {
+  const rows = [rowsOf(x), lastOf(x)];
+  const x2d = reshape(x, rows);
+  const dy2d = reshape(dy, rows);
+  const s = reciprocalRms(x2d, eps);
+  const xHat = mul(x2d, s);
+  return [reshape(normalizedGradient(mul(dy2d, weight), xHat, s), x.shape), sumRows(mul(dy2d, xHat))];
+}
+
 const gradKernel = defineKernel<Inputs | 'dy', Attrs>({
   name: KernelName.RmsNormGrad,
   inputs: ['x', 'weight', 'dy'],
-  composed: ({ x, weight, dy }, { eps }) => {
-    const rows = [rowsOf(x), lastOf(x)];
-    const x2d = reshape(x, rows);
-    const dy2d = reshape(dy, rows);
-    const s = reciprocalRms(x2d, eps);
-    const xHat = mul(x2d, s);
-    return [reshape(normalizedGradient(mul(dy2d, weight), xHat, s), x.shape), sumRows(mul(dy2d, xHat))];
-  },
+  composed: ({ x, weight, dy }, { eps }) => composedRmsNormGradients(x, weight, dy, eps),
 });
 
 const kernel = defineKernel<Inputs, Attrs>({
   name: KernelName.RmsNorm,
   inputs: ['x', 'weight'],
-  composed: ({ x, weight }, { eps }) => {
-    const x2d = reshape(x, [rowsOf(x), lastOf(x)]);
-    return reshape(mul(mul(x2d, reciprocalRms(x2d, eps)), weight), x.shape);
-  },
+  composed: ({ x, weight }, { eps }) => composedRmsNorm(x, weight, eps),
   gradient: {
     backward: ([dy], { x, weight }, _outputs, attrs) => {
       const [dx, dWeight] = gradKernel({ x, weight, dy: dy as Tensor }, attrs);

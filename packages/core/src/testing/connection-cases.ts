@@ -1,7 +1,7 @@
 import { tensor, type Tensor } from '@tensorflow/tfjs-core';
-import { KernelName } from '../kernel-names';
+import { connectionKernelNames, KernelName } from '../kernel-names';
 import { blockMix } from '../ops/block-mix';
-import type { ConnectionParameters } from '../ops/connection-parameters';
+import type { ConnectionParameters, SublayerNorm } from '../ops/connection-parameters';
 import { connectionRead, connectionStep, connectionWrite } from '../ops/connection-step';
 import { depthConnection } from '../ops/depth-connection';
 import { widthConnection } from '../ops/width-connection';
@@ -14,6 +14,11 @@ import { normalInput, type CaseInputs, type OpCase } from './op-case';
  * one element it would be the sign function) smooth enough for finite differences.
  */
 const epsOf = ({ size }: ConnectionSize) => (size === 'small' ? 0.5 : 1e-6);
+/**
+ * Of the sublayer's norm: another, which shows where one is taken for the other. It is the larger, for with m = n = 1 the
+ * norm takes out what the read's coefficient has put in, and all that is left of its gradient comes from eps.
+ */
+const normEpsOf = ({ size }: ConnectionSize) => (size === 'small' ? 2 : 1e-5);
 
 /** Sizes of one row of the table; `lead` are the dimensions before the last, [batch, tokens] or any other. */
 export interface ConnectionSize {
@@ -85,12 +90,31 @@ export function connectionOf(inputs: CaseInputs, prefix = ''): ConnectionParamet
   return { ...fixed, dynamic: { normWeight, alphaFn, betaFn, alphaScale, betaScale } };
 }
 
+/** The norm of the sublayer behind a connection, as the case's input `sublayerNorm`, where the case has one. */
+function sublayerNormOf({ sublayerNorm }: CaseInputs, size: ConnectionSize): SublayerNorm | undefined {
+  return sublayerNorm && { weight: sublayerNorm, eps: normEpsOf(size) };
+}
+
+function normInputs({ m, db }: ConnectionSize, normed: boolean, rng: Rng): CaseInputs {
+  return normed ? { sublayerNorm: normalInput(rng.fork('sublayerNorm'), [m * db], 0.2, 1) } : {};
+}
+
+/** What a title says of a step or a read. */
+const kindOf = (dynamic: boolean, normed: boolean) => `${dynamic ? 'dynamic' : 'static'}${normed ? ' normed' : ''}`;
+
 /** Tokens, backbone width and the FLOPs of the parts (vwn.md §6). */
 function counts({ m, n, db, lead }: ConnectionSize) {
   const tokens = lead.reduce((product, each) => product * each, 1);
   const D = m * db;
   const coefficients = tokens * (4 + 2 * (2 * m + n)) * (n / m) * D;
-  return { D, tokens, coefficients, width: tokens * 2 * (m + n) * (n / m) * D, depth: tokens * 2 * n * D };
+  return {
+    D,
+    tokens,
+    coefficients,
+    norm: tokens * 4 * D,
+    width: tokens * 2 * (m + n) * (n / m) * D,
+    depth: tokens * 2 * n * D,
+  };
 }
 
 function titled(op: string, { m, n, db, lead }: ConnectionSize, kind: string): { name: string; op: string } {
@@ -134,53 +158,61 @@ function depthCase(size: ConnectionSize, dynamic: boolean): OpCase {
   };
 }
 
-function stepCase(size: ConnectionSize, dynamic: boolean): OpCase {
+function stepCase(size: ConnectionSize, dynamic: boolean, normed: boolean): OpCase {
   const { m, n, db, lead } = size;
-  const { coefficients, width, depth } = counts(size);
+  const { coefficients, width, depth, norm } = counts(size);
   const prefixed = (prefix: string, tensors: CaseInputs): CaseInputs =>
     Object.fromEntries(Object.entries(tensors).map(([name, each]) => [prefix + name, each]));
   return {
-    ...titled('connectionStep', size, dynamic ? 'dynamic' : 'static'),
-    kernels: dynamic
-      ? [KernelName.ConnectionStep, KernelName.ConnectionStepGrad]
-      : [KernelName.StaticConnectionStep, KernelName.StaticConnectionStepGrad],
+    ...titled('connectionStep', size, kindOf(dynamic, normed)),
+    kernels: connectionKernelNames({ write: true, read: true, dynamic, normed }),
     size: size.size,
-    flops: width + depth + (dynamic ? coefficients : 0),
+    flops: width + depth + (dynamic ? coefficients : 0) + (normed ? norm : 0),
     // Of the next connection only what reads takes part; its write comes after its sublayer.
     differentiable: [
       ...['h', 'out', ...namesOf(dynamic).map((name) => `previous.${name}`)],
       ...namesOf(dynamic)
         .filter((name) => !name.toLowerCase().includes('beta'))
         .map((name) => `next.${name}`),
+      ...(normed ? ['sublayerNorm'] : []),
     ],
     inputs: (rng) => ({
       h: normalInput(rng.fork('h'), [...lead, n * db]),
       out: normalInput(rng.fork('out'), [...lead, m * db]),
       ...prefixed('previous.', parameterInputs(size, dynamic, rng.fork('previous'))),
       ...prefixed('next.', parameterInputs(size, dynamic, rng.fork('next'))),
+      ...normInputs(size, normed, rng),
     }),
     run: ({ h, out, ...rest }) => {
       const [previous, next] = [connectionOf(rest, 'previous.'), connectionOf(rest, 'next.')];
-      const step = connectionStep(h as Tensor, out as Tensor, previous, next, { m, n, eps: epsOf(size) });
+      const sizes = { m, n, eps: epsOf(size) };
+      const step = connectionStep(h as Tensor, out as Tensor, previous, next, sizes, sublayerNormOf(rest, size));
       return [step.h, step.x];
     },
   };
 }
 
-function readCase(size: ConnectionSize, dynamic: boolean): OpCase {
+function readCase(size: ConnectionSize, dynamic: boolean, normed: boolean): OpCase {
   const { m, n, db, lead } = size;
-  const { D, tokens, width, coefficients } = counts(size);
+  const { D, tokens, width, coefficients, norm } = counts(size);
   const read = tokens * 2 * n * D;
   return {
-    ...titled('connectionRead', size, dynamic ? 'dynamic' : 'static'),
-    kernels: dynamic
-      ? [KernelName.ConnectionRead, KernelName.ConnectionReadGrad]
-      : [KernelName.StaticConnectionRead, KernelName.StaticConnectionReadGrad],
+    ...titled('connectionRead', size, kindOf(dynamic, normed)),
+    kernels: connectionKernelNames({ write: false, read: true, dynamic, normed }),
     size: size.size,
-    flops: read + (dynamic ? (coefficients * read) / (width + read) : 0),
-    differentiable: ['h', ...namesOf(dynamic)].filter((name) => !name.toLowerCase().includes('beta')),
-    inputs: (rng) => ({ h: normalInput(rng.fork('h'), [...lead, n * db]), ...parameterInputs(size, dynamic, rng) }),
-    run: ({ h, ...rest }) => [connectionRead(h as Tensor, connectionOf(rest), { m, n, eps: epsOf(size) })],
+    flops: read + (dynamic ? (coefficients * read) / (width + read) : 0) + (normed ? norm : 0),
+    differentiable: ['h', ...namesOf(dynamic), ...(normed ? ['sublayerNorm'] : [])].filter(
+      (name) => !name.toLowerCase().includes('beta'),
+    ),
+    inputs: (rng) => ({
+      h: normalInput(rng.fork('h'), [...lead, n * db]),
+      ...parameterInputs(size, dynamic, rng),
+      ...normInputs(size, normed, rng),
+    }),
+    run: ({ h, ...rest }) => {
+      const sizes = { m, n, eps: epsOf(size) };
+      return [connectionRead(h as Tensor, connectionOf(rest), sizes, sublayerNormOf(rest, size))];
+    },
   };
 }
 
@@ -190,9 +222,7 @@ function writeCase(size: ConnectionSize, dynamic: boolean): OpCase {
   const read = tokens * 2 * n * D;
   return {
     ...titled('connectionWrite', size, dynamic ? 'dynamic' : 'static'),
-    kernels: dynamic
-      ? [KernelName.ConnectionWrite, KernelName.ConnectionWriteGrad]
-      : [KernelName.StaticConnectionWrite, KernelName.StaticConnectionWriteGrad],
+    kernels: connectionKernelNames({ write: true, read: false, dynamic, normed: false }),
     size: size.size,
     flops: width - read + depth + (dynamic ? coefficients : 0),
     differentiable: ['h', 'out', ...namesOf(dynamic)],
@@ -241,8 +271,10 @@ export const connectionCases: readonly OpCase[] = connectionSizes.flatMap((size)
   ...[false, true].flatMap((dynamic) => [
     widthCase(size, dynamic),
     depthCase(size, dynamic),
-    stepCase(size, dynamic),
-    readCase(size, dynamic),
+    stepCase(size, dynamic, false),
+    stepCase(size, dynamic, true),
+    readCase(size, dynamic, false),
+    readCase(size, dynamic, true),
     writeCase(size, dynamic),
   ]),
   blockMixCase(size),

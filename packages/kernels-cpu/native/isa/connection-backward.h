@@ -30,11 +30,27 @@ Ahead aheadOf(const Shape &s, int64_t index, const Backward<T> &io) {
 
 struct Sums {
   CoefficientSums write, read;
+  float *norm; /* [m, wide] */
 };
+
+/**
+ * Through the sublayer's norm: from the gradient of x, [m, wide] a token, to that of what the token reads. This is read once
+ * more, by `reading(t)`, into `read`, and becomes its gradient there.
+ */
+template <class Reading>
+VWN_INLINE void sublayerNormGradient(const Shape &s, const Span &span, const SublayerNorm &norm, const float *dx, float *read,
+                                     float *sums, const Reading &reading) {
+  for (int64_t t = 0; t < span.count; t++) {
+    float *row = read + t * norm.row.size;
+    sumOfProducts(s.m, s.wide, Zeros{}, row, s.wide, reading(t));
+    clearPadding(s, s.m, row);
+    normRowGrad(norm.row, row, norm.weight, dx + t * norm.row.size, row, sums);
+  }
+}
 
 /** Through the read: from dhNext, [slots, wide], to dNext, the gradient of the state that was read. */
 template <class T>
-void readGradient(const Shape &s, const Span &span, const Sets &sets, const T *state, const T *dx, const CoefficientSums &sums,
+void readGradient(const Shape &s, const Span &span, const Sets &sets, const T *state, const T *dx, const Sums &sums,
                   Ahead &ahead, Memory memory, const float *dhNext, float *dNext) {
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
   const Evaluated of = Evaluated::in(memory, s.m * s.ld);
@@ -45,9 +61,15 @@ void readGradient(const Shape &s, const Span &span, const Sets &sets, const T *s
   normalize(s, span, next);
   evaluate(s, span, sets.read, next, of);
   ahead();
+  if (sets.norm.weight) {
+    float *read = memory.rows(s, s.m);
+    sublayerNormGradient(s, span, sets.norm, backbone, read, sums.norm,
+                         [&](int64_t t) { return gathering(s, t, of.alpha, next.rows); });
+    backbone = read;
+  }
   alphaGradient(s, span, backbone, s.m, next.rows, next.transposed, dAlpha);
   ahead();
-  evaluateGradient(s, span, sets.read, next, of, dAlpha, sums, shift);
+  evaluateGradient(s, span, sets.read, next, of, dAlpha, sums.read, shift);
   for (int64_t t = 0; t < span.count; t++) {
     const int64_t at = t * s.n * s.wide;
     const Rows start{dhNext + at, s.wide};
@@ -97,23 +119,44 @@ void writeGradient(const Shape &s, const Span &span, const Sets &sets, const Bac
   finishRows(dState, span.slots, s, io.dh + atState);
 }
 
+/** As sublayerNormGradient, in pairs: the gradient of what was read as rows of `wide`. */
+VWN_APART const bf16 *sublayerNormGradientOfPairs(const Shape &s, const Span &span, const SublayerNorm &norm,
+                                                  const PairState &state, const float *alpha, const bf16 *dx, float *sums,
+                                                  PairMemory &memory) {
+  const int64_t rows = span.count * s.m;
+  bf16 *alphaHalves = memory.halves(s.m * s.ld), *dRead = memory.halves(s.block * s.m * s.wide);
+  float *upstream = memory.rows(s, s.m), *read = memory.rows(s, s.m);
+  narrowRows(alpha, s.m, span.lanes, s.ld, alphaHalves);
+  loadRows(dx, rows, s, upstream);
+  sublayerNormGradient(s, span, norm, upstream, read, sums,
+                       [&](int64_t t) { return gatheringPairs(s, t, alphaHalves, state.between); });
+  narrowRows(read, rows, s.wide, s.wide, dRead);
+  return dRead;
+}
+
 /** As readGradient, in pairs; dNext holds dhNext before. */
 VWN_APART void readGradientOfPairs(const Shape &s, const Span &span, const Sets &sets, const bf16 *state, const bf16 *dx,
-                         const CoefficientSums &sums, Ahead &ahead, PairMemory memory, float *dNext) {
-  const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
+                         const Sums &sums, Ahead &ahead, PairMemory memory, float *dNext) {
+  const int64_t atState = span.first * s.n * s.db;
   const PairState next = memory.state(s);
   const Evaluated of = Evaluated::in(memory, s.m * s.ld);
   float *dAlpha = memory.take(s.m * s.ld), *shift = memory.take(s.ld), *words = memory.take(wordsOf(s.m) * s.ld);
   float *backbone = memory.take(s.block * (s.m + 1) * s.wide);
+  const bf16 *dRead = dx + span.first * s.m * s.db;
+  int64_t stride = s.db;
   loadState(s, span, state + atState, next);
-  loadBackbone(s, span, dx + atBackbone, backbone);
   ahead();
   evaluatePairs(s, span, sets.read, next, of);
   interleaveRows(of.alpha, s.ld, s.m, span.lanes, words, s.ld);
   ahead();
-  alphaGradientPairs(s, span, dx + atBackbone, s.db, s.m, next.transposed, dAlpha);
+  if (sets.norm.weight) {
+    dRead = sublayerNormGradientOfPairs(s, span, sets.norm, next, of.alpha, dRead, sums.norm, memory);
+    stride = s.wide;
+  }
+  loadBackbone(s, span, dRead, stride, backbone);
+  alphaGradientPairs(s, span, dRead, stride, s.m, next.transposed, dAlpha);
   ahead();
-  const float *through = evaluateGradientPairs(s, span, sets.read, next, of, dAlpha, sums, memory, shift);
+  const float *through = evaluateGradientPairs(s, span, sets.read, next, of, dAlpha, sums.read, memory, shift);
   for (int64_t t = 0; t < span.count; t++) {
     float *rows = dNext + t * s.n * s.wide;
     const Rows start{rows, s.wide};
@@ -179,11 +222,11 @@ void backwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves ha
   if constexpr (inPairs<T>)
     if (usesPairs<T>(s)) {
       const PairMemory rest(memory);
-      if (halves.read) readGradientOfPairs(s, span, sets, read, io.dx, sums.read, ahead, rest, dNext);
+      if (halves.read) readGradientOfPairs(s, span, sets, read, io.dx, sums, ahead, rest, dNext);
       if (halves.write) return writeGradientOfPairs(s, span, sets, io, sums.write, ahead, rest, dNext);
       return storeRows(dNext, span.slots, s, io.dh + atState);
     }
-  if (halves.read) readGradient(s, span, sets, read, io.dx, sums.read, ahead, memory, dhNext, dNext);
+  if (halves.read) readGradient(s, span, sets, read, io.dx, sums, ahead, memory, dhNext, dNext);
   if (halves.write) writeGradient(s, span, sets, io, sums.write, ahead, memory, halves.read ? dNext : dhNext);
   else storeRows(dNext, span.slots, s, io.dh + atState);
 }

@@ -180,15 +180,18 @@ struct ColumnGradients {
   int64_t stride, from, count;
 };
 
-/** Sums of all threads (`parts` of them, `stride` floats apart) → gradients of the parameters. */
+/** Element `at` of the sums of all threads: `parts` of them, `stride` floats apart. */
+inline float totalOf(const float *first, int64_t at, int64_t parts, int64_t stride) {
+  float sum = 0;
+  for (int64_t part = 0; part < parts; part++) sum += first[part * stride + at];
+  return sum;
+}
+
+/** Sums of all threads → gradients of the parameters. */
 inline void writeGradients(const Shape &s, const CoefficientSet &set, const float *normWeight, const std::vector<Columns> &from,
                            const CoefficientSums &sums, int64_t parts, int64_t stride,
                            const std::vector<ColumnGradients> &to, float *dNorm) {
-  const auto total = [&](const float *first, int64_t at) {
-    float sum = 0;
-    for (int64_t part = 0; part < parts; part++) sum += first[part * stride + at];
-    return sum;
-  };
+  const auto total = [&](const float *first, int64_t at) { return totalOf(first, at, parts, stride); };
   const float root = 1.0f / std::sqrt(static_cast<float>(s.db));
   if (set.dynamic) std::memset(dNorm, 0, static_cast<size_t>(s.db) * 4);
   int64_t c = 0;

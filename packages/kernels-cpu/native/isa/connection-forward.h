@@ -13,6 +13,15 @@ struct Forward {
   T *hNext, *x;
 };
 
+/** What each token reads, [m, wide], through the sublayer's norm where there is one, in place. */
+VWN_APART void normRead(const Shape &s, const Span &span, const SublayerNorm &norm, float *x) {
+  for (int64_t t = 0; norm.weight && t < span.count; t++) {
+    float *row = x + t * norm.row.size;
+    clearPadding(s, s.m, row);
+    normRow(norm.row, row, norm.weight, row);
+  }
+}
+
 VWN_APART void forwardBlockOfPairs(const Shape &s, const Span &span, const Sets &sets, Halves halves, const Forward<bf16> &io, Ahead ahead,
                          float *base) {
   PairMemory memory(base);
@@ -25,7 +34,7 @@ VWN_APART void forwardBlockOfPairs(const Shape &s, const Span &span, const Sets 
   loadState(s, span, io.h + atState, state);
   ahead();
   if (halves.write) {
-    loadBackbone(s, span, io.out + atBackbone, backbone);
+    loadBackbone(s, span, io.out + atBackbone, s.db, backbone);
     evaluatePairs(s, span, sets.write, state, of);
     ahead();
     narrowRows(alpha, s.n, span.lanes, s.ld, alphaHalves);
@@ -45,6 +54,7 @@ VWN_APART void forwardBlockOfPairs(const Shape &s, const Span &span, const Sets 
   ahead();
   for (int64_t t = 0; t < span.count; t++)
     sumOfProducts(s.m, s.wide, Zeros{}, backbone + t * s.m * s.wide, s.wide, gatheringPairs(s, t, alphaHalves, state.between));
+  normRead(s, span, sets.norm, backbone);
   storeRows(backbone, span.count * s.m, s, io.x + atBackbone);
 }
 
@@ -81,6 +91,7 @@ void forwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves hal
   ahead();
   for (int64_t t = 0; t < span.count; t++)
     sumOfProducts(s.m, s.wide, Zeros{}, x + t * s.m * s.wide, s.wide, gathering(s, t, of.alpha, state.rows));
+  normRead(s, span, sets.norm, x);
   finishRows(x, span.count * s.m, s, io.x + atBackbone);
 }
 

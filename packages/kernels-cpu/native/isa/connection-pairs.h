@@ -107,10 +107,10 @@ VWN_APART float *evaluateGradientPairs(const Shape &s, const Span &span, const C
   return words;
 }
 
-/** Rows [count·m, db] of the backbone two by two within a token. */
-VWN_INLINE void loadBackbone(const Shape &s, const Span &span, const bf16 *from, float *to) {
+/** Rows [count·m, db] of the backbone, `stride` numbers apart, two by two within a token. */
+VWN_INLINE void loadBackbone(const Shape &s, const Span &span, const bf16 *from, int64_t stride, float *to) {
   for (int64_t t = 0; t < span.count; t++)
-    interleaveRows(from + t * s.m * s.db, s.db, s.m, s.db, to + t * wordsOf(s.m) * s.wide, s.wide);
+    interleaveRows(from + t * s.m * stride, stride, s.m, s.db, to + t * wordsOf(s.m) * s.wide, s.wide);
 }
 
 VWN_INLINE int64_t pairRoom(const Shape &s) {

@@ -1,8 +1,9 @@
 /**
  * From one sublayer to the next in one pass: depth connection of the previous connection, then norm, coefficients and
- * read of the next. Reads h and out, writes the next state and the next sublayer's input; the carry is never stored and
- * coefficients are rebuilt in the backward pass. Either half may be absent: read only at the first sublayer (out and
- * the previous connection absent), write only at the last.
+ * read of the next, and the norm of its sublayer where the step is `normed`. Reads h and out, writes the next state and the
+ * next sublayer's input; the carry is never stored, nor what goes into the sublayer's norm, and coefficients are rebuilt in
+ * the backward pass. Either half may be absent: read only at the first sublayer (out and the previous connection absent),
+ * write only at the last.
  */
 #include "connection-backward.h"
 #include "connection-forward.h"
@@ -12,7 +13,10 @@ namespace vwn {
 namespace VWN_ISA {
 namespace {
 
-Halves halvesOf(const Call &call) { return {call.integer(5) != 0, call.integer(6) != 0, call.integer(7) != 0}; }
+Halves halvesOf(const Call &call) {
+  const bool read = call.integer(6) != 0;
+  return {call.integer(5) != 0, read, call.integer(7) != 0, read && call.integer(8) != 0};
+}
 Shape shapeOf(Call &call) {
   return Shape(call.dimension(0), call.dimension(1), call.dimension(2), call.dimension(3), call.real(4));
 }
@@ -44,16 +48,18 @@ void writeParameterGradients(Call &call, int first, const Shape &s, Halves halve
     writeGradients(s, sets.read, in.reading.normWeight, readColumns(s, in.reading), sums.read, parts, stride,
                    {{staticAlpha, alphaScale, alphaFn, s.m + s.n, 0, s.m}}, norm);
   }
+  if (float *norm = halves.normed ? call.floats(first, {s.m, s.db}) : nullptr)
+    for (int64_t i = 0; i < s.m * s.db; i++) norm[i] = totalOf(sums.norm, i / s.db * s.wide + i % s.db, parts, stride);
 }
 
 }  // namespace
 
 /**
- * Numbers: m, n, db, tokens, eps, write, read, dynamic.
- * Buffers: h, [write: out], parameters of writing and reading as in Inputs, [write: hNext], [read: x].
+ * Numbers: m, n, db, tokens, eps, write, read, dynamic, normed, normEps.
+ * Buffers: h, [write: out], parameters as in Inputs, [write: hNext], [read: x].
  */
 const char *connection_step(const vwn_call *raw) {
-  Call call(raw, 3, 8);
+  Call call(raw, 3, 10);
   const Shape s = shapeOf(call);
   const Halves halves = halvesOf(call);
   if (const char *problem = s.problem()) return problem;
@@ -66,7 +72,7 @@ const char *connection_step(const vwn_call *raw) {
   if (call.problem()) return call.problem();
   Sets sets;
   const ThreadScratch scratch = threadScratch(Slot::lanes, forwardRoom(s) * 4);
-  if (!scratch || !sets.prepare(s, in, halves)) return outOfMemory;
+  if (!scratch || !sets.prepare(s, in, halves, call.real(9))) return outOfMemory;
   return withFloats(h, call.type(0), [&](auto *state) {
     using T = std::remove_pointer_t<decltype(state)>;
     const Forward<T> io{state, static_cast<const T *>(out), static_cast<T *>(hNext), static_cast<T *>(x)};
@@ -82,12 +88,12 @@ const char *connection_step(const vwn_call *raw) {
 }
 
 /**
- * Numbers: m, n, db, tokens, eps, write, read, dynamic, hasDhNext.
+ * Numbers: m, n, db, tokens, eps, write, read, dynamic, normed, normEps, hasDhNext.
  * Buffers: h, [write: out], parameters, [write and read: hNext], [hasDhNext: dhNext], [read: dx], then the results dh,
  * [write: dout], and gradients in the order of the parameters.
  */
 const char *connection_step_grad(const vwn_call *raw) {
-  Call call(raw, 4, 9);
+  Call call(raw, 4, 11);
   const Shape s = shapeOf(call);
   const Halves halves = halvesOf(call);
   if (const char *problem = s.problem()) return problem;
@@ -95,7 +101,7 @@ const char *connection_step_grad(const vwn_call *raw) {
   Inputs in(call, halves.write ? 2 : 1, s, halves);
   int next = in.next;
   void *hNext = halves.write && halves.read ? call.any(next++, s.stateSize()) : nullptr;
-  void *dhNext = call.integer(8) ? call.any(next++, s.stateSize()) : nullptr;
+  void *dhNext = call.integer(10) ? call.any(next++, s.stateSize()) : nullptr;
   void *dx = halves.read ? call.any(next++, s.backboneSize()) : nullptr;
   const int lastUpstream = next - 1;
   for (int i = in.next; i <= lastUpstream + (halves.write ? 2 : 1); i++) call.sameType({0, i});
@@ -103,14 +109,16 @@ const char *connection_step_grad(const vwn_call *raw) {
   void *dh = call.any(next++, s.stateSize()), *dout = halves.write ? call.any(next++, s.backboneSize()) : nullptr;
   if (call.problem()) return call.problem();
   const int64_t parts = threadCount(), ofWrite = wholeVectors(CoefficientSums::room(s, s.n + s.m));
-  const int64_t stride = ofWrite + wholeVectors(CoefficientSums::room(s, s.m));
+  const int64_t ofCoefficients = ofWrite + wholeVectors(CoefficientSums::room(s, s.m));
+  const int64_t ofNorm = halves.normed ? SublayerNorm::room(s) : 0, stride = ofCoefficients + ofNorm;
   Sets sets;
   const ThreadScratch scratch = threadScratch(Slot::lanes, backwardRoom(s) * 4);
   float *partial = static_cast<float *>(sharedScratch(Slot::partial, parts * stride * 4));
-  if (!scratch || !partial || !sets.prepare(s, in, halves)) return outOfMemory;
+  if (!scratch || !partial || !sets.prepare(s, in, halves, call.real(9))) return outOfMemory;
   const auto sumsOf = [&](int64_t part) {
-    float *memory = partial + part * stride;
-    return Sums{CoefficientSums::in(memory, s, s.n + s.m), CoefficientSums::in(memory + ofWrite, s, s.m)};
+    float *memory = partial + part * stride, *norm = memory + ofCoefficients;
+    std::memset(norm, 0, static_cast<size_t>(ofNorm) * 4);
+    return Sums{CoefficientSums::in(memory, s, s.n + s.m), CoefficientSums::in(memory + ofWrite, s, s.m), norm};
   };
   const char *problem = withFloats(h, call.type(0), [&](auto *state) {
     using T = std::remove_pointer_t<decltype(state)>;
@@ -127,7 +135,8 @@ const char *connection_step_grad(const vwn_call *raw) {
   if (problem) return problem;
   // Pointers only: sumsOf would clear what the parts hold.
   const Sums first{{partial, partial + (s.n + s.m) * s.ld, partial + 2 * (s.n + s.m) * s.ld},
-                   {partial + ofWrite, partial + ofWrite + s.m * s.ld, partial + ofWrite + 2 * s.m * s.ld}};
+                   {partial + ofWrite, partial + ofWrite + s.m * s.ld, partial + ofWrite + 2 * s.m * s.ld},
+                   partial + ofCoefficients};
   writeParameterGradients(call, next, s, halves, sets, in, first, parts, stride);
   return call.problem();
 }

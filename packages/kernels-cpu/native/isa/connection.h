@@ -95,6 +95,12 @@ VWN_INLINE void finishRows(const float *written, int64_t rows, const Shape &s, T
   if (static_cast<const void *>(written) != static_cast<const void *>(to)) storeRows(written, rows, s, to);
 }
 
+/** Makes what is behind db in rows of `wide` 0 again: an infinite coefficient has made NaN of it. */
+VWN_INLINE void clearPadding(const Shape &s, int64_t rows, float *to) {
+  for (int64_t i = 0; s.db < s.wide && i < rows; i++)
+    std::memset(to + i * s.wide + s.db, 0, static_cast<size_t>(s.wide - s.db) * 4);
+}
+
 /** Of each token, coefficients [columns, ld] applied to its state: row c is Σ_i alpha[c, i]·state[i]. */
 VWN_INLINE Factors<> gathering(const Shape &s, int64_t token, const float *alpha, const float *state) {
   return {s.n, alpha + token * s.n, s.ld, 1, state + token * s.n * s.wide, s.wide};

@@ -40,8 +40,13 @@ function pattern(
 
 const writing = [6, 2, 3, 9, 3, 6, 2];
 const reading = [6, 3, 9, 6];
-const stepNumbers = [1, 2, 3, 2, 1e-5, 1, 1, 1];
-const stepGradBuffers = [12, 6, ...writing, ...reading, 12, 12, 6, 12, 6, ...writing, ...reading];
+/** With the sublayer's norm, or without it. */
+const stepNumbers = (normed: number) => [1, 2, 3, 2, 1e-5, 1, 1, 1, normed, 1e-6];
+const stepBuffers = (norm: readonly number[]) => [12, 6, ...writing, ...reading, ...norm, 12, 6];
+const stepGradBuffers = (norm: readonly number[]) => {
+  const parameters = [...writing, ...reading, ...norm];
+  return [12, 6, ...parameters, 12, 12, 6, 12, 6, ...parameters];
+};
 
 const patterns: readonly Pattern[] = [
   pattern('matmul', [6, 12, 8], [2, 4, 3, 0, 0, 0, 1, 0, 0], [0, 1, 2, 6], [0, 1, 2], [7, 8]),
@@ -67,8 +72,10 @@ const patterns: readonly Pattern[] = [
   pattern('adamw', [3, 3, 3, 3], [1, 1e-3, 0.9, 0.99, 1e-8, 1, 0.01, 1], [0]),
   pattern('global_norm', [3, 2, 1], [], []),
   pattern('measure_peaks', [3, 8, 8], [0], []),
-  pattern('connection_step', [12, 6, ...writing, ...reading, 12, 6], stepNumbers, [0, 1, 2, 3]),
-  pattern('connection_step_grad', stepGradBuffers, [...stepNumbers, 1], [0, 1, 2, 3]),
+  pattern('connection_step', stepBuffers([]), stepNumbers(0), [0, 1, 2, 3]),
+  pattern('connection_step', stepBuffers([3]), stepNumbers(1), [0, 1, 2, 3]),
+  pattern('connection_step_grad', stepGradBuffers([]), [...stepNumbers(0), 1], [0, 1, 2, 3]),
+  pattern('connection_step_grad', stepGradBuffers([3]), [...stepNumbers(1), 1], [0, 1, 2, 3]),
 ];
 
 /** Products of dimensions that come out as the buffers' sizes once 64 bits have overflowed. */
@@ -89,8 +96,8 @@ const overflowing: readonly NativeCall[] = [
   pattern('linear_cross_entropy_grad', [0, 0, [4096, i32], 4096, 4096, 0, 0], [4096, 2 ** 52, 4096, -100, 0], []),
   pattern('mean_cross_entropy', [0, 0, [4096, i32], 1, 0, 0], [4096, 2 ** 52, 4096, -100, 0], []),
   pattern('adamw', [], [2 ** 31, 1e-3, 0.9, 0.99, 1e-8, 1], []),
-  pattern('connection_step', [0, 0, 32, 16, 0], [4, 4, 1024, 2 ** 52, 1e-5, 1, 0, 0], []),
-  pattern('connection_step_grad', [0, 0, 32, 16, 0, 0, 0, 32, 16], [4, 4, 1024, 2 ** 52, 1e-5, 1, 0, 0, 1], []),
+  pattern('connection_step', [0, 0, 32, 16, 0], [4, 4, 1024, 2 ** 52, 1e-5, 1, 0, 0, 0, 0], []),
+  pattern('connection_step_grad', [0, 0, 32, 16, 0, 0, 0, 32, 16], [4, 4, 1024, 2 ** 52, 1e-5, 1, 0, 0, 0, 0, 1], []),
 ];
 
 const replaced = <T>(list: readonly T[], at: number, value: T) => list.map((each, i) => (i === at ? value : each));

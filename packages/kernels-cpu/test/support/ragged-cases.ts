@@ -75,7 +75,7 @@ function crossEntropyCases(N: number, D: number, V: number): OpCase[] {
   );
 }
 
-function stepCase(m: number, n: number, db: number, tokens: number): OpCase {
+function stepCase(m: number, n: number, db: number, tokens: number, normed = false): OpCase {
   const parameters = (prefix: string): Shapes => ({
     [`${prefix}staticAlpha`]: [n, m + n],
     [`${prefix}staticBeta`]: [n, m],
@@ -85,14 +85,22 @@ function stepCase(m: number, n: number, db: number, tokens: number): OpCase {
     [`${prefix}alphaScale`]: [n, m + n],
     [`${prefix}betaScale`]: [n, m],
   });
-  const shapes = { h: [tokens, n * db], out: [tokens, m * db], ...parameters('previous.'), ...parameters('next.') };
+  const shapes: Shapes = {
+    h: [tokens, n * db],
+    out: [tokens, m * db],
+    ...parameters('previous.'),
+    ...parameters('next.'),
+    ...(normed && { sublayerNorm: [m * db] }),
+  };
   const run: Run = ({ h, out, ...rest }) => {
     const [previous, next] = [connectionOf(rest, 'previous.'), connectionOf(rest, 'next.')];
-    const step = connectionStep(h as tf.Tensor, out as tf.Tensor, previous, next, { m, n, eps: 1e-3 });
+    const norm = rest.sublayerNorm && { weight: rest.sublayerNorm, eps: 1e-2 };
+    const step = connectionStep(h as tf.Tensor, out as tf.Tensor, previous, next, { m, n, eps: 1e-3 }, norm);
     return [step.h, step.x];
   };
   const reading = Object.keys(shapes).filter((name) => !/^next.*beta/i.test(name));
-  return { ...ragged(`connectionStep m=${m} n=${n} db=${db} tokens=${tokens}`, shapes, run), differentiable: reading };
+  const name = `connectionStep${normed ? ' normed' : ''} m=${m} n=${n} db=${db} tokens=${tokens}`;
+  return { ...ragged(name, shapes, run), differentiable: reading };
 }
 
 const stockCases: readonly OpCase[] = [
@@ -130,6 +138,10 @@ export const raggedCases: readonly OpCase[] = [
   stepCase(1, 2, 131, 18),
   stepCase(4, 16, 70, 9),
   stepCase(2, 67, 3, 5),
+  stepCase(3, 5, 17, 211, true),
+  stepCase(1, 2, 131, 18, true),
+  stepCase(3, 16, 70, 9, true),
+  stepCase(2, 67, 3, 5, true),
   ragged('rmsNorm [33, 1031]', { a: [33, 1031], b: [1031] }, (inputs) => rmsNorm(...pair(inputs), 1e-6)),
   ragged('rotaryEmbedding [2, 67, 3, 34]', { x: [2, 67, 3, 34] }, (inputs) =>
     rotaryEmbedding(one(inputs), { theta: 1e4, offset: 5 }),

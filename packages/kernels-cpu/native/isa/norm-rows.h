@@ -1,0 +1,71 @@
+/** Root mean square norm of one row, forward and backward; sums are float32. */
+#pragma once
+#include "simd.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+/** A row of `size` numbers, of which `elements` count: the others are 0 in rows that are padded to whole vectors. */
+struct NormedRow {
+  int64_t size, elements;
+  float eps;
+};
+
+/** Σ f(i) over a group of `size` elements, lane sums first. */
+template <class F, class L>
+VWN_INLINE float sumOf(int64_t size, const F &full, const L &last) {
+  vf total = {};
+  eachVector(size, [&](int64_t i) { total += full(i); }, [&](int64_t i, int64_t count) { total += last(i, count); });
+  return sumLanes(total);
+}
+
+template <class T>
+VWN_INLINE float reciprocalRms(const T *x, const NormedRow &row) {
+  const float squares = sumOf(
+      row.size,
+      [&](int64_t i) {
+        const vf v = load(x + i);
+        return v * v;
+      },
+      [&](int64_t i, int64_t count) {
+        const vf v = loadFirst(x + i, count);
+        return v * v;
+      });
+  return 1.0f / std::sqrt(squares / static_cast<float>(row.elements) + row.eps);
+}
+
+/** y = x / rms(x) · weight; y may be x. */
+template <class T>
+VWN_INLINE void normRow(const NormedRow &row, const T *x, const float *weight, T *y) {
+  const vf s = splat(reciprocalRms(x, row));
+  eachVector(
+      row.size, [&](int64_t i) { store(y + i, load(x + i) * s * load(weight + i)); },
+      [&](int64_t i, int64_t count) {
+        storeFirst(y + i, loadFirst(x + i, count) * s * loadFirst(weight + i, count), count);
+      });
+}
+
+/** With g = dy·weight and x̂ = x·s: dx = s·(g − x̂·mean(g·x̂)); dWeight += dy·x̂. dx may be x. */
+template <class T>
+VWN_INLINE void normRowGrad(const NormedRow &row, const T *x, const float *weight, const T *dy, T *dx, float *dWeight) {
+  const float s = reciprocalRms(x, row);
+  const float dot = sumOf(
+      row.size, [&](int64_t i) { return load(dy + i) * load(weight + i) * load(x + i); },
+      [&](int64_t i, int64_t count) { return loadFirst(dy + i, count) * loadFirst(weight + i, count) * loadFirst(x + i, count); });
+  const vf scale = splat(s), shift = splat(s * s * s * dot / static_cast<float>(row.elements));
+  eachVector(
+      row.size,
+      [&](int64_t i) {
+        const vf d = load(dy + i), v = load(x + i);
+        store(dWeight + i, load(dWeight + i) + d * v * scale);
+        store(dx + i, d * load(weight + i) * scale - v * shift);
+      },
+      [&](int64_t i, int64_t count) {
+        const vf d = loadFirst(dy + i, count), v = loadFirst(x + i, count);
+        storeFirst(dWeight + i, loadFirst(dWeight + i, count) + d * v * scale, count);
+        storeFirst(dx + i, d * loadFirst(weight + i, count) * scale - v * shift, count);
+      });
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn
