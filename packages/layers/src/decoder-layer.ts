@@ -40,14 +40,14 @@ export class DecoderLayer {
     return [
       {
         connection: this.attentionConnection,
-        apply: (x: Tensor) => this.attention.apply(this.inputNorm.apply(x), slot),
+        norm: this.inputNorm,
+        apply: (x: Tensor) => this.attention.apply(x, slot),
       },
       {
         connection: this.feedForwardConnection,
-        apply: (x: Tensor) => {
-          const normed = this.postAttentionNorm.apply(x);
-          return feedForward instanceof SparseMoe ? feedForward.apply(normed, auxiliary) : feedForward.apply(normed);
-        },
+        norm: this.postAttentionNorm,
+        apply: (x: Tensor) =>
+          feedForward instanceof SparseMoe ? feedForward.apply(x, auxiliary) : feedForward.apply(x),
       },
     ];
   }
