@@ -9,16 +9,28 @@ interface Step {
   readonly write: boolean;
   readonly read: boolean;
   readonly dynamic: boolean;
+  readonly normed?: boolean;
 }
 
-const numbers = ({ m, n, db, tokens, write, read, dynamic }: Step) => [m, n, db, tokens, 1e-5, +write, +read, +dynamic];
+const numbers = ({ m, n, db, tokens, write, read, dynamic, normed = false }: Step) => [
+  m,
+  n,
+  db,
+  tokens,
+  1e-5,
+  +write,
+  +read,
+  +dynamic,
+  +normed,
+  1e-2,
+];
 
-/** Sizes of the parameters, in their order: writing's 2 or 7, reading's 1 or 4. */
-function parameterSizes({ m, n, db, write, read, dynamic }: Step): number[] {
+/** Sizes of the parameters, in their order: writing's 2 or 7, reading's 1 or 4, the sublayer's norm. */
+function parameterSizes({ m, n, db, write, read, dynamic, normed }: Step): number[] {
   const [alpha, beta, fn] = [n * (m + n), n * m, db * (m + n)];
   return [
     ...(write ? [alpha, beta, ...(dynamic ? [db, fn, db * m, alpha, beta] : [])] : []),
-    ...(read ? [alpha, ...(dynamic ? [db, fn, alpha] : [])] : []),
+    ...(read ? [alpha, ...(dynamic ? [db, fn, alpha] : []), ...(normed ? [m * db] : [])] : []),
   ];
 }
 
@@ -48,15 +60,17 @@ function check(step: Step, storage: Storage, hasDhNext = step.write): void {
 }
 
 const halves = [
-  { write: true, read: true },
-  { write: true, read: false },
-  { write: false, read: true },
+  { write: true, read: true, normed: false, title: 'writes and reads' },
+  { write: true, read: true, normed: true, title: 'writes, reads and norms' },
+  { write: true, read: false, normed: false, title: 'writes' },
+  { write: false, read: true, normed: false, title: 'reads' },
+  { write: false, read: true, normed: true, title: 'reads and norms' },
 ];
 
 describe.each<Storage>(['f32', 'bf16'])('a connection step in %s', (storage) => {
-  for (const half of halves)
+  for (const { title, ...half } of halves)
     for (const dynamic of [true, false])
-      it(`${half.write ? 'writes' : ''}${half.write && half.read ? ' and ' : ''}${half.read ? 'reads' : ''}, ${dynamic ? 'dynamic' : 'static'}, forward and backward`, () => {
+      it(`${title}, ${dynamic ? 'dynamic' : 'static'}, forward and backward`, () => {
         for (const [m, n, db, tokens] of [
           [1, 1, 3, 2],
           [2, 3, 8, 7],
@@ -65,18 +79,18 @@ describe.each<Storage>(['f32', 'bf16'])('a connection step in %s', (storage) => 
           check({ m, n, db, tokens, ...half, dynamic }, storage);
       });
 
-  it('reads (4,16) and (8,64) with more tokens than blocks', () => {
-    check({ m: 4, n: 16, db: 8, tokens: 50, write: true, read: true, dynamic: true }, storage);
-    check({ m: 8, n: 64, db: 4, tokens: 14, write: true, read: true, dynamic: true }, storage);
+  it.each([false, true])('reads (4,16) and (8,64) with more tokens than blocks, with the norm: %s', (normed) => {
+    check({ m: 4, n: 16, db: 8, tokens: 50, write: true, read: true, dynamic: true, normed }, storage);
+    check({ m: 8, n: 64, db: 4, tokens: 14, write: true, read: true, dynamic: true, normed }, storage);
   });
 
-  it('has room for states that are larger than shared memory', () => {
-    check({ m: 2, n: 3, db: 2900, tokens: 4, write: true, read: true, dynamic: true }, storage);
+  it.each([false, true])('has room for states that are larger than shared memory, with the norm: %s', (normed) => {
+    check({ m: 2, n: 3, db: 2900, tokens: 4, write: true, read: true, dynamic: true, normed }, storage);
   });
 
   it('takes a next state whose gradient nobody asked for, and no tokens', () => {
     check({ m: 2, n: 3, db: 4, tokens: 3, write: true, read: true, dynamic: true }, storage, false);
-    check({ m: 2, n: 3, db: 4, tokens: 0, write: true, read: true, dynamic: true }, storage);
+    check({ m: 2, n: 3, db: 4, tokens: 0, write: true, read: true, dynamic: true, normed: true }, storage);
   });
 });
 

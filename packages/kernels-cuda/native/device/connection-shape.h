@@ -8,18 +8,18 @@ namespace cuda {
 /** Of the state [tokens, n, db] and the backbone [tokens, m, db]; which halves the step has, and of which kind. */
 struct ConnectionShape {
   int64_t m, n, db, tokens;
-  float eps;
-  int32_t write, read, dynamic;
+  float eps, normEps;
+  int32_t write, read, dynamic, normed;
 };
 
-/** One connection's parameters; those that it lacks are null. */
+/** One connection's parameters, and the norm [m, db] of the sublayer behind it; those that it lacks are null. */
 struct ConnectionParameters {
-  const float *staticAlpha, *staticBeta, *normWeight, *alphaFn, *betaFn, *alphaScale, *betaScale;
+  const float *staticAlpha, *staticBeta, *normWeight, *alphaFn, *betaFn, *alphaScale, *betaScale, *sublayerNorm;
 };
 
 /** Their gradients. */
 struct ConnectionGradients {
-  float *staticAlpha, *staticBeta, *normWeight, *alphaFn, *betaFn, *alphaScale, *betaScale;
+  float *staticAlpha, *staticBeta, *normWeight, *alphaFn, *betaFn, *alphaScale, *betaScale, *sublayerNorm;
 };
 
 /** Columns of coefficients: those of Â and then B, or those of A°. */
@@ -27,13 +27,15 @@ inline int64_t writeColumns(const ConnectionShape &s) { return s.n + s.m; }
 
 /**
  * Floats that a block works in: of the forward pass two states, a backbone, coefficients and reciprocals; of the backward
- * pass four states, and the coefficients' tanh beside them.
+ * pass four states, and the coefficients' tanh beside them. With the sublayer's norm also a sum for each warp, and backward
+ * what was read.
  */
+constexpr int64_t roomOfSums = 32;
 inline int64_t forwardRoom(const ConnectionShape &s) {
-  return 2 * s.n * s.db + s.m * s.db + s.n * writeColumns(s) + s.n;
+  return 2 * s.n * s.db + s.m * s.db + s.n * writeColumns(s) + s.n + (s.normed ? roomOfSums : 0);
 }
 inline int64_t backwardRoom(const ConnectionShape &s) {
-  return 4 * s.n * s.db + s.m * s.db + 2 * s.n * writeColumns(s) + s.n;
+  return 4 * s.n * s.db + s.m * s.db + 2 * s.n * writeColumns(s) + s.n + (s.normed ? roomOfSums + s.m * s.db : 0);
 }
 /** Floats of one part's sums for the parameters of a set: static parts and scales [n, columns], weights [columns, db]. */
 inline int64_t sumsOfSet(const ConnectionShape &s, int64_t columns) { return columns * (2 * s.n + s.db); }

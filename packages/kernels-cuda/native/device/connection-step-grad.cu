@@ -8,16 +8,17 @@ namespace vwn {
 namespace cuda {
 namespace {
 
-/** A block's room of the backward pass; `product` [n, db] is the gradient before the norm's own term. */
+/** A block's room of the backward pass; `product` [n, db] is the gradient before the norm's own term, `read` [m, db]. */
 struct BackwardRoom {
-  float *state, *dNext, *dState, *product, *backbone, *alpha, *activation, *reciprocal;
+  float *state, *dNext, *dState, *product, *backbone, *alpha, *activation, *reciprocal, *sums, *read;
 };
 
 VWN_DEVICE BackwardRoom divide(const ConnectionShape &s, float *room) {
   const int64_t size = s.n * s.db, coefficients = s.n * (s.n + s.m);
-  float *backbone = room + 4 * size, *alpha = backbone + s.m * s.db;
-  return {room,     room + size,          room + 2 * size,         room + 3 * size,
-          backbone, alpha, alpha + coefficients, alpha + 2 * coefficients};
+  float *backbone = room + 4 * size, *alpha = backbone + s.m * s.db, *reciprocal = alpha + 2 * coefficients;
+  float *sums = reciprocal + s.n;
+  return {room,     room + size, room + 2 * size,      room + 3 * size, /* states */
+          backbone, alpha,       alpha + coefficients, reciprocal,      sums,        sums + roomOfSums};
 }
 
 /** What one block adds up for a set: static parts and scales [n, columns], then weights [columns, db]. */
@@ -78,14 +79,35 @@ VWN_DEVICE void evaluateGradient(const ConnectionShape &s, const CoefficientSet 
   normGradient(s, room, to);
 }
 
+/**
+ * Through the sublayer's norm: the gradient of x, in the backbone, becomes that of what was read, which is read once more.
+ * With g = dx·weight and r = 1/rms: dRead = r·g − read·mean(g·read)·r³. The weight's gradient is added to `to`, by each
+ * thread to elements of its own.
+ */
+VWN_DEVICE void sublayerNormGradient(const ConnectionShape &s, const CoefficientSet &set, const BackwardRoom &room, float *to) {
+  const float *weight = set.parameters.sublayerNorm;
+  gather(s, room.alpha, set.columns, 0, s.m, room.state, room.read);
+  const float r = reciprocalOfBackbone(s, room.read, room.sums);
+  float dot = 0;
+  for (int64_t i = threadIdx.x; i < s.m * s.db; i += blockDim.x) dot += room.backbone[i] * weight[i] * room.read[i];
+  const float shift = blockSum(dot, room.sums) * r * r * r / static_cast<float>(s.m * s.db);
+  for (int64_t i = threadIdx.x; i < s.m * s.db; i += blockDim.x) {
+    const float up = room.backbone[i], read = room.read[i];
+    to[i] += up * read * r;
+    room.backbone[i] = up * weight[i] * r - read * shift;
+  }
+  __syncthreads();
+}
+
 /** Through the read: adds to dNext, the gradient of the state that was read. */
 template <class T>
 VWN_DEVICE void readGradient(const ConnectionShape &s, const CoefficientSet &set, const BackwardRoom &room, const T *state,
-                             const T *dx, const SetSums &sums) {
+                             const T *dx, const SetSums &sums, float *normSums) {
   loadToken(state, s.n * s.db, room.state);
   loadToken(dx, s.m * s.db, room.backbone);
   if (s.dynamic) normalize(s, room.state, room.reciprocal);
   evaluate(s, set, room.state, room.reciprocal, room.activation, room.alpha);
+  if (s.normed) sublayerNormGradient(s, set, room, normSums);
   spread(s, room.alpha, set.columns, 0, s.m, room.backbone, true, room.dNext);
   coefficientGradient(s, room.state, room.backbone, set.columns, 0, s.m, room.alpha);
   evaluateGradient(s, set, room, sums, room.dNext);
@@ -115,16 +137,19 @@ struct Tensors {
   T *dh, *dout;
 };
 
+/** Sums of each block over its tokens: `partial` for the sets' parameters, `ofNorm` [blocks, m, db] for the norm's. */
 template <class T>
 VWN_DEVICE void connectionStepGrad(const ConnectionShape &s, const ConnectionParameters &writing,
-                                   const ConnectionParameters &reading, const Tensors<T> &io, float *partial,
+                                   const ConnectionParameters &reading, const Tensors<T> &io, float *partial, float *ofNorm,
                                    float *spilled, int64_t floats) {
   VWN_SHARED(float, shared);
   const BackwardRoom room = divide(s, roomOf(shared, spilled, floats));
   const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
   const int64_t ofWrite = write.columns * (2 * s.n + s.db), ofRead = read.columns * (2 * s.n + s.db);
   float *own = partial + static_cast<int64_t>(blockIdx.x) * (ofWrite + ofRead);
+  float *ownNorm = ofNorm + static_cast<int64_t>(blockIdx.x) * s.m * s.db;
   for (int64_t i = threadIdx.x; i < ofWrite + ofRead; i += blockDim.x) own[i] = 0;
+  for (int64_t i = threadIdx.x; s.normed && i < s.m * s.db; i += blockDim.x) ownNorm[i] = 0;
   __syncthreads();
   const SetSums ofWriting = sumsIn(s, write.columns, own), ofReading = sumsIn(s, read.columns, own + ofWrite);
   for (int64_t token = blockIdx.x; token < s.tokens; token += gridDim.x) {
@@ -132,7 +157,7 @@ VWN_DEVICE void connectionStepGrad(const ConnectionShape &s, const ConnectionPar
     for (int64_t i = threadIdx.x; i < s.n * s.db; i += blockDim.x)
       room.dNext[i] = io.dhNext ? toFloat(io.dhNext[state + i]) : 0.0f;
     __syncthreads();
-    if (s.read) readGradient(s, read, room, (s.write ? io.hNext : io.h) + state, io.dx + backbone, ofReading);
+    if (s.read) readGradient(s, read, room, (s.write ? io.hNext : io.h) + state, io.dx + backbone, ofReading, ownNorm);
     if (s.write)
       writeGradient(s, write, room, io.h + state, io.out + backbone, ofWriting, io.dh + state, io.dout + backbone);
     else storeToken(room.dNext, s.n * s.db, io.dh + state);
@@ -141,8 +166,8 @@ VWN_DEVICE void connectionStepGrad(const ConnectionShape &s, const ConnectionPar
 VWN_FLOATS(connectionStepGrad,
            (ConnectionShape shape, ConnectionParameters writing, ConnectionParameters reading, const real *h,
             const real *out, const real *hNext, const real *dhNext, const real *dx, real *dh, real *dout, float *partial,
-            float *spilled, int64_t floats),
-           (shape, writing, reading, Tensors<real>{h, out, hNext, dhNext, dx, dh, dout}, partial, spilled, floats))
+            float *ofNorm, float *spilled, int64_t floats),
+           (shape, writing, reading, Tensors<real>{h, out, hNext, dhNext, dx, dh, dout}, partial, ofNorm, spilled, floats))
 
 VWN_DEVICE float total(const float *first, int64_t parts, int64_t stride) {
   float sum = 0;

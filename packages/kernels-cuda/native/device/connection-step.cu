@@ -1,6 +1,7 @@
 /**
  * From one sublayer to the next in one pass: depth connection of the previous connection, then norm, coefficients and
- * read of the next. The carry is never stored. Either half may be absent.
+ * read of the next, and the norm of its sublayer. Neither the carry nor what goes into that norm is stored. Either half may
+ * be absent, and the norm.
  */
 #include "connection.h"
 
@@ -10,13 +11,14 @@ namespace {
 
 /** A block's room of the forward pass. */
 struct ForwardRoom {
-  float *state, *next, *backbone, *alpha, *reciprocal;
+  float *state, *next, *backbone, *alpha, *reciprocal, *sums;
 };
 
 VWN_DEVICE ForwardRoom divide(const ConnectionShape &s, float *room) {
   const int64_t size = s.n * s.db;
   float *backbone = room + 2 * size, *alpha = backbone + s.m * s.db;
-  return {room, room + size, backbone, alpha, alpha + s.n * (s.n + s.m)};
+  float *reciprocal = alpha + s.n * (s.n + s.m);
+  return {room, room + size, backbone, alpha, reciprocal, reciprocal + s.n};
 }
 
 /** next = Âᵀ·state + B·out, rounded as it is stored: that is what the read sees, here and in the backward pass. */
@@ -35,13 +37,18 @@ VWN_DEVICE void writeState(const ConnectionShape &s, const CoefficientSet &set, 
   __syncthreads();
 }
 
-/** x = A°ᵀ·state */
+/** x = A°ᵀ·state, and the sublayer's norm of that. */
 template <class T>
 VWN_DEVICE void readState(const ConnectionShape &s, const CoefficientSet &set, const ForwardRoom &room, const float *state,
                           T *x) {
   if (s.dynamic) normalize(s, state, room.reciprocal);
   evaluate(s, set, state, room.reciprocal, nullptr, room.alpha);
   gather(s, room.alpha, set.columns, 0, s.m, state, room.backbone);
+  if (s.normed) {
+    const float r = reciprocalOfBackbone(s, room.backbone, room.sums);
+    for (int64_t i = threadIdx.x; i < s.m * s.db; i += blockDim.x) room.backbone[i] *= r * set.parameters.sublayerNorm[i];
+    __syncthreads();
+  }
   storeToken(room.backbone, s.m * s.db, x);
 }
 

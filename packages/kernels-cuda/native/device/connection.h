@@ -58,6 +58,13 @@ VWN_DEVICE void normalize(const ConnectionShape &s, const float *state, float *r
   __syncthreads();
 }
 
+/** 1/rms of a token's backbone, for the sublayer's norm; `sums`: room for one of each warp. */
+VWN_DEVICE float reciprocalOfBackbone(const ConnectionShape &s, const float *backbone, float *sums) {
+  float squares = 0;
+  for (int64_t i = threadIdx.x; i < s.m * s.db; i += blockDim.x) squares += backbone[i] * backbone[i];
+  return 1.0f / sqrtf(blockSum(squares, sums) / static_cast<float>(s.m * s.db) + s.normEps);
+}
+
 /** Eqs. 11–14: alpha = S ∘ tanh(norm(h)·W/√db) + static; keeps tanh(·) where `activation` is given. */
 VWN_DEVICE void evaluate(const ConnectionShape &s, const CoefficientSet &set, const float *state, const float *reciprocal,
                          float *activation, float *alpha) {

@@ -6,10 +6,11 @@
 namespace vwn {
 namespace VWN_ISA {
 
-/** Numbers: m, n, db, tokens, eps, write, read, dynamic. */
+/** Numbers: m, n, db, tokens, eps, write, read, dynamic, normed, normEps. */
 inline ConnectionShape connectionShape(Call &call) {
-  return {call.dimension(0),         call.dimension(1),         call.dimension(2),        call.dimension(3), call.real(4),
-          call.integer(5) ? 1 : 0, call.integer(6) ? 1 : 0, call.integer(7) ? 1 : 0};
+  const auto flag = [&](int i) { return call.integer(i) ? 1 : 0; };
+  return {call.dimension(0), call.dimension(1), call.dimension(2), call.dimension(3), call.real(4),
+          call.real(9),      flag(5),           flag(6),           flag(7),           flag(6) && flag(8)};
 }
 
 inline const char *problemOf(const ConnectionShape &s) {
@@ -18,7 +19,7 @@ inline const char *problemOf(const ConnectionShape &s) {
   return s.m > 4096 || s.n > 65536 || s.db > 1048576 ? "connection: m, n or db is too large" : nullptr;
 }
 
-/** Takes buffers in the order of parameters: writing has 2, or 7 when dynamic, reading 1, or 4. */
+/** Takes buffers in the order of parameters: writing has 2, or 7 when dynamic, reading 1, or 4, and the sublayer's norm. */
 class ParameterReader {
  public:
   ParameterReader(Call &call, int first, const ConnectionShape &shape) : next(first), call_(call), s_(shape) {}
@@ -43,10 +44,12 @@ class ParameterReader {
     P p{};
     if (!s_.read) return p;
     p.staticAlpha = alpha();
-    if (!s_.dynamic) return p;
-    p.normWeight = call_.floats(next++, s_.db);
-    p.alphaFn = call_.floats(next++, {s_.db, s_.m + s_.n});
-    p.alphaScale = alpha();
+    if (s_.dynamic) {
+      p.normWeight = call_.floats(next++, s_.db);
+      p.alphaFn = call_.floats(next++, {s_.db, s_.m + s_.n});
+      p.alphaScale = alpha();
+    }
+    if (s_.normed) p.sublayerNorm = call_.floats(next++, {s_.m, s_.db});
     return p;
   }
 

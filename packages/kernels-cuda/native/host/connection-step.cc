@@ -4,6 +4,7 @@
 #include "../runtime.h"
 #include "connection-inputs.h"
 #include "functions.h"
+#include "parts.h"
 
 namespace vwn {
 namespace VWN_ISA {
@@ -39,11 +40,11 @@ void clear(const ConnectionShape &s, const ConnectionGradients &to) {
 }  // namespace
 
 /**
- * Numbers: m, n, db, tokens, eps, write, read, dynamic.
- * Buffers: h, [write: out], parameters of writing and reading as ParameterReader takes them, [write: hNext], [read: x].
+ * Numbers: m, n, db, tokens, eps, write, read, dynamic, normed, normEps.
+ * Buffers: h, [write: out], parameters as ParameterReader takes them, [write: hNext], [read: x].
  */
 const char *connection_step(const vwn_call *raw) {
-  Call call(raw, 3, 8);
+  Call call(raw, 3, 10);
   const ConnectionShape s = connectionShape(call);
   if (const char *problem = problemOf(s)) return problem;
   const int64_t state = Call::product({s.tokens, s.n, s.db}), backbone = Call::product({s.tokens, s.m, s.db});
@@ -67,12 +68,12 @@ const char *connection_step(const vwn_call *raw) {
 }
 
 /**
- * Numbers: m, n, db, tokens, eps, write, read, dynamic, hasDhNext.
+ * Numbers: m, n, db, tokens, eps, write, read, dynamic, normed, normEps, hasDhNext.
  * Buffers: h, [write: out], parameters, [write and read: hNext], [hasDhNext: dhNext], [read: dx], then the results dh,
  * [write: dout], and gradients in the order of the parameters.
  */
 const char *connection_step_grad(const vwn_call *raw) {
-  Call call(raw, 4, 9);
+  Call call(raw, 4, 11);
   const ConnectionShape s = connectionShape(call);
   if (const char *problem = problemOf(s)) return problem;
   const int64_t state = Call::product({s.tokens, s.n, s.db}), backbone = Call::product({s.tokens, s.m, s.db});
@@ -81,7 +82,7 @@ const char *connection_step_grad(const vwn_call *raw) {
   const auto writing = reader.writing<ConnectionParameters>(), reading = reader.reading<ConnectionParameters>();
   const int first = reader.next;
   const void *hNext = s.write && s.read ? call.reals(reader.next++, {state}) : nullptr;
-  const void *dhNext = call.integer(8) ? call.reals(reader.next++, {state}) : nullptr;
+  const void *dhNext = call.integer(10) ? call.reals(reader.next++, {state}) : nullptr;
   const void *dx = s.read ? call.reals(reader.next++, {backbone}) : nullptr;
   void *dh = call.reals(reader.next++, {state}), *dout = s.write ? call.reals(reader.next++, {backbone}) : nullptr;
   for (int i = first; i < reader.next; i++) call.sameType({0, i});
@@ -91,17 +92,20 @@ const char *connection_step_grad(const vwn_call *raw) {
   const int64_t floats = backwardRoom(s);
   const Workers workers(s, floats, blocksOfMultiprocessor * multiprocessors());
   const int64_t ofWrite = sumsOfSet(s, s.n + s.m), stride = ofWrite + sumsOfSet(s, s.m);
-  float *partial = static_cast<float *>(scratch(Slot::partial, workers.blocks * stride * 4 + 4));
+  const int64_t width = s.normed ? s.m * s.db : 0;
+  float *partial = static_cast<float *>(scratch(Slot::partial, workers.blocks * (stride + width) * 4 + 4));
+  float *ofNorm = partial + workers.blocks * stride;
   withFloats(dh, call.type(0), [&](auto *to) {
     using T = std::remove_pointer_t<decltype(to)>;
     launch(forType("connectionStepGrad", call.type(0)), {workers.blocks}, 256, workers.sharedBytes, s, writing, reading,
            static_cast<const T *>(h), static_cast<const T *>(out), static_cast<const T *>(hNext),
-           static_cast<const T *>(dhNext), static_cast<const T *>(dx), to, static_cast<T *>(dout), partial,
+           static_cast<const T *>(dhNext), static_cast<const T *>(dx), to, static_cast<T *>(dout), partial, ofNorm,
            workers.spilled, floats);
   });
   const float *sums = partial;
   if (s.write) clear(s, toWriting), parameterGradient(s, writing, true, sums, workers.blocks, stride, toWriting);
   if (s.read) clear(s, toReading), parameterGradient(s, reading, false, sums + ofWrite, workers.blocks, stride, toReading);
+  if (s.normed) addParts(ofNorm, toReading.sublayerNorm, workers.blocks, width);
   return nullptr;
 }
 
