@@ -11,6 +11,8 @@ export * as initializers from './initializers';
 export type { Initializer } from './initializers';
 export * from './ops/linear';
 export * from './ops/linears';
+export * from './ops/grouped-linears';
+export * from './ops/route-tokens';
 export { rmsNorm } from './ops/rms-norm';
 export * from './ops/group-norm';
 export * from './ops/rotary-embedding';

@@ -7,6 +7,11 @@ export const KernelName = {
   LinearPairGrad: 'VwnLinearPairGrad',
   LinearTriple: 'VwnLinearTriple',
   LinearTripleGrad: 'VwnLinearTripleGrad',
+  /** The experts of a mixture: rows sorted by expert, a weight for each. */
+  GroupedLinear: 'VwnGroupedLinear',
+  GroupedLinearGrad: 'VwnGroupedLinearGrad',
+  RouteTokens: 'VwnRouteTokens',
+  RouteTokensGrad: 'VwnRouteTokensGrad',
   RmsNorm: 'VwnRmsNorm',
   RmsNormGrad: 'VwnRmsNormGrad',
   GroupRmsNorm: 'VwnGroupRmsNorm',

@@ -26,8 +26,11 @@ export type TensorsOf<I extends string> = Record<I, Tensor>;
 export interface KernelDefinition<I extends string, A extends object> {
   /** Registered name; a backend's own kernel is registered under the same one. */
   readonly name: string;
-  /** Input names, in the order in which they are saved for the gradient. */
-  readonly inputs: readonly I[];
+  /**
+   * Input names, in the order in which they are saved for the gradient. Left out, the kernel takes any number of inputs,
+   * which are a list for tfjs and are named 0, 1, …
+   */
+  readonly inputs?: readonly I[];
   /** The operation as standard tfjs ops. Runs inside a `tidy`, off the tape. */
   readonly composed: (inputs: TensorsOf<I>, attrs: A) => Tensor | Tensor[];
   readonly gradient?: KernelGradient<I, A>;
@@ -51,7 +54,9 @@ export function defineKernel<I extends string, A extends object>(def: KernelDefi
   if (def.gradient) registerKernelGradient(def, def.gradient);
   return (inputs, attrs) => {
     ensureComposed(def);
-    const out = engine().runKernel(def.name, inputs as unknown as NamedTensorMap, attrs as unknown as NamedAttrMap);
+    // Of an unknown number of inputs tfjs saves all, if they are an array.
+    const given = (def.inputs ? inputs : Object.values(inputs)) as unknown as NamedTensorMap;
+    const out = engine().runKernel(def.name, given, attrs as unknown as NamedAttrMap);
     return (Array.isArray(out) ? out : [out]) as Tensor[];
   };
 }
@@ -97,14 +102,17 @@ function registerKernelGradient<I extends string, A extends object>(
   gradient: KernelGradient<I, A>,
 ): void {
   registerStandardGradients();
+  const savedOutputs = gradient.savedOutputs ?? [];
   registerGradient({
     kernelName: def.name,
-    inputsToSave: [...def.inputs],
-    outputsToSave: [...(gradient.savedOutputs ?? [])],
+    ...(def.inputs ? { inputsToSave: [...def.inputs] } : { saveAllInputs: true }),
+    outputsToSave: [...savedOutputs],
     gradFunc: (dy, saved, attrs) => {
-      const inputs = Object.fromEntries(def.inputs.map((name, i) => [name, saved[i]])) as TensorsOf<I>;
+      const count = saved.length - savedOutputs.filter(Boolean).length;
+      const names = def.inputs ?? Array.from({ length: count }, (_, i) => String(i));
+      const inputs = Object.fromEntries(names.map((name, i) => [name, saved[i]])) as TensorsOf<I>;
       const dys = Array.isArray(dy) ? dy : [dy];
-      const outputs = saved.slice(def.inputs.length);
+      const outputs = saved.slice(count);
       const grads = gradient.backward(dys as Tensor[], inputs, outputs, attrs as unknown as A);
       if (isOutermostBackward()) dispose(saved);
       return Object.fromEntries(

@@ -1,6 +1,6 @@
 /** Stock tfjs operations on vwn-cpu at awkward sizes, against float64 arithmetic. */
 import * as tf from '@tensorflow/tfjs-core';
-import { linear, linearCrossEntropy, Rng, rmsNorm, swiGlu } from '@vwn/core';
+import { groupedLinear, linear, linearCrossEntropy, Rng, rmsNorm, swiGlu } from '@vwn/core';
 import { maxRelativeError } from '@vwn/core/testing';
 import { expect, it } from 'vitest';
 import { describeNative, nativeBackend } from './support/native';
@@ -57,6 +57,20 @@ describeNative('a matrix product', () => {
       const actual = z.dataSync().slice(i * 20, (i + 1) * 20);
       expect(maxRelativeError(actual, product(one, other, [5, 7, 4]))).toBeLessThan(tolerance);
     }
+  });
+});
+
+describeNative('a grouped product', () => {
+  it('of more weights than are packed at once is that of each group alone', () => {
+    const [counts, width, out] = [[3, 1, 0, 7], 1031, 1100];
+    const weights = counts.map((_, e) => tf.randomNormal([out, width], 0, 1, 'float32', e));
+    const x = tf.tensor2d(normals('x', 11 * width), [11, width]);
+    const y = groupedLinear(x, weights, tf.tensor1d([0, 3, 4, 4, 11], 'int32')).dataSync();
+    const apart = [0, 1, 3].map((e) => {
+      const from = [0, 3, 4, 4][e] as number;
+      return linear(tf.slice(x, [from, 0], [counts[e] as number, width]), weights[e] as tf.Tensor);
+    });
+    expect(maxRelativeError(y, tf.concat(apart).dataSync())).toBeLessThan(tolerance);
   });
 });
 

@@ -158,5 +158,103 @@ struct EmbeddingGradArguments {
         dy(realsOf(call, 1, {count, width})), dTable(call.floats(2, {rows, width})) {}
 };
 
+/**
+ * Rows of x by group, each group with weights of its own. Buffers: offsets int32 [E + 1], x [R·K], the weights [out_s·K]
+ * of every set s, E each, and what the structs below say. Numbers: R, K, E, halves, then out_s of every set.
+ */
+struct GroupedArguments {
+  int64_t rows, width, groups;
+  bool halves;
+  int64_t sets;
+  const int32_t *offsets = nullptr;
+  Reals x{};
+
+  int64_t weights() const { return sets * groups; }
+  int64_t out(Call &call, int64_t set) const { return call.dimension(4 + static_cast<int>(set)); }
+  Reals weight(Call &call, int64_t set, int64_t group) const {
+    return matrixOf(call, 2 + set * groups + group, out(call, set));
+  }
+  const char *problem() const { return problem_; }
+
+ protected:
+  /** `extra` buffers besides those above, `ofSet` for each set, `ofWeight` for each weight. */
+  GroupedArguments(Call &call, int64_t extra, int64_t ofSet, int64_t ofWeight)
+      : rows(call.dimension(0)), width(call.dimension(1)), groups(call.dimension(2)), halves(call.integer(3) != 0),
+        sets(call.numbers() - 4) {
+    const bool some = groups > 0 && groups < call.buffers() && sets > 0;
+    if (!some || call.buffers() != 2 + extra + ofSet * sets + (1 + ofWeight) * weights())
+      problem_ = "grouped_linear: offsets, x, a weight for each group and set, and results for each are needed";
+    else offsets = call.integers(0, groups + 1), x = realsOf(call, 1, {rows, width});
+  }
+  /** Buffer `at` of [size, K]. */
+  Reals matrixOf(Call &call, int64_t at, int64_t size) const { return realsOf(call, static_cast<int>(at), {size, width}); }
+  /** Buffer `at` of [R, out_s]. */
+  Reals resultOf(Call &call, int64_t at, int64_t set) const {
+    return realsOf(call, static_cast<int>(at), {rows, out(call, set)});
+  }
+
+ private:
+  const char *problem_ = nullptr;
+};
+
+/** …, y [R·out_s] for each set: y = x Wᵀ. */
+struct GroupedLinearArguments : GroupedArguments {
+  explicit GroupedLinearArguments(Call &call) : GroupedArguments(call, 0, 1, 0) {}
+  Reals y(Call &call, int64_t set) const { return resultOf(call, 2 + weights() + set, set); }
+};
+
+/** …, dy [R·out_s] for each set, dx [R·K], dW float32 [out_s·K] for each weight. */
+struct GroupedLinearGradArguments : GroupedArguments {
+  Reals dx{};
+  explicit GroupedLinearGradArguments(Call &call) : GroupedArguments(call, 1, 1, 1) {
+    if (!problem()) dx = matrixOf(call, 2 + weights() + sets, rows);
+  }
+  Reals dy(Call &call, int64_t set) const { return resultOf(call, 2 + weights() + set, set); }
+  float *dWeight(Call &call, int64_t set, int64_t group) const {
+    return call.floats(static_cast<int>(3 + weights() + sets + set * groups + group), {out(call, set), width});
+  }
+};
+
+/** N tokens, E experts, k experts a token; R = N·k rows. Numbers: N, E, k. */
+struct RoutingArguments {
+  int64_t tokens, experts, k;
+  explicit RoutingArguments(Call &call) : tokens(call.dimension(0)), experts(call.dimension(1)), k(call.dimension(2)) {}
+  const char *problem() const {
+    return k > 0 && k <= experts ? nullptr : "route_tokens: a token goes to one expert at least, and to each at most once";
+  }
+};
+
+/**
+ * Buffers: logits [N·E], probabilities float32 [N·E], weights float32 [R], tokenOf, rows int32 [R], offsets int32 [E + 1],
+ * shares float32 [E].
+ */
+struct RouteTokensArguments : RoutingArguments {
+  Reals logits;
+  float *probabilities, *weights;
+  int32_t *tokenOf, *rows, *offsets;
+  float *shares;
+  explicit RouteTokensArguments(Call &call)
+      : RoutingArguments(call), logits(realsOf(call, 0, {tokens, experts})),
+        probabilities(call.floats(1, {tokens, experts})), weights(call.floats(2, {tokens, k})),
+        tokenOf(call.integers(3, Call::product({tokens, k}))), rows(call.integers(4, Call::product({tokens, k}))),
+        offsets(call.integers(5, experts + 1)), shares(call.floats(6, experts)) {}
+};
+
+/**
+ * Buffers: probabilities float32 [N·E], rows int32 [R], offsets int32 [E + 1], dProbabilities float32 [N·E], dWeights
+ * float32 [R], dLogits [N·E].
+ */
+struct RouteTokensGradArguments : RoutingArguments {
+  const float *probabilities;
+  const int32_t *rows, *offsets;
+  const float *dProbabilities, *dWeights;
+  Reals dLogits;
+  explicit RouteTokensGradArguments(Call &call)
+      : RoutingArguments(call), probabilities(call.floats(0, {tokens, experts})),
+        rows(call.integers(1, Call::product({tokens, k}))), offsets(call.integers(2, experts + 1)),
+        dProbabilities(call.floats(3, {tokens, experts})), dWeights(call.floats(4, {tokens, k})),
+        dLogits(realsOf(call, 5, {tokens, experts})) {}
+};
+
 }  // namespace VWN_ISA
 }  // namespace vwn

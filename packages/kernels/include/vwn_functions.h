@@ -8,7 +8,8 @@
   each(causal_attention) each(causal_attention_grad) each(embedding_lookup) each(embedding_lookup_grad)             \
   each(linear_cross_entropy) each(linear_cross_entropy_grad) each(mean_cross_entropy)                               \
   each(adamw) each(global_norm)                                                                                     \
-  each(connection_step) each(connection_step_grad)
+  each(connection_step) each(connection_step_grad)                                                                  \
+  each(grouped_linear) each(grouped_linear_grad) each(route_tokens) each(route_tokens_grad)
 
 #define VWN_DECLARE(name) const char *name(const vwn_call *call);
 #define VWN_LIST(name) {#name, name},

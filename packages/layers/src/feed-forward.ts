@@ -16,9 +16,9 @@ export const mixtralNames = { gate: 'w1', up: 'w3', down: 'w2' } as const;
 
 /** `down(silu(gate(x)) ∘ up(x))`, [..., D] → [..., D]. */
 export class SwiGluFeedForward {
-  private readonly gate: LinearLayer;
-  private readonly up: LinearLayer;
-  private readonly down: LinearLayer;
+  readonly gate: LinearLayer;
+  readonly up: LinearLayer;
+  readonly down: LinearLayer;
 
   constructor(
     options: FeedForwardOptions,

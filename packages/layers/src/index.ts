@@ -10,6 +10,7 @@ export * from './attention';
 export * from './key-value-cache';
 export * from './feed-forward';
 export * from './moe';
+export * from './unreached-experts';
 export { DecoderLayer, type ForwardContext } from './decoder-layer';
 export { MultiTokenHead } from './mtp';
 export * from './language-model';

@@ -1,5 +1,5 @@
 import { initializers, linear, linearCrossEntropy, meanCrossEntropy, widths, type ModelConfig } from '@vwn/core';
-import { add, addN, mul, reshape, slice, type Scalar, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import { add, addN, mul, reshape, slice, stack, type Scalar, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 import { DecoderLayer, type ForwardContext } from './decoder-layer';
 import { initialScales } from './initial-scales';
 import { KeyValueCache } from './key-value-cache';
@@ -18,6 +18,13 @@ export interface ModelLoss {
   readonly losses: readonly Scalar[];
   /** Mean load-balancing loss of the layers; only with experts. */
   readonly auxiliary?: Scalar;
+  /** Share of the tokens that each expert got, [layers with experts, E]; see {@link unreachedExperts}. */
+  readonly expertShares?: Tensor;
+}
+
+interface Auxiliary {
+  readonly loadBalance: Scalar;
+  readonly shares: Tensor;
 }
 
 /**
@@ -90,8 +97,10 @@ export class LanguageModel {
    * @throws ShapeError
    */
   loss(ids: TokenIds): ModelLoss {
-    const auxiliary: Scalar[] = [];
-    const context: ForwardContext = { auxiliary: (each) => void auxiliary.push(each) };
+    const auxiliary: Auxiliary[] = [];
+    const context: ForwardContext = {
+      auxiliary: (loadBalance, shares) => void auxiliary.push({ loadBalance, shares }),
+    };
     const input = idsTensor(ids, this.config.vocab_size, 2 + this.heads.length);
     const T = (input.shape[1] as number) - 1 - this.heads.length;
     let h = this.forward(window(input, 0, T), context);
@@ -143,14 +152,15 @@ export class LanguageModel {
     return [hidden, this.unembedding, reshape(targets, [targets.size])];
   }
 
-  private total(losses: readonly Scalar[], auxiliary: readonly Scalar[]): ModelLoss {
+  private total(losses: readonly Scalar[], auxiliary: readonly Auxiliary[]): ModelLoss {
     const [next, ...later] = losses as [Scalar, ...Scalar[]];
     const { mtp_loss_weight: lambda, router_aux_loss_coef: coefficient } = this.config;
     let total = later.length === 0 ? next : add(next, mul(addN(later), lambda / later.length));
     if (auxiliary.length === 0) return { total: total as Scalar, losses };
-    const balance = mul(addN([...auxiliary]), 1 / auxiliary.length) as Scalar;
+    const balance = mul(addN(auxiliary.map((each) => each.loadBalance)), 1 / auxiliary.length) as Scalar;
+    const expertShares = stack(auxiliary.map((each) => each.shares));
     if (coefficient > 0) total = add(total, mul(balance, coefficient));
-    return { total: total as Scalar, losses, auxiliary: balance };
+    return { total: total as Scalar, losses, auxiliary: balance, expertShares };
   }
 }
 

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { describeOnBackends } from '../../core/test/support/backends';
 import { readFixture } from '../../core/test/support/safetensors';
-import { LanguageModel } from '../src/index';
+import { LanguageModel, unreachedExperts } from '../src/index';
 
 const folder = new URL('./fixtures/golden/lm/', import.meta.url).pathname;
 
@@ -55,16 +55,19 @@ function batch(ids: tf.Tensor, i: number): tf.Tensor {
 function lossAndGradients(model: LanguageModel, ids: tf.Tensor) {
   const variables = model.trainableVariables();
   const losses: number[] = [];
+  let unreached = new Set<string>();
   const { value, grads } = tf.variableGrads(
     () => {
       const loss = model.loss(ids);
+      const names = variables.map(([name]) => name);
+      if (loss.expertShares) unreached = unreachedExperts(names, loss.expertShares);
       losses.push(...loss.losses.map((each) => each.dataSync()[0] as number));
       return loss.total;
     },
     variables.map(([, variable]) => variable),
   );
   // An expert that no token was routed to has no gradient, and no update, as in PyTorch.
-  const reached = variables.filter(([, variable]) => grads[variable.name] != null);
+  const reached = variables.filter(([name, variable]) => grads[variable.name] != null && !unreached.has(name));
   const byName = new Map(reached.map(([name, variable]) => [name, grads[variable.name] as tf.Tensor]));
   return { loss: value.dataSync()[0] as number, losses, grads: byName };
 }

@@ -3,7 +3,7 @@ import { maxRelativeError } from '@vwn/core/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { describeOnBackends } from '../../core/test/support/backends';
-import { generate, hashNgrams, LanguageModel, OverEncoding, sampleToken } from '../src/index';
+import { generate, hashNgrams, LanguageModel, OverEncoding, sampleToken, unreachedExperts } from '../src/index';
 
 const backbone = {
   vocab_size: 31,
@@ -135,6 +135,27 @@ describeOnBackends('a language model', () => {
       if (name.endsWith('block_sparse_moe.gate.weight')) variable.assign(tf.zeros(variable.shape));
     const { auxiliary } = model.loss(ids);
     expect(auxiliary?.dataSync()[0]).toBeCloseTo(2, 5);
+  });
+
+  it('names the parameters of experts that no token has reached, and their gradients are zeros', () => {
+    const model = build({ num_local_experts: 4 });
+    // Equal logits: every token goes to the first experts of layer 0.
+    for (const [name, variable] of model.parameters.entries())
+      if (name.endsWith('layers.0.block_sparse_moe.gate.weight')) variable.assign(tf.zeros(variable.shape));
+    let shares: tf.Tensor | undefined;
+    const { grads } = tf.variableGrads(() => {
+      const { total, expertShares } = model.loss(ids);
+      shares = expertShares && tf.keep(expertShares);
+      return total;
+    });
+    const variables = new Map(model.trainableVariables());
+    const ofLayer0 = [...unreachedExperts([...variables.keys()], shares as tf.Tensor)].filter((name) =>
+      name.includes('layers.0'),
+    );
+    const weights = [2, 3].flatMap((e) => ['w1', 'w3', 'w2'].map((w) => `experts.${e}.${w}.weight`));
+    expect(ofLayer0).toEqual(weights.map((each) => `model.layers.0.block_sparse_moe.${each}`));
+    for (const name of ofLayer0)
+      expect(tf.max(tf.abs(grads[variables.get(name)?.name ?? ''] as tf.Tensor)).dataSync()[0]).toBe(0);
   });
 });
 

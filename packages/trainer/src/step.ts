@@ -1,6 +1,16 @@
 import { globalNorm } from '@vwn/core';
-import type { LanguageModel } from '@vwn/layers';
-import { add, dispose, keep, mul, tidy, variableGrads, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
+import { unreachedExperts, type LanguageModel } from '@vwn/layers';
+import {
+  add,
+  dispose,
+  keep,
+  mul,
+  tidy,
+  variableGrads,
+  type Scalar,
+  type Tensor,
+  type Variable,
+} from '@tensorflow/tfjs-core';
 import type { AdamWOptimizer } from './optimizer/adamw';
 
 export interface StepSettings {
@@ -69,16 +79,38 @@ function addTo(sums: Map<string, Tensor>, name: string, grad: Tensor, share: num
 function lossAndGradients(model: LanguageModel, batch: readonly Int32Array[]) {
   const variables = model.trainableVariables();
   let parts: readonly Scalar[] = [];
+  let shares: Tensor | undefined;
   const { value, grads } = variableGrads(
     () => {
-      const { total, losses } = model.loss(batch);
+      const { total, losses, expertShares } = model.loss(batch);
       parts = losses.map((each) => keep(each));
+      shares = expertShares && keep(expertShares);
       return total;
     },
     variables.map(([, variable]) => variable),
   );
   const losses = [value, ...parts].map((each) => each.dataSync()[0] as number);
-  dispose([value, ...parts]);
-  const reached = variables.filter(([, variable]) => grads[variable.name] != null);
-  return { losses, grads: new Map(reached.map(([name, variable]) => [name, grads[variable.name] as Tensor])) };
+  const unreached = shares
+    ? unreachedExperts(
+        variables.map(([name]) => name),
+        shares,
+      )
+    : new Set<string>();
+  dispose([value, ...parts, ...(shares ? [shares] : [])]);
+  return { losses, grads: byName(variables, grads, unreached) };
+}
+
+/** Gradients by name, without those of parameters that no token has reached. */
+function byName(
+  variables: readonly (readonly [string, Variable])[],
+  grads: Readonly<Record<string, Tensor>>,
+  unreached: ReadonlySet<string>,
+): Map<string, Tensor> {
+  const reached = new Map<string, Tensor>();
+  for (const [name, variable] of variables) {
+    const grad = grads[variable.name];
+    if (grad && unreached.has(name)) grad.dispose();
+    else if (grad) reached.set(name, grad);
+  }
+  return reached;
 }

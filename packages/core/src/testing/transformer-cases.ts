@@ -28,7 +28,8 @@ interface CaseParts {
   readonly flops?: number;
 }
 
-function opCase({ op, sizes, kernels, size, shapes, others, run, flops }: CaseParts): OpCase {
+/** A row whose float inputs are normal numbers of the given shapes. */
+export function opCase({ op, sizes, kernels, size, shapes, others, run, flops }: CaseParts): OpCase {
   return {
     name: `${op} ${sizes}`,
     op,

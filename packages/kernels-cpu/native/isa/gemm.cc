@@ -4,6 +4,9 @@
  */
 #include "gemm.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "../threads.h"
 #include "../workspace.h"
 #include "gemm-pack.h"
@@ -64,8 +67,9 @@ struct Block {
 template <bool pairs>
 class Gemm {
  public:
-  explicit Gemm(const Product &product, Epilogue then = nullptr, const void *with = nullptr)
-      : p(product), epilogue(then), context(with) {
+  /** Rows of C are split evenly among `by` threads. */
+  explicit Gemm(const Product &product, int64_t by, Epilogue then = nullptr, const void *with = nullptr)
+      : p(product), sharers(by), epilogue(then), context(with) {
     for (int64_t i = 0; i <= p.otherCount; i++) units += unitsOf(term(i));
     panels = (p.N + panelColumns - 1) / panelColumns;
     directB = !pairs && !p.b.transposed && p.b.type == VWN_F32 && p.N % W == 0 && p.M <= mostRowsOfDirectB && p.otherCount == 0;
@@ -73,22 +77,34 @@ class Gemm {
   }
 
   bool run(bool parallel) {
-    packed = static_cast<float *>(sharedScratch(Slot::packedB, directB ? 64 : units * panels * panelColumns * 4 + 64));
-    scratch = threadScratch(Slot::packedA, strideOfUnits(blockRows + tileRows) * depthOfPass * 4 + 64);
-    output = threadScratch(Slot::output, (blockRows + tileRows) * blockColumns * 4);
-    if (!packed || !scratch || !output) return false;
-    const auto pack = [&](int64_t panel, int) { packB(panel); };
-    const int64_t tasks = rowTasks() * columnTasks();
-    // Column by column: a part of B stays near the core, and the last tasks, for which threads wait, are the narrow ones.
-    const auto block = [&](int64_t task, int thread) { blockOfC(task % rowTasks(), task / rowTasks(), thread); };
+    if (!reserve(static_cast<float *>(sharedScratch(Slot::packedB, packedFloats() * 4 + 64)))) return false;
     if (parallel) {
-      if (!directB) parallelFor(panels, pack);
-      parallelFor(tasks, block);
+      parallelFor(panelTasks(), [&](int64_t panel, int) { packB(panel); });
+      parallelFor(blockTasks(), [&](int64_t task, int thread) { block(task, thread); });
     } else {
-      for (int64_t panel = 0; panel < panels && !directB; panel++) packB(panel);
-      for (int64_t task = 0; task < tasks; task++) block(task, 0);
+      for (int64_t panel = 0; panel < panelTasks(); panel++) packB(panel);
+      for (int64_t task = 0; task < blockTasks(); task++) block(task, 0);
     }
     return true;
+  }
+
+  /** For a product of a group, whose tasks others make: room for B's panels, each packed by packB, then blocks. */
+  int64_t packedFloats() const { return directB ? 0 : units * panels * panelColumns; }
+  bool reserve(float *forB) {
+    packed = forB;
+    scratch = threadScratch(Slot::packedA, strideOfUnits(blockRows + tileRows) * depthOfPass * 4 + 64);
+    output = threadScratch(Slot::output, (blockRows + tileRows) * blockColumns * 4);
+    return packed && scratch && output;
+  }
+  int64_t panelTasks() const { return directB ? 0 : panels; }
+  int64_t blockTasks() const { return rowTasks() * columnTasks(); }
+  /** Column by column: a part of B stays near the core, and the last tasks, for which threads wait, are the narrow ones. */
+  void block(int64_t task, int thread) const { blockOfC(task % rowTasks(), task / rowTasks(), thread); }
+  /** The terms' panels stand behind each other, so that together they are one panel of all units. */
+  void packB(int64_t panel) const {
+    float *to = packed + panel * panelColumns * units;
+    for (int64_t i = 0; i <= p.otherCount; to += unitsOf(term(i)) * widthOf(panel), i++)
+      packPanel<pairs>(term(i).b, term(i).K, panel * panelColumns, columnsOf(panel), widthOf(panel), to);
   }
 
  private:
@@ -105,9 +121,9 @@ class Gemm {
   int64_t columnTasks() const { return columnTasksOf(p.N); }
   /** An even number of tasks for each thread, so that none works while the others wait. */
   int64_t rowTasks() const {
-    const int64_t threads = threadCount(), most = threads * blockRows;
+    const int64_t most = sharers * blockRows;
     const int64_t rounds = (p.M + most - 1) / most;
-    const int64_t tasks = rounds * threads, tiles = (p.M + tileRows - 1) / tileRows;
+    const int64_t tasks = rounds * sharers, tiles = (p.M + tileRows - 1) / tileRows;
     return tasks < tiles ? tasks : tiles;
   }
 
@@ -119,13 +135,6 @@ class Gemm {
     const int64_t left = p.N - panel * panelColumns;
     return left < panelColumns ? left : panelColumns;
   }
-  /** The terms' panels stand behind each other, so that together they are one panel of all units. */
-  void packB(int64_t panel) {
-    float *to = packed + panel * panelColumns * units;
-    for (int64_t i = 0; i <= p.otherCount; to += unitsOf(term(i)) * widthOf(panel), i++)
-      packPanel<pairs>(term(i).b, term(i).K, panel * panelColumns, columnsOf(panel), widthOf(panel), to);
-  }
-
   static View viewOfA(const Term &term, int64_t row, int64_t rows, int64_t unit, int64_t depth, float *room) {
     const Operand &A = term.a;
     const int64_t k = unit * step, elements = term.K - k < depth * step ? term.K - k : depth * step;
@@ -214,6 +223,7 @@ class Gemm {
   }
 
   const Product &p;
+  int64_t sharers;
   Epilogue epilogue;
   const void *context;
   int64_t units = 0, panels;
@@ -224,8 +234,45 @@ class Gemm {
 
 bool runGemm(const Product &product, bool parallel, Epilogue epilogue = nullptr, const void *context = nullptr) {
   if (product.M == 0 || product.N == 0) return true;
-  if (product.halves && hasPairs) return Gemm<hasPairs>(product, epilogue, context).run(parallel);
-  return Gemm<false>(product, epilogue, context).run(parallel);
+  if (product.halves && hasPairs) return Gemm<hasPairs>(product, threadCount(), epilogue, context).run(parallel);
+  return Gemm<false>(product, threadCount(), epilogue, context).run(parallel);
+}
+
+/** Floats of packed B that products of a group have at once, or one alone: 16 MiB, which the last cache may hold. */
+constexpr int64_t mostPackedAtOnce = int64_t{1} << 22;
+
+/** body(member, task, thread) for all tasks of all members, as many of each as `count` says. */
+template <class Member, class Body>
+void forAllTasks(const std::vector<Member> &members, int64_t (Member::*count)() const, const Body &body) {
+  std::vector<int64_t> begins{0};
+  for (const Member &each : members) begins.push_back(begins.back() + (each.*count)());
+  parallelFor(begins.back(), [&](int64_t task, int thread) {
+    const auto at = static_cast<size_t>(std::upper_bound(begins.begin(), begins.end(), task) - begins.begin()) - 1;
+    body(members[at], task - begins[at], thread);
+  });
+}
+
+/** Takes products, from `next` on, as long as their packed B fits, and runs them. */
+template <bool pairs>
+bool runSome(const Product *products, int64_t count, int64_t &next, int64_t sharers) {
+  std::vector<Gemm<pairs>> members;
+  int64_t floats = 0;
+  for (; next < count; next++) {
+    if (products[next].M == 0 || products[next].N == 0) continue;
+    Gemm<pairs> one(products[next], sharers);
+    if (!members.empty() && floats + one.packedFloats() > mostPackedAtOnce) break;
+    floats += one.packedFloats();
+    members.push_back(one);
+  }
+  float *packed = static_cast<float *>(sharedScratch(Slot::packedB, floats * 4 + 64));
+  for (Gemm<pairs> &each : members) {
+    if (!packed || !each.reserve(packed)) return false;
+    packed += each.packedFloats();
+  }
+  using Member = Gemm<pairs>;
+  forAllTasks(members, &Member::panelTasks, [](const Member &each, int64_t panel, int) { each.packB(panel); });
+  forAllTasks(members, &Member::blockTasks, [](const Member &each, int64_t task, int thread) { each.block(task, thread); });
+  return true;
 }
 
 int64_t bytesOf(int32_t type) { return type == VWN_BF16 ? 2 : 4; }
@@ -239,6 +286,17 @@ bool gemmInto(const Product &product, Epilogue epilogue, const void *context) {
 }
 
 int64_t columnsOfTask() { return blockColumns; }
+bool groupedGemm(const Product *products, int64_t count) {
+  // As few parts of each product as give every thread some of them: A is read, and packed, once for each.
+  const int64_t threads = threadCount(), sharers = count >= 4 * threads ? 1 : threads;
+  for (int64_t next = 0; next < count;) {
+    const bool done = products[next].halves && hasPairs ? runSome<hasPairs>(products, count, next, sharers)
+                                                        : runSome<false>(products, count, next, sharers);
+    if (!done) return false;
+  }
+  return true;
+}
+
 int64_t columnTasksOf(int64_t N) { return (N + blockColumns - 1) / blockColumns; }
 
 bool batchedGemm(const Product &first, const Batch &batch) {

@@ -62,5 +62,8 @@ struct Batch {
 };
 bool batchedGemm(const Product &first, const Batch &batch);
 
+/** All products, of one `halves`: blocks of all are one set of tasks, so that threads wait for each other once. */
+bool groupedGemm(const Product *products, int64_t count);
+
 }  // namespace VWN_ISA
 }  // namespace vwn

@@ -1,8 +1,8 @@
 /** One right call of every native function, and the wrong ones next to it. */
 import { StorageType } from '@vwn/kernels';
 
-/** Elements and how they are stored. */
-export type Buffer = readonly [size: number, type: StorageType];
+/** Elements and how they are stored; their values where zeros would be wrong. */
+export type Buffer = readonly [size: number, type: StorageType, values?: readonly number[]];
 
 export interface NativeCall {
   readonly function: string;
@@ -47,6 +47,11 @@ const stepGradBuffers = (norm: readonly number[]) => {
   const parameters = [...writing, ...reading, ...norm];
   return [12, 6, ...parameters, 12, 12, 6, 12, 6, ...parameters];
 };
+/** Two groups of three rows of 3 numbers, to 4 and 2. */
+const groups: Buffer = [3, i32, [0, 1, 3]];
+const groupNumbers = [3, 3, 2, 0, 4, 2];
+const routedRows: Buffer = [6, i32, [0, 1, 2, 3, 4, 5]];
+const routedOffsets: Buffer = [5, i32, [0, 2, 2, 4, 6]];
 
 const patterns: readonly Pattern[] = [
   pattern('matmul', [6, 12, 8], [2, 4, 3, 0, 0, 0, 1, 0, 0], [0, 1, 2, 6], [0, 1, 2], [7, 8]),
@@ -76,6 +81,16 @@ const patterns: readonly Pattern[] = [
   pattern('connection_step', stepBuffers([3]), stepNumbers(1), [0, 1, 2, 3]),
   pattern('connection_step_grad', stepGradBuffers([]), [...stepNumbers(0), 1], [0, 1, 2, 3]),
   pattern('connection_step_grad', stepGradBuffers([3]), [...stepNumbers(1), 1], [0, 1, 2, 3]),
+  pattern('grouped_linear', [groups, 9, 12, 12, 6, 6, 12, 6], groupNumbers, [0, 1, 2, 4, 5], [1, 2, 3, 4, 5, 6, 7]),
+  pattern(
+    'grouped_linear_grad',
+    [groups, 9, 12, 12, 6, 6, 12, 6, 9, 12, 12, 6, 6],
+    groupNumbers,
+    [0, 1, 2, 4, 5],
+    [1, 2, 3, 4, 5, 6, 7, 8],
+  ),
+  pattern('route_tokens', [12, 12, 6, [6, i32], [6, i32], [5, i32], 4], [3, 4, 2], [0, 1, 2], [0]),
+  pattern('route_tokens_grad', [12, routedRows, routedOffsets, 12, 6, 12], [3, 4, 2], [0, 1, 2], [5]),
 ];
 
 /** Products of dimensions that come out as the buffers' sizes once 64 bits have overflowed. */
@@ -95,9 +110,41 @@ const overflowing: readonly NativeCall[] = [
   pattern('linear_cross_entropy', [0, 0, [4096, i32], 4096, 4096], [4096, 2 ** 52, 4096, -100, 0], []),
   pattern('linear_cross_entropy_grad', [0, 0, [4096, i32], 4096, 4096, 0, 0], [4096, 2 ** 52, 4096, -100, 0], []),
   pattern('mean_cross_entropy', [0, 0, [4096, i32], 1, 0, 0], [4096, 2 ** 52, 4096, -100, 0], []),
+  pattern('grouped_linear', [[2, i32], 0, 0, 0], [2 ** 52, 4096, 1, 0, 4096], []),
+  pattern('grouped_linear_grad', [[2, i32], 0, 0, 0, 0, 0], [2 ** 52, 4096, 1, 0, 4096], []),
+  pattern('route_tokens', [0, 0, 4096, [4096, i32], [4096, i32], [4097, i32], 4096], [2 ** 52, 4096, 4096], []),
+  pattern('route_tokens_grad', [0, [0, i32], [4097, i32], 0, 0, 0], [2 ** 52, 4096, 4096], []),
   pattern('adamw', [], [2 ** 31, 1e-3, 0.9, 0.99, 1e-8, 1], []),
   pattern('connection_step', [0, 0, 32, 16, 0], [4, 4, 1024, 2 ** 52, 1e-5, 1, 0, 0, 0, 0], []),
   pattern('connection_step_grad', [0, 0, 32, 16, 0, 0, 0, 32, 16], [4, 4, 1024, 2 ** 52, 1e-5, 1, 0, 0, 0, 0, 1], []),
+];
+
+/** Calls whose sizes and types are right and whose lists are not. */
+const wrongLists: readonly (NativeCall & { wrong: string })[] = [
+  ...[
+    [1, 1, 3],
+    [0, 1, 2],
+    [0, 4, 3],
+    [0, -1, 3],
+    [0, 1, 4],
+    [-1, 1, 3],
+  ].flatMap((values) => {
+    const offsets: Buffer = [3, i32, values];
+    const wrong = `offsets are ${values.join(', ')}`;
+    return [
+      { ...pattern('grouped_linear', [offsets, 9, 12, 12, 12], groupNumbers.slice(0, 5), []), wrong },
+      { ...pattern('grouped_linear_grad', [offsets, 9, 12, 12, 12, 9, 12, 12], groupNumbers.slice(0, 5), []), wrong },
+    ];
+  }),
+  ...[
+    { rows: [0, 1, 2, 3, 4, 6], offsets: [0, 2, 2, 4, 6] },
+    { rows: [0, 1, 2, 3, 4, -1], offsets: [0, 2, 2, 4, 6] },
+    { rows: [0, 1, 2, 3, 4, 5], offsets: [0, 2, 1, 4, 6] },
+    { rows: [0, 1, 2, 3, 4, 5], offsets: [0, 2, 2, 4, 7] },
+  ].map(({ rows, offsets }) => ({
+    ...pattern('route_tokens_grad', [12, [6, i32, rows], [5, i32, offsets], 12, 6, 12], [3, 4, 2], []),
+    wrong: `rows are ${rows.join(', ')}, offsets ${offsets.join(', ')}`,
+  })),
 ];
 
 const replaced = <T>(list: readonly T[], at: number, value: T) => list.map((each, i) => (i === at ? value : each));
@@ -151,6 +198,7 @@ function* allAttempts(): Generator<Attempt> {
     yield* wrongTypes(each);
     yield* wrongNumbers(each);
   }
+  yield* wrongLists;
   for (const each of overflowing) yield { ...each, wrong: 'dimensions whose product overflows' };
 }
 

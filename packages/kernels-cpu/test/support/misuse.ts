@@ -13,7 +13,11 @@ function outcomeOf({ function: name, buffers, numbers }: Attempt): string {
   const native = backend() as NativeBackend;
   const tensors = buffers.map(([size, type]) => native.output([size], type));
   // Ids and targets among them must be valid.
-  for (const { dataId } of tensors) (native.dataOf(dataId).values as Float32Array).fill(0);
+  tensors.forEach(({ dataId }, i) => {
+    const values = native.dataOf(dataId).values as Float32Array;
+    values.fill(0);
+    values.set(buffers[i]?.[2] ?? []);
+  });
   try {
     native.call(name, tensors, numbers);
     return 'accepted';

@@ -14,7 +14,16 @@ import {
   rotaryEmbedding,
   swiGlu,
 } from '@vwn/core';
-import { connectionOf, integerInput, normalInput, opCases, type CaseInputs, type OpCase } from '@vwn/core/testing';
+import {
+  connectionOf,
+  groupedCase,
+  integerInput,
+  normalInput,
+  opCases,
+  routeCase,
+  type CaseInputs,
+  type OpCase,
+} from '@vwn/core/testing';
 
 type Shapes = Readonly<Record<string, number[]>>;
 type Run = (inputs: Record<string, tf.Tensor>) => tf.Tensor | tf.Tensor[];
@@ -122,6 +131,14 @@ const stockCases: readonly OpCase[] = [
   }),
 ];
 
+const expertCases = [
+  groupedCase([37, 0, 130, 5], 523, [131], 'small'),
+  groupedCase([801, 9, 67], 48, [70, 33], 'small'),
+  groupedCase([3, 1, 0, 7, 2, 50, 1, 1, 4, 0, 6, 2], 33, [70], 'small'),
+  routeCase(9001, 3, 2, 'small'),
+  routeCase(301, 67, 5, 'small'),
+].map((each): OpCase => ({ ...each, name: `ragged ${each.name}` }));
+
 export const raggedCases: readonly OpCase[] = [
   linearCase(37, 523, 131),
   linearCase(29, 48, 70),
@@ -154,6 +171,7 @@ export const raggedCases: readonly OpCase[] = [
     { ids: [[9001], 51] },
   ),
   ...stockCases,
+  ...expertCases,
 ];
 
 /** Every row that a native backend must agree on: the small ones of the one table, and the ragged. */

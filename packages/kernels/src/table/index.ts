@@ -5,6 +5,7 @@ import { blockMixKernels } from './block-mix';
 import { connectionKernels } from './connection';
 import { crossEntropyKernels } from './cross-entropy';
 import { embeddingKernels } from './embedding';
+import { expertKernels } from './experts';
 import { layoutKernels } from './layout';
 import { linearKernels } from './linear';
 import { linearsKernels } from './linears';
@@ -19,6 +20,7 @@ import { unaryKernels } from './unary';
 export const kernelTable: readonly NativeKernel[] = [
   ...linearKernels,
   ...linearsKernels,
+  ...expertKernels,
   ...normKernels,
   ...attentionKernels,
   ...connectionKernels,
