@@ -11,8 +11,11 @@ namespace cuda {
 namespace {
 
 constexpr int problems = static_cast<int>(Problem::count);
-constexpr const char *texts[problems] = {"a token id is outside the table: ids must be 0 … rows − 1",
-                                         "a target is outside the vocabulary: targets must be 0 … V − 1 or the ignored index"};
+constexpr const char *texts[problems] = {
+    "a token id is outside the table: ids must be 0 … rows − 1",
+    "a target is outside the vocabulary: targets must be 0 … V − 1 or the ignored index",
+    "grouped_linear: offsets must rise from 0 to the number of rows",
+    "route_tokens_grad: offsets must rise from 0 to the number of rows, and rows be below it"};
 int32_t *flags = nullptr;
 
 }  // namespace

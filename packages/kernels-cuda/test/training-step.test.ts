@@ -26,7 +26,7 @@ function copiesOf(work: () => void): { read: number[]; written: number[] } {
   return copies;
 }
 
-function stepper(virtualWidth: object | undefined): () => void {
+function stepper(settings: object): () => void {
   const config = parseModelConfig({
     hidden_size: 32,
     num_hidden_layers: 2,
@@ -34,7 +34,7 @@ function stepper(virtualWidth: object | undefined): () => void {
     intermediate_size: 48,
     vocab_size: 61,
     max_position_embeddings: 16,
-    ...(virtualWidth ? { virtual_width: virtualWidth } : {}),
+    ...settings,
   });
   const rng = Rng.fromSeed('copies');
   const ids = [0, 1].map(() => Int32Array.from({ length: 17 }, () => rng.int(61)));
@@ -47,15 +47,28 @@ afterAll(() => setPrecision('fp32'));
 
 describe('a training step', () => {
   for (const precision of ['fp32', 'bf16'] as const)
-    for (const virtualWidth of [undefined, { m: 2, n: 3, reduce_norm: 'none' }, { m: 4, n: 16 }])
-      it(`copies only token ids and single numbers (${precision}, ${JSON.stringify(virtualWidth ?? 'plain')})`, async () => {
+    for (const virtual_width of [undefined, { m: 2, n: 3, reduce_norm: 'none' }, { m: 4, n: 16 }])
+      it(`copies only token ids and single numbers (${precision}, ${JSON.stringify(virtual_width ?? 'plain')})`, async () => {
         await useTestBackend('vwn-cuda');
         setPrecision(precision);
-        const step = stepper(virtualWidth);
+        const step = stepper({ virtual_width });
         step();
         const { read, written } = copiesOf(step);
         // 2 × 17 ids, of which 2 × 16 are targets; back: the loss, its one part, and the gradient's norm.
         expect(written.filter((bytes) => bytes > 4)).toEqual([136, 128]);
         expect(read).toEqual([4, 4, 4]);
       });
+
+  it.each(['fp32', 'bf16'] as const)(
+    'of experts reads nothing back before its losses, and then how many tokens each expert got (%s)',
+    async (precision) => {
+      await useTestBackend('vwn-cuda');
+      setPrecision(precision);
+      const step = stepper({ num_local_experts: 4, virtual_width: { m: 2, n: 4 } });
+      step();
+      const { read } = copiesOf(step);
+      // The loss, its one part, the shares of 4 experts in 2 layers, and the gradient's norm.
+      expect(read).toEqual([4, 4, 32, 4]);
+    },
+  );
 });

@@ -1,5 +1,5 @@
 import { initializers, linear, linearCrossEntropy, meanCrossEntropy, widths, type ModelConfig } from '@vwn/core';
-import { add, addN, mul, reshape, slice, stack, type Scalar, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import { add, addN, concat, mul, reshape, slice, type Scalar, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 import { DecoderLayer, type ForwardContext } from './decoder-layer';
 import { initialScales } from './initial-scales';
 import { KeyValueCache } from './key-value-cache';
@@ -158,7 +158,7 @@ export class LanguageModel {
     let total = later.length === 0 ? next : add(next, mul(addN(later), lambda / later.length));
     if (auxiliary.length === 0) return { total: total as Scalar, losses };
     const balance = mul(addN(auxiliary.map((each) => each.loadBalance)), 1 / auxiliary.length) as Scalar;
-    const expertShares = stack(auxiliary.map((each) => each.shares));
+    const expertShares = reshape(concat(auxiliary.map((each) => each.shares)), [auxiliary.length, -1]);
     if (coefficient > 0) total = add(total, mul(balance, coefficient));
     return { total: total as Scalar, losses, auxiliary: balance, expertShares };
   }

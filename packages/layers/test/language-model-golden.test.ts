@@ -66,7 +66,7 @@ function lossAndGradients(model: LanguageModel, ids: tf.Tensor) {
     },
     variables.map(([, variable]) => variable),
   );
-  // An expert that no token was routed to has no gradient, and no update, as in PyTorch.
+  // An expert that no token was routed to has no update, and in PyTorch no gradient.
   const reached = variables.filter(([name, variable]) => grads[variable.name] != null && !unreached.has(name));
   const byName = new Map(reached.map(([name, variable]) => [name, grads[variable.name] as tf.Tensor]));
   return { loss: value.dataSync()[0] as number, losses, grads: byName };

@@ -22,13 +22,6 @@ VWN_FLOATS(copyRows,
             int32_t *problem),
            (table, ids, y, rows, width, count, toHalves, problem))
 
-/** Bit `lane` of the result: whether that lane's `flag` is set. */
-VWN_DEVICE unsigned votes(bool flag) {
-  unsigned mask = flag ? 1u << (threadIdx.x % warpSize_) : 0u;
-  for (int lanes = warpSize_ / 2; lanes > 0; lanes /= 2) mask |= __shfl_xor_sync(0xffffffffu, mask, lanes);
-  return mask;
-}
-
 /** Which of tokens [from, from + threads) have this id: a mask for each warp, the same for all threads. */
 VWN_DEVICE void findTokens(const int32_t *ids, int64_t from, int64_t end, int32_t id, unsigned *masks) {
   const int64_t token = from + threadIdx.x;
