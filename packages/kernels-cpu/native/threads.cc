@@ -63,11 +63,11 @@ inline void relax() {
 
 using Clock = std::chrono::steady_clock;
 /**
- * How long a worker looks for work before it sleeps. JavaScript between two kernels takes tens of microseconds, and where
- * it collects garbage some milliseconds; to wake a sleeping thread takes a quarter of a millisecond on a virtual machine,
- * as long as a small kernel runs.
+ * How long a worker looks for work before it sleeps. JavaScript between two kernels takes tens of microseconds, sometimes
+ * hundreds; to wake a sleeping thread takes a quarter of a millisecond on a virtual machine, as long as a small kernel
+ * runs.
  */
-constexpr auto patience = std::chrono::milliseconds(2);
+constexpr auto patience = std::chrono::microseconds(250);
 /** The same where threads share processors: what one looks for, another may be about to do. */
 constexpr auto patienceOfMany = std::chrono::microseconds(20);
 /** Looks between two looks at the clock. */
