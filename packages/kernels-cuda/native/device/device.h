@@ -99,12 +99,14 @@ VWN_DEVICE float blockSum(float x, float *room) {
 }  // namespace cuda
 }  // namespace vwn
 
-#define VWN_ENTRY(name, suffix, type, params, args)                                             \
-  namespace entry_##name##_##suffix {                                                           \
-  using real [[maybe_unused]] = type;                                                           \
-  extern "C" __global__ void __launch_bounds__(256, 1) name##_##suffix params { name<real> args; } \
-  VWN_REGISTER(name##_##suffix)                                                                 \
+/** `blocks`: how many a multiprocessor holds at once at least, which limits registers. */
+#define VWN_ENTRY_IN_BLOCKS(name, suffix, type, blocks, params, args)                                      \
+  namespace entry_##name##_##suffix {                                                                      \
+  using real [[maybe_unused]] = type;                                                                      \
+  extern "C" __global__ void __launch_bounds__(256, blocks) name##_##suffix params { name<real> args; }    \
+  VWN_REGISTER(name##_##suffix)                                                                            \
   }
+#define VWN_ENTRY(name, suffix, type, params, args) VWN_ENTRY_IN_BLOCKS(name, suffix, type, 1, params, args)
 
 /**
  * Kernels `name_f32` and `name_bf16` that call the template `name<real>`; `real` is the storage in `params`:
@@ -116,3 +118,5 @@ VWN_DEVICE float blockSum(float x, float *room) {
 
 /** A kernel of one kind of storage, `name_f32`, that calls the template `name<float>`. */
 #define VWN_SINGLE(name, params, args) VWN_ENTRY(name, f32, float, params, args)
+/** As VWN_SINGLE, two blocks at once: one works while the other waits on memory. */
+#define VWN_SINGLE_IN_PAIRS(name, params, args) VWN_ENTRY_IN_BLOCKS(name, f32, float, 2, params, args)

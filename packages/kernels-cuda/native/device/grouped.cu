@@ -47,7 +47,7 @@ VWN_DEVICE void groupedRows(const GroupedRows &p) {
     tile -= tilesOf(M);
   }
 }
-VWN_SINGLE(groupedRows, (GroupedRows product), (product))
+VWN_SINGLE_IN_PAIRS(groupedRows, (GroupedRows product), (product))
 
 /** Grid: tiles of C by x, groups by y. */
 template <class T>
@@ -62,7 +62,7 @@ VWN_DEVICE void groupedColumns(const GroupedColumns &p) {
   addProduct(a, fromRow(p.b, rows.begin), 0, p.M, p.N, rows.end - rows.begin, p.halves, row, column, slices, sums);
   writeTile(p.c[blockIdx.y], VWN_F32, false, p.M, p.N, row, column, sums);
 }
-VWN_SINGLE(groupedColumns, (GroupedColumns product), (product))
+VWN_SINGLE_IN_PAIRS(groupedColumns, (GroupedColumns product), (product))
 
 }  // namespace
 }  // namespace cuda

@@ -21,7 +21,7 @@ VWN_DEVICE void matmul(const Product &p) {
     writeTile(c, p.type, p.accumulate, p.M, p.N, fromRow, fromColumn, sums);
   }
 }
-VWN_SINGLE(matmul, (Product product), (product))
+VWN_SINGLE_IN_PAIRS(matmul, (Product product), (product))
 
 }  // namespace
 }  // namespace cuda
