@@ -19,6 +19,7 @@ import { KernelName } from '../kernel-names';
 import {
   chunks,
   counted,
+  countedLosses,
   crossEntropyAttrs,
   targetRows,
   type CrossEntropyAttrs,
@@ -60,7 +61,7 @@ const kernel = defineKernel<'hidden' | 'weight' | 'targets', CrossEntropyAttrs>(
       const largest = max(logits, 1, true);
       const logSumExp = add(log(sum(exp(sub(logits, largest)), 1)), reshape(largest, [-1]));
       const atTarget = sum(mul(logits, targetRows(target, V, ignoreIndex)), 1);
-      losses.push(mul(sub(logSumExp, atTarget), counted(target, ignoreIndex)));
+      losses.push(countedLosses(sub(logSumExp, atTarget), target, ignoreIndex));
       logSumExps.push(logSumExp);
     }
     if (losses.length === 0) return [sum(hidden, 1), sum(hidden, 1)];

@@ -23,6 +23,7 @@ import { KernelName } from '../kernel-names';
 import {
   chunks,
   counted,
+  countedLosses,
   crossEntropyAttrs,
   targetRows,
   type Chunk,
@@ -41,9 +42,9 @@ function chunkSums({ h, target }: Chunk, weight: Tensor, ignoreIndex: number): [
   const exponentials = exp(shifted);
   const total = sum(exponentials, 1, true);
   const wanted = targetRows(target, weight.shape[0] as number, ignoreIndex);
-  const mask = counted(target, ignoreIndex);
-  const losses = mul(sub(log(reshape(total, [-1])), sum(mul(shifted, wanted), 1)), mask);
-  const dLogits = mul(sub(div(exponentials, total), wanted), reshape(mask, [-1, 1]));
+  const all = sub(log(reshape(total, [-1])), sum(mul(shifted, wanted), 1));
+  const losses = countedLosses(all, target, ignoreIndex);
+  const dLogits = mul(sub(div(exponentials, total), wanted), reshape(counted(target, ignoreIndex), [-1, 1]));
   return [sum(losses), matmul(dLogits, weight), matmul(dLogits, h, true, false)];
 }
 

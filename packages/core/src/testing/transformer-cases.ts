@@ -187,13 +187,13 @@ function crossEntropyCase(
   });
 }
 
-/** Of rows, and their mean, whose kernel with gradients runs where one is taken. */
+/** Of rows, and their mean, whose own kernel runs where a gradient is taken. */
 function crossEntropyCases(sizes: readonly [number, number, number, number], size: Size): OpCase[] {
   const K = KernelName;
   const ofRows = [K.LinearCrossEntropy, K.LinearCrossEntropyGrad];
   return [
     crossEntropyCase('linearCrossEntropy', linearCrossEntropy, ofRows, sizes, size),
-    crossEntropyCase('meanCrossEntropy', meanCrossEntropy, [K.LinearCrossEntropy, K.MeanCrossEntropy], sizes, size),
+    crossEntropyCase('meanCrossEntropy', meanCrossEntropy, [K.MeanCrossEntropy], sizes, size),
   ];
 }
 

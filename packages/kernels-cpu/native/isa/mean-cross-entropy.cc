@@ -39,10 +39,11 @@ float gradientOfRow(const Rows &r, int64_t row) {
   combine(partials, r.tasks, logSumExp, atTarget);
   const int64_t target = r.targets[row];
   const bool counts = target != r.ignore;
+  const float scale = counts ? r.share : 0.0f;
   T *values = static_cast<T *>(r.values) + row * r.V;
   for (int64_t task = 0, from = 0; task < r.tasks; task++, from += columnsOfTask()) {
     const int64_t columns = r.V - from < columnsOfTask() ? r.V - from : columnsOfTask();
-    const vf factor = splat(counts ? std::exp(partials[task].largest - logSumExp) * r.share : 0.0f);
+    const vf factor = splat(std::exp(partials[task].largest - logSumExp) * scale);
     T *each = values + from;
     eachVector(
         columns, [&](int64_t j) { store(each + j, load(each + j) * factor); },

@@ -57,6 +57,11 @@ export function counted(target: Tensor, ignoreIndex: number): Tensor {
   return cast(notEqual(target, ignoreIndex), 'float32');
 }
 
+/** Losses [rows], 0 where a target is ignored: also where the loss itself would be NaN. */
+export function countedLosses(losses: Tensor, target: Tensor, ignoreIndex: number): Tensor {
+  return where(notEqual(target, ignoreIndex), losses, zerosLike(losses));
+}
+
 /** One-hot rows [rows, V]; an ignored target gives some valid row, which the mask cancels. */
 export function targetRows(target: Tensor, V: number, ignoreIndex: number): Tensor {
   const safe = where(notEqual(target, ignoreIndex), target, zerosLike(target));
