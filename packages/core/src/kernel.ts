@@ -19,6 +19,7 @@ import {
   type NamedTensorMap,
   type Tensor,
 } from '@tensorflow/tfjs-core';
+import { gradientDepth } from './gradient-depth';
 import { registerStandardGradients } from './standard-gradients';
 
 export type TensorsOf<I extends string> = Record<I, Tensor>;
@@ -94,7 +95,7 @@ function asTensors<I extends string>(inputs: NamedTensorInfoMap): TensorsOf<I> {
  * itself keeps all of it to the end, beside all gradients: twice the memory, half of it for nothing.
  */
 function isOutermostBackward(): boolean {
-  return (engine().state as { gradientDepth: number }).gradientDepth === 0;
+  return gradientDepth() === 0;
 }
 
 function registerKernelGradient<I extends string, A extends object>(

@@ -3,7 +3,6 @@ import {
   concat,
   customGrad,
   div,
-  engine,
   exp,
   log,
   max,
@@ -18,6 +17,7 @@ import {
   type Scalar,
   type Tensor,
 } from '@tensorflow/tfjs-core';
+import { gradientDepth } from '../gradient-depth';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import {
@@ -77,7 +77,7 @@ export function meanCrossEntropy(
   targets: Tensor,
   options: LinearCrossEntropyOptions = {},
 ): Scalar {
-  if (!isTakingGradient()) return tidy(() => mean(linearCrossEntropy(hidden, weight, targets, options)));
+  if (gradientDepth() === 0) return tidy(() => mean(linearCrossEntropy(hidden, weight, targets, options)));
   const attrs = crossEntropyAttrs('meanCrossEntropy', { hidden, weight, targets }, options);
   return withGradients(targets, attrs)(hidden, weight) as Scalar;
 }
@@ -90,9 +90,4 @@ function withGradients(targets: Tensor, attrs: CrossEntropyAttrs) {
     save(gradients);
     return { value: loss, gradFunc: (dy, saved) => saved.map((gradient) => mul(gradient, dy)) };
   });
-}
-
-/** tfjs's own count of the gradients that are being recorded. */
-function isTakingGradient(): boolean {
-  return (engine().state as { gradientDepth: number }).gradientDepth > 0;
 }
