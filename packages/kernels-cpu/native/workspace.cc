@@ -1,7 +1,6 @@
 #include "workspace.h"
 
-#include <cstdlib>
-
+#include "memory.h"
 #include "threads.h"
 
 namespace vwn {
@@ -20,9 +19,9 @@ int64_t rounded(int64_t bytes) { return (bytes + 4095) / 4096 * 4096; }
 void *sharedScratch(Slot slot, int64_t bytes) {
   Block &block = blocks[static_cast<int>(slot)];
   if (bytes <= block.bytes && block.data) return block.data;
-  std::free(block.data);
+  freeBlock(block.data, static_cast<size_t>(block.bytes));
   const int64_t wanted = rounded(bytes < 4096 ? 4096 : bytes);
-  block.data = std::aligned_alloc(4096, static_cast<size_t>(wanted));
+  block.data = allocateBlock(static_cast<size_t>(wanted));
   block.bytes = block.data ? wanted : 0;
   return block.data;
 }
