@@ -113,12 +113,20 @@ describe('matmul by cuBLASLt', () => {
   });
 });
 
-describe('matmul_sum by cuBLASLt', () => {
-  it.each<Storage>(['f32', 'bf16'])('adds products in float32 and leaves %s', (storage) => {
-    const [M, N, depths] = [17, 9, [5, 33, 12]];
-    const operands = depths.flatMap((K, i) => [randomOperand(M * K, 'bf16', i), randomOperand(K * N, 'f32', i + 10)]);
-    expectSame('matmul_sum', [...operands, result(M * N, storage)], [M, N, 1, ...depths]);
-    expect(products()).toEqual(depths.map((K, i) => `bf16 f32 ${M}x${N}x${K} of 1${i > 0 ? ' added' : ''}`));
+describe('gradients of linears by cuBLASLt', () => {
+  it.each<Storage>(['f32', 'bf16'])('add products in float32 and leave %s', (storage) => {
+    const [rows, width, outs] = [17, 9, [5, 33, 12]];
+    const operands = [
+      randomOperand(rows * width, 'bf16'),
+      ...outs.map((out, i) => randomOperand(out * width, 'f32', i + 10)),
+    ];
+    const dys = outs.map((out, i) => randomOperand(rows * out, 'bf16', i));
+    const results = [result(rows * width, storage), ...outs.map((out) => result(out * width))];
+    expectSame('linears_grad', [...operands, ...dys, ...results], [rows, width, 1, ...outs]);
+    expect(products()).toEqual([
+      ...outs.map((out, i) => `bf16 f32 ${rows}x${width}x${out} of 1${i > 0 ? ' added' : ''}`),
+      ...outs.map((out) => `bf16 f32 ${out}x${width}x${rows} of 1`),
+    ]);
   });
 });
 

@@ -56,21 +56,41 @@ describe('matmul', () => {
   });
 });
 
-describe('matmul_sum', () => {
-  it.each<Storage>(['f32', 'bf16'])('adds products of different depths into %s', (storage) => {
-    const [M, N, depths] = [37, 20, [5, 0, 40]];
-    const operands = depths.flatMap((K, i) => [randomOperand(M * K, storage, i), randomOperand(K * N, 'f32', i + 9)]);
-    expectSame('matmul_sum', [...operands, result(M * N, storage)], [M, N, 0, ...depths]);
+describe('linears', () => {
+  const [rows, width, outs] = [37, 20, [5, 1, 40]];
+  const weights = outs.map((out, i) => randomOperand(out * width, 'f32', i + 9));
+
+  it.each<Storage>(['f32', 'bf16'])('multiplies x by several weights into %s', (storage) => {
+    const operands = [randomOperand(rows * width, storage), ...weights];
+    expectSame('linears', [...operands, ...outs.map((out) => result(rows * out, storage))], [rows, width, 0, ...outs]);
   });
 
-  it('refuses a call whose buffers are not pairs and a result, or more terms than a launch takes', () => {
+  it.each<Storage>(['f32', 'bf16'])('sums what goes back to x of %s, and gives each weight its gradient', (storage) => {
+    const operands = [randomOperand(rows * width, storage), ...weights];
+    const dys = outs.map((out, i) => randomOperand(rows * out, storage, i + 20));
+    const results = [result(rows * width, storage), ...outs.map((out) => result(out * width))];
+    expectSame('linears_grad', [...operands, ...dys, ...results], [rows, width, 0, ...outs]);
+  });
+
+  it('gives a weight without outputs, or rows without any, what a sum of nothing is', () => {
+    const one = randomOperand(6, 'f32', 1);
+    expectSame('linears_grad', [one, result(0), result(0), result(6), result(0)], [2, 3, 0, 0]);
+    expectSame('linears_grad', [result(0), one, result(0), result(0), result(6)], [0, 3, 0, 2]);
+  });
+
+  it('refuses a call without a weight, or without all results, or of more weights than a launch takes', () => {
     const one = randomOperand(1);
-    expect(() => runOnCuda('matmul_sum', [one, one, one, one], [1, 1, 0, 1])).toThrow(
-      'two buffers and one number a term',
-    );
+    const calls = [
+      ['linears', 3, 2],
+      ['linears_grad', 6, 2],
+    ] as const;
+    for (const [name, buffers, count] of calls)
+      expect(() =>
+        runOnCuda(name, new Array<Operand>(buffers).fill(one), [1, 1, 0, ...new Array<number>(count).fill(1)]),
+      ).toThrow('a weight or more, and results for each are needed');
     expect(() =>
-      runOnCuda('matmul_sum', new Array<Operand>(19).fill(one), [1, 1, 0, ...new Array<number>(9).fill(1)]),
-    ).toThrow('at most 8 terms');
+      runOnCuda('linears_grad', new Array<Operand>(29).fill(one), [1, 1, 0, ...new Array<number>(9).fill(1)]),
+    ).toThrow('at most 8 weights');
   });
 });
 

@@ -40,32 +40,46 @@ struct MatmulArguments {
 };
 
 /**
- * C = Σ A_i·B_i. Buffers: a_0 [M·K_0], b_0 [K_0·N], a_1, b_1, …, c [M·N]. Numbers: M, N, halves, K_0, K_1, ….
- * Terms are read one by one, for any number of them.
+ * x and what multiplies it, for any number of weights. Buffers: x [R·K], the weight [out_i·K] of each, and what the structs
+ * below say. Numbers: R, K, halves, then out_i of every weight.
  */
-struct MatmulSumArguments {
-  int64_t M, N;
+struct WeightsArguments {
+  int64_t rows, width;
   bool halves;
-  int terms;
-  Reals c;
+  int weights;
+  Reals x{};
 
-  struct Term {
-    int64_t K;
-    Reals a, b;
-  };
+  int64_t out(Call &call, int i) const { return call.dimension(3 + i); }
+  Reals weight(Call &call, int i) const { return realsOf(call, 1 + i, {out(call, i), width}); }
+  const char *problem() const { return problem_; }
 
-  explicit MatmulSumArguments(Call &call)
-      : M(call.dimension(0)), N(call.dimension(1)), halves(call.integer(2) != 0), terms((call.buffers() - 1) / 2),
-        c(realsOf(call, 2 * terms, {M, N})) {}
-
-  const char *problem(const Call &call) const {
-    const bool fits = call.buffers() == 2 * terms + 1 && call.numbers() >= 3 + terms;
-    return fits ? nullptr : "matmul_sum: two buffers and one number a term are needed";
+ protected:
+  /** `extra` buffers besides those above, and `ofWeight` for each weight. */
+  WeightsArguments(Call &call, int extra, int ofWeight)
+      : rows(call.dimension(0)), width(call.dimension(1)), halves(call.integer(2) != 0), weights(call.numbers() - 3) {
+    if (weights < 1 || call.buffers() != 1 + extra + (1 + ofWeight) * weights)
+      problem_ = "linears: x, a weight or more, and results for each are needed";
+    else x = realsOf(call, 0, {rows, width});
   }
-  Term term(Call &call, int i) const {
-    const int64_t K = call.dimension(3 + i);
-    return {K, realsOf(call, 2 * i, {M, K}), realsOf(call, 2 * i + 1, {K, N})};
+
+ private:
+  const char *problem_ = nullptr;
+};
+
+/** …, y_i [R·out_i]: y_i = x W_iᵀ. */
+struct LinearsArguments : WeightsArguments {
+  explicit LinearsArguments(Call &call) : WeightsArguments(call, 0, 1) {}
+  Reals y(Call &call, int i) const { return realsOf(call, 1 + weights + i, {rows, out(call, i)}); }
+};
+
+/** …, dy_i [R·out_i], dx [R·K], dW_i float32 [out_i·K]: dx = Σ dy_i W_i, dW_i = dy_iᵀ x. */
+struct LinearsGradArguments : WeightsArguments {
+  Reals dx{};
+  explicit LinearsGradArguments(Call &call) : WeightsArguments(call, 1, 2) {
+    if (!problem()) dx = realsOf(call, 1 + 2 * weights, {rows, width});
   }
+  Reals dy(Call &call, int i) const { return realsOf(call, 1 + weights + i, {rows, out(call, i)}); }
+  float *dWeight(Call &call, int i) const { return call.floats(2 + 2 * weights + i, {out(call, i), width}); }
 };
 
 /** x and others [rows·groups·size] of one type, weight float32 [groups·size]. Numbers: rows, groups, size, eps. */

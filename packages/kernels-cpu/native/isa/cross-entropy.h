@@ -96,7 +96,8 @@ struct Chunk {
     const Product toHidden{rows, in.D, in.V, gradient, weight(false), from(dHidden), dHidden.type, in.D, false, in.halves};
     const Operand turned{gradient.data, gradient.type, in.V, true};
     const Product toWeight{in.V, in.D, rows, turned, hidden, dWeight, VWN_F32, in.D, first > 0, in.halves};
-    return gemm(toHidden) && gemm(toWeight);
+    const Product both[] = {toWeight, toHidden};
+    return groupedGemm(both, 2);
   }
 
  private:

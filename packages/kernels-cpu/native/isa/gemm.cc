@@ -89,14 +89,21 @@ class Gemm {
   }
 
   /** For a product of a group, whose tasks others make: room for B's panels, each packed by packB, then blocks. */
-  int64_t packedFloats() const { return directB ? 0 : units * panels * panelColumns; }
+  int64_t packedFloats() const { return directB || lent ? 0 : units * panels * panelColumns; }
   bool reserve(float *forB) {
     packed = forB;
     scratch = threadScratch(Slot::packedA, strideOfUnits(blockRows + tileRows) * depthOfPass * 4 + 64);
     output = threadScratch(Slot::output, (blockRows + tileRows) * blockColumns * 4);
     return packed && scratch && output;
   }
-  int64_t panelTasks() const { return directB ? 0 : panels; }
+  int64_t panelTasks() const { return directB || lent ? 0 : panels; }
+  /** If the other multiplies by the same B, its panels will do for both: reserve() must be given the same room. */
+  void borrowFrom(const Gemm &other) {
+    const Operand &own = p.b, &its = other.p.b;
+    const bool same = own.data == its.data && own.type == its.type && own.ld == its.ld && own.transposed == its.transposed;
+    lent = same && !directB && !other.directB && p.K == other.p.K && p.N == other.p.N && p.otherCount + other.p.otherCount == 0;
+  }
+  bool isLent() const { return lent; }
   int64_t blockTasks() const { return rowTasks() * columnTasks(); }
   /** Column by column: a part of B stays near the core, and the last tasks, for which threads wait, are the narrow ones. */
   void block(int64_t task, int thread) const { blockOfC(task % rowTasks(), task / rowTasks(), thread); }
@@ -227,7 +234,7 @@ class Gemm {
   Epilogue epilogue;
   const void *context;
   int64_t units = 0, panels;
-  bool directB, toC;
+  bool directB, toC, lent = false;
   float *packed = nullptr;
   ThreadScratch scratch{}, output{};
 };
@@ -243,7 +250,12 @@ constexpr int64_t mostPackedAtOnce = int64_t{1} << 22;
 
 /** body(member, task, thread) for all tasks of all members, as many of each as `count` says. */
 template <class Member, class Body>
-void forAllTasks(const std::vector<Member> &members, int64_t (Member::*count)() const, const Body &body) {
+void forAllTasks(bool parallel, const std::vector<Member> &members, int64_t (Member::*count)() const, const Body &body) {
+  if (!parallel) {
+    for (const Member &each : members)
+      for (int64_t task = 0; task < (each.*count)(); task++) body(each, task, 0);
+    return;
+  }
   std::vector<int64_t> begins{0};
   for (const Member &each : members) begins.push_back(begins.back() + (each.*count)());
   parallelFor(begins.back(), [&](int64_t task, int thread) {
@@ -254,25 +266,38 @@ void forAllTasks(const std::vector<Member> &members, int64_t (Member::*count)() 
 
 /** Takes products, from `next` on, as long as their packed B fits, and runs them. */
 template <bool pairs>
-bool runSome(const Product *products, int64_t count, int64_t &next, int64_t sharers) {
+bool runSome(const Product *products, int64_t count, int64_t &next, int64_t sharers, bool parallel) {
   std::vector<Gemm<pairs>> members;
   int64_t floats = 0;
   for (; next < count; next++) {
     if (products[next].M == 0 || products[next].N == 0) continue;
     Gemm<pairs> one(products[next], sharers);
+    if (!members.empty()) one.borrowFrom(members.back());
     if (!members.empty() && floats + one.packedFloats() > mostPackedAtOnce) break;
     floats += one.packedFloats();
     members.push_back(one);
   }
   float *packed = static_cast<float *>(sharedScratch(Slot::packedB, floats * 4 + 64));
+  float *last = packed;
   for (Gemm<pairs> &each : members) {
-    if (!packed || !each.reserve(packed)) return false;
+    if (!each.isLent()) last = packed;
+    if (!packed || !each.reserve(last)) return false;
     packed += each.packedFloats();
   }
   using Member = Gemm<pairs>;
-  forAllTasks(members, &Member::panelTasks, [](const Member &each, int64_t panel, int) { each.packB(panel); });
-  forAllTasks(members, &Member::blockTasks, [](const Member &each, int64_t task, int thread) { each.block(task, thread); });
+  const auto pack = [](const Member &each, int64_t panel, int) { each.packB(panel); };
+  const auto multiply = [](const Member &each, int64_t task, int thread) { each.block(task, thread); };
+  forAllTasks(parallel, members, &Member::panelTasks, pack);
+  forAllTasks(parallel, members, &Member::blockTasks, multiply);
   return true;
+}
+
+/** Multiply-adds; up to so many are not worth waking the others for. */
+constexpr int64_t leastShared = 65536;
+int64_t workOf(const Product &product) {
+  int64_t depth = product.K;
+  for (int64_t i = 0; i < product.otherCount; i++) depth += product.others[i].K;
+  return product.M * product.N * depth;
 }
 
 int64_t bytesOf(int32_t type) { return type == VWN_BF16 ? 2 : 4; }
@@ -286,12 +311,16 @@ bool gemmInto(const Product &product, Epilogue epilogue, const void *context) {
 }
 
 int64_t columnsOfTask() { return blockColumns; }
+
 bool groupedGemm(const Product *products, int64_t count) {
   // As few parts of each product as give every thread some of them: A is read, and packed, once for each.
   const int64_t threads = threadCount(), sharers = count >= 4 * threads ? 1 : threads;
+  int64_t work = 0;
+  for (int64_t i = 0; i < count; i++) work += workOf(products[i]);
   for (int64_t next = 0; next < count;) {
-    const bool done = products[next].halves && hasPairs ? runSome<hasPairs>(products, count, next, sharers)
-                                                        : runSome<false>(products, count, next, sharers);
+    const bool parallel = work > leastShared, halves = products[next].halves && hasPairs;
+    const bool done = halves ? runSome<hasPairs>(products, count, next, sharers, parallel)
+                             : runSome<false>(products, count, next, sharers, parallel);
     if (!done) return false;
   }
   return true;
@@ -305,8 +334,7 @@ bool batchedGemm(const Product &first, const Batch &batch) {
     each.a.data = static_cast<const char *>(first.a.data) + i * batch.strideA * bytesOf(first.a.type);
     each.b.data = static_cast<const char *>(first.b.data) + i * batch.strideB * bytesOf(first.b.type);
     each.c = static_cast<char *>(first.c) + i * batch.strideC * bytesOf(first.type);
-    // Small products are not worth waking the others for.
-    if (!runGemm(each, first.M * first.N * first.K > 65536)) return false;
+    if (!runGemm(each, workOf(each) > leastShared)) return false;
   }
   return true;
 }

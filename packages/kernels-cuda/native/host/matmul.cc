@@ -20,23 +20,5 @@ const char *matmul(const vwn_call *raw) {
   return nullptr;
 }
 
-/** C = Σ A_i·B_i, such as the gradient of what several weights multiplied; see MatmulSumArguments. */
-const char *matmul_sum(const vwn_call *raw) {
-  Call call(raw, 3, 4);
-  if (call.problem()) return call.problem();
-  const MatmulSumArguments in(call);
-  if (const char *problem = in.problem(call)) return problem;
-  if (in.terms > maximumTerms) return "matmul_sum: at most 8 terms";
-  Product p = product(in.M, in.N, 0, {}, {}, in.c, in.halves);
-  p.terms = in.terms;
-  for (int i = 0; i < in.terms; i++) {
-    const auto [K, a, b] = in.term(call, i);
-    p.each[i] = {K, matrix(a, K, false), matrix(b, in.N, false)};
-  }
-  if (call.problem()) return call.problem();
-  gemm(p);
-  return nullptr;
-}
-
 }  // namespace VWN_ISA
 }  // namespace vwn
