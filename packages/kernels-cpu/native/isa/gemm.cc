@@ -89,21 +89,21 @@ class Gemm {
   }
 
   /** For a product of a group, whose tasks others make: room for B's panels, each packed by packB, then blocks. */
-  int64_t packedFloats() const { return directB || lent ? 0 : units * panels * panelColumns; }
+  int64_t packedFloats() const { return directB || borrows ? 0 : units * panels * panelColumns; }
   bool reserve(float *forB) {
     packed = forB;
     scratch = threadScratch(Slot::packedA, strideOfUnits(blockRows + tileRows) * depthOfPass * 4 + 64);
     output = threadScratch(Slot::output, (blockRows + tileRows) * blockColumns * 4);
     return packed && scratch && output;
   }
-  int64_t panelTasks() const { return directB || lent ? 0 : panels; }
-  /** If the other multiplies by the same B, its panels will do for both: reserve() must be given the same room. */
+  int64_t panelTasks() const { return directB || borrows ? 0 : panels; }
+  /** Uses the other's panels if it multiplies by the same B: reserve() must then be given the room that the other has. */
   void borrowFrom(const Gemm &other) {
     const Operand &own = p.b, &its = other.p.b;
     const bool same = own.data == its.data && own.type == its.type && own.ld == its.ld && own.transposed == its.transposed;
-    lent = same && !directB && !other.directB && p.K == other.p.K && p.N == other.p.N && p.otherCount + other.p.otherCount == 0;
+    borrows = same && !directB && !other.directB && p.K == other.p.K && p.N == other.p.N && p.otherCount + other.p.otherCount == 0;
   }
-  bool isLent() const { return lent; }
+  bool isBorrower() const { return borrows; }
   int64_t blockTasks() const { return rowTasks() * columnTasks(); }
   /** Column by column: a part of B stays near the core, and the last tasks, for which threads wait, are the narrow ones. */
   void block(int64_t task, int thread) const { blockOfC(task % rowTasks(), task / rowTasks(), thread); }
@@ -234,7 +234,7 @@ class Gemm {
   Epilogue epilogue;
   const void *context;
   int64_t units = 0, panels;
-  bool directB, toC, lent = false;
+  bool directB, toC, borrows = false;
   float *packed = nullptr;
   ThreadScratch scratch{}, output{};
 };
@@ -278,10 +278,10 @@ bool runSome(const Product *products, int64_t count, int64_t &next, int64_t shar
     members.push_back(one);
   }
   float *packed = static_cast<float *>(sharedScratch(Slot::packedB, floats * 4 + 64));
-  float *last = packed;
+  float *panels = packed;
   for (Gemm<pairs> &each : members) {
-    if (!each.isLent()) last = packed;
-    if (!packed || !each.reserve(last)) return false;
+    if (!each.isBorrower()) panels = packed;
+    if (!packed || !each.reserve(panels)) return false;
     packed += each.packedFloats();
   }
   using Member = Gemm<pairs>;
@@ -293,7 +293,7 @@ bool runSome(const Product *products, int64_t count, int64_t &next, int64_t shar
 }
 
 /** Multiply-adds; up to so many are not worth waking the others for. */
-constexpr int64_t leastShared = 65536;
+constexpr int64_t mostForOneThread = 65536;
 int64_t workOf(const Product &product) {
   int64_t depth = product.K;
   for (int64_t i = 0; i < product.otherCount; i++) depth += product.others[i].K;
@@ -303,8 +303,6 @@ int64_t workOf(const Product &product) {
 int64_t bytesOf(int32_t type) { return type == VWN_BF16 ? 2 : 4; }
 
 }  // namespace
-
-bool gemm(const Product &product) { return runGemm(product, true); }
 
 bool gemmInto(const Product &product, Epilogue epilogue, const void *context) {
   return runGemm(product, true, epilogue, context);
@@ -317,8 +315,9 @@ bool groupedGemm(const Product *products, int64_t count) {
   const int64_t threads = threadCount(), sharers = count >= 4 * threads ? 1 : threads;
   int64_t work = 0;
   for (int64_t i = 0; i < count; i++) work += workOf(products[i]);
+  const bool parallel = work > mostForOneThread;
   for (int64_t next = 0; next < count;) {
-    const bool parallel = work > leastShared, halves = products[next].halves && hasPairs;
+    const bool halves = products[next].halves && hasPairs;
     const bool done = halves ? runSome<hasPairs>(products, count, next, sharers, parallel)
                              : runSome<false>(products, count, next, sharers, parallel);
     if (!done) return false;
@@ -334,7 +333,7 @@ bool batchedGemm(const Product &first, const Batch &batch) {
     each.a.data = static_cast<const char *>(first.a.data) + i * batch.strideA * bytesOf(first.a.type);
     each.b.data = static_cast<const char *>(first.b.data) + i * batch.strideB * bytesOf(first.b.type);
     each.c = static_cast<char *>(first.c) + i * batch.strideC * bytesOf(first.type);
-    if (!runGemm(each, workOf(each) > leastShared)) return false;
+    if (!runGemm(each, workOf(each) > mostForOneThread)) return false;
   }
   return true;
 }

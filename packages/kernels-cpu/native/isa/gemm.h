@@ -35,8 +35,8 @@ struct Product {
   int64_t otherCount = 0;
 };
 
-/** C = A·B on all threads. Returns false when scratch memory cannot be had. */
-bool gemm(const Product &product);
+/** What a kernel returns when one of the functions below returns false: scratch memory cannot be had. */
+constexpr const char *noRoomToPack = "out of memory: no room for packed matrices";
 
 /**
  * Called with each finished block of C instead of its being stored: rows [row, row + rows), columns [column, column +
@@ -49,7 +49,7 @@ struct BlockOfC {
 };
 using Epilogue = void (*)(const void *context, const BlockOfC &block);
 
-/** As gemm, C handed block by block to the epilogue; `c`, `ldc` and `accumulate` are not used. */
+/** A·B on all threads, handed block by block to the epilogue; `c`, `ldc` and `accumulate` are not used. */
 bool gemmInto(const Product &product, Epilogue epilogue, const void *context);
 /** Columns of a block, but for the last, and blocks that a row of C of N columns has. */
 int64_t columnsOfTask();
@@ -62,7 +62,10 @@ struct Batch {
 };
 bool batchedGemm(const Product &first, const Batch &batch);
 
-/** All products, of one `halves`: blocks of all are one set of tasks, so that threads wait for each other once. */
+/**
+ * All products, of one `halves`: blocks of all are one set of tasks, so that threads wait for each other once. Neighbours that
+ * multiply by the same B share its packed form.
+ */
 bool groupedGemm(const Product *products, int64_t count);
 
 }  // namespace VWN_ISA

@@ -17,7 +17,7 @@ const char *matmul(const vwn_call *raw) {
   const Operand b{in.b.data, in.b.type, in.transposeB ? in.K : in.N, in.transposeB};
   const Product product{in.M, in.N, in.K, a, b, in.c.data, in.c.type, in.N, false, in.halves};
   const bool done = batchedGemm(product, {in.batch, in.strideA, in.strideB, in.M * in.N});
-  return done ? nullptr : "out of memory: no room for packed matrices";
+  return done ? nullptr : noRoomToPack;
 }
 
 }  // namespace VWN_ISA
