@@ -96,7 +96,8 @@ function decode(dtype: Dtype, buffer: ArrayBuffer): Float32Array {
 /**
  * Writes float32 tensors as one safetensors file, under a temporary name that is flushed to disk and then renamed, so
  * that the file either is complete or does not exist. Tensors keep their order.
- * @throws StorageError naming the file (disk full, no permission); ShapeError for values that do not fill their shape
+ * @throws StorageError naming the file (disk full, no permission); ShapeError for values that do not fill their shape, and for
+ * names that are given twice or stand for metadata
  */
 export async function writeSafetensors(
   file: string,
@@ -133,6 +134,10 @@ function checkTensor(
     throw new ShapeError(`tensor ${name} does not fill its shape`, {
       expected: `${size} values for [${shape.join(', ')}]`,
       got: String(length),
+    });
+  if (name === '__metadata__')
+    throw new ShapeError('no tensor can be called __metadata__', {
+      hint: 'Give it another name; safetensors files keep their metadata under this one',
     });
   if (Object.hasOwn(header, name))
     throw new ShapeError(`tensor ${name} is given twice`, { expected: 'distinct names' });

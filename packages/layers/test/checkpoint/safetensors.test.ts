@@ -90,7 +90,7 @@ describe('safetensors round trip', () => {
     expect([...(read.get('a')?.values ?? []), ...(read.get('b')?.values ?? [])]).toEqual([-3, 7, -5, 2 ** 40]);
   });
 
-  it('values that do not fill their shape, and names given twice, are not written', async () => {
+  it('values that do not fill their shape, and names given twice or kept for metadata, are not written', async () => {
     const file = newFile();
     const tensor = { shape: [3], values: Float32Array.of(1, 2) };
     await expect(writeSafetensors(file, [['a', tensor]])).rejects.toThrow(
@@ -98,6 +98,9 @@ describe('safetensors round trip', () => {
     );
     const good = { shape: [2], values: Float32Array.of(1, 2) };
     await expect(writeSafetensors(file, [['a', good], ['a', good]])).rejects.toThrow(/tensor a is given twice/); // prettier-ignore
+    await expect(writeSafetensors(file, [['__metadata__', good]])).rejects.toThrow(
+      /no tensor can be called __metadata__/,
+    );
     expect(readdirSync(folder).filter((name) => name.startsWith(basename(file)))).toEqual([]);
   });
 });
