@@ -17,18 +17,10 @@
 import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import {
-  helpOf,
-  isFractional,
-  parseWidths,
-  requirePrecisions,
-  sharedFlags,
-  sizesOf,
-  wholeNumber,
-} from './support/flags.mjs';
-import { importBuilt, useBackend, usePrecision } from './support/packages.mjs';
+import { helpOf, parseWidths, requirePrecisions, sharedFlags, sizesOf, wholeNumber } from './support/flags.mjs';
 import { profileText, startProfile } from './support/profile.mjs';
 import { quartiles, round } from './support/statistics.mjs';
+import { loadPackages, memoryNow, startTraining } from './support/training-step.mjs';
 
 const options = {
   ...sharedFlags,
@@ -36,9 +28,6 @@ const options = {
   profile: { type: 'boolean', default: false },
   shapes: { type: 'boolean', default: false },
 };
-
-/** The settings of the peer. */
-const optimizerOptions = { adam_beta1: 0.9, adam_beta2: 0.95, adam_epsilon: 1e-8, weight_decay: 0.1 };
 
 try {
   await main();
@@ -55,15 +44,12 @@ async function main() {
   const widths = values.mn.map(parseWidths);
   const precisions = requirePrecisions(values.precision);
   const threads = values.threads && wholeNumber(values.threads, 'threads');
-  const core = await importBuilt('@vwn/core');
-  const tf = await importBuilt('@tensorflow/tfjs-core');
-  const details = await useBackend(core, values.backend, threads);
-  const packages = { core, tf, ...(await importBuilt('@vwn/layers')), ...(await importBuilt('@vwn/trainer')) };
+  const packages = await loadPackages(values.backend, threads);
+  const { tf, details } = packages;
   console.error(`${tf.getBackend()}: ${JSON.stringify(details)}`);
   for (const width of widths)
     for (const precision of precisions) {
-      usePrecision(core, precision);
-      const line = await timeConfiguration(packages, sizes, width, values);
+      const line = await timeConfiguration(packages, sizes, width, precision, values);
       console.log(
         JSON.stringify({ peer: 'vwn', device: deviceOf(tf), mode: tf.getBackend(), details, precision, ...line }),
       );
@@ -74,71 +60,34 @@ function deviceOf(tf) {
   return tf.getBackend() === 'vwn-cuda' || tf.backend().isUsingGpuDevice ? 'gpu' : 'cpu';
 }
 
-async function timeConfiguration(packages, sizes, width, { profile, shapes }) {
-  const { tf, LanguageModel, AdamWOptimizer } = packages;
-  const model = new LanguageModel(modelConfig(packages, sizes, width), { seed: 0 });
-  const optimizer = new AdamWOptimizer(optimizerOptions);
+async function timeConfiguration(packages, sizes, width, precision, { profile, shapes }) {
+  const { tf } = packages;
+  const training = startTraining(packages, sizes, width, precision);
   try {
-    const step = stepOn(packages, model, optimizer, sizes);
     // A profile needs every composed kernel to have registered itself, which the first step does.
     const warmup = Math.max(sizes.warmup, profile ? 1 : 0);
-    for (let i = 0; i < warmup; i++) await timed(step);
+    for (let i = 0; i < warmup; i++) await training.timed();
     const times = [];
     let loss = Number.NaN;
     for (let i = 0; i < sizes.steps; i++) {
-      const { ms, result } = await timed(step);
+      const { ms, result } = await training.timed();
       times.push(ms);
       loss = result.loss;
     }
-    const line = report(tf, model, sizes, width, times, loss);
-    if (profile) await printProfile(tf, model, optimizer, step, { shapes, steps: sizes.steps, median: line.step_ms });
+    const line = report(tf, training, sizes, width, times, loss);
+    if (profile) await printProfile(tf, training, { shapes, steps: sizes.steps, median: line.step_ms });
     return line;
   } finally {
-    optimizer.dispose();
-    model.dispose();
+    training.dispose();
   }
 }
 
-function modelConfig({ core }, { hidden, layers, heads, ffn, vocab, seq, mtp }, { m, n }) {
-  const reduceNorm = isFractional({ m, n }) ? { reduce_norm: 'none' } : {};
-  return core.parseModelConfig({
-    hidden_size: hidden,
-    num_hidden_layers: layers,
-    num_attention_heads: heads,
-    intermediate_size: ffn,
-    vocab_size: vocab,
-    max_position_embeddings: seq,
-    num_nextn_predict_layers: mtp,
-    ...(m > 0 ? { virtual_width: { m, n, ...reduceNorm } } : {}),
-  });
-}
-
-/** One step on a batch that stays the same, as the peer's does. */
-function stepOn({ core, trainingStep }, model, optimizer, { vocab, seq, batch, mtp }) {
-  const rng = core.Rng.fromSeed(0);
-  const ids = Array.from({ length: batch }, () => Int32Array.from({ length: seq + 1 + mtp }, () => rng.int(vocab)));
-  const [, smallest] = model.trainableVariables().reduce((a, b) => (b[1].size < a[1].size ? b : a));
-  return () => {
-    const result = trainingStep(model, optimizer, [ids], { lr: 1e-3, maxGradNorm: 1 });
-    smallest.dataSync(); // backends that queue work have finished the update once a parameter can be read
-    return result;
-  };
-}
-
-async function timed(step) {
-  await setImmediate(); // let go of what the last step left to the event loop, as training does between steps
-  const start = performance.now();
-  const result = step();
-  return { ms: performance.now() - start, result };
-}
-
-function report(tf, model, { batch, seq }, { m, n }, times, loss) {
+function report(tf, { parameters }, { batch, seq }, { m, n }, times, loss) {
   const { min, q1, median, q3, max } = quartiles(times);
-  const memory = Object.fromEntries(Object.entries(tf.memory()).filter(([, value]) => typeof value === 'number'));
   return {
     m,
     n,
-    parameters: model.trainableVariables().reduce((sum, [, { size }]) => sum + size, 0),
+    parameters,
     step_ms: round(median),
     tokens_per_s: round((batch * seq * 1000) / median, 1),
     step_ms_min: round(min),
@@ -146,11 +95,11 @@ function report(tf, model, { batch, seq }, { m, n }, times, loss) {
     step_ms_q3: round(q3),
     step_ms_max: round(max),
     loss: round(loss, 5),
-    memory: { ...memory, maxResidentBytes: process.resourceUsage().maxRSS * 1024 },
+    memory: memoryNow(tf),
   };
 }
 
-async function printProfile(tf, model, optimizer, step, { shapes, steps, median }) {
+async function printProfile(tf, { model, optimizer, step }, { shapes, steps, median }) {
   const profile = startProfile(tf, model, optimizer, { shapes });
   for (let i = 0; i < steps; i++) {
     await setImmediate();

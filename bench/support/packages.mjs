@@ -1,8 +1,15 @@
-/** The built packages of this checkout, by name; bench/ is no workspace package, so they are found from apps/cli. */
+/**
+ * The built packages of this checkout, or of the one that VWN_BENCH_CHECKOUT names, by name; bench/ is no workspace
+ * package, so they are found from apps/cli.
+ */
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const fromCli = createRequire(new URL('../../apps/cli/package.json', import.meta.url));
+const checkout = process.env.VWN_BENCH_CHECKOUT;
+const fromCli = createRequire(
+  checkout ? join(checkout, 'apps/cli/package.json') : new URL('../../apps/cli/package.json', import.meta.url),
+);
 
 /** @throws Error saying what to run, when the packages are not installed or not built */
 export async function importBuilt(specifier) {

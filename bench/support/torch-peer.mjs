@@ -1,9 +1,8 @@
-/** The PyTorch side: its command for one configuration, and the library that lets MKL run at full speed on AMD. */
+/** What the PyTorch side needs besides its server: the library that lets MKL run at full speed on AMD, and its version. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isFractional } from './flags.mjs';
 
 /**
  * MKL asks this function whether the processor is Intel's, and takes slow code paths if not; a library that is loaded
@@ -24,30 +23,6 @@ export function buildUnlock() {
       return { library, remove };
   remove();
   return undefined;
-}
-
-/**
- * The peer's own command line has no way to leave out the norm before the reduce operator, which cannot be had with a
- * fractional n/m; so its bench() is called with that default changed.
- */
-const fractionalBench = `
-import functools, importlib.util, json, sys, types
-spec = importlib.util.spec_from_file_location("peer", sys.argv[1])
-peer = sys.modules["peer"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(peer)
-peer.Config = functools.partial(peer.Config, reduce_norm="none")
-peer.bench(types.SimpleNamespace(device="cpu", **json.loads(sys.argv[2])))
-`;
-
-/** Arguments for Python that print the JSON line of one configuration. */
-export function peerArguments(peer, { mode, precision, width, threads, sizes }) {
-  const mn = `${width.m},${width.n}`;
-  if (!isFractional(width)) {
-    const flags = Object.entries({ mode, precision, mn, threads, ...sizes });
-    return [peer, 'bench', ...flags.flatMap(([name, value]) => [`--${name}`, String(value)])];
-  }
-  const settings = { mode: [mode], precision: [precision], mn: [mn], threads, ...sizes };
-  return ['-c', fractionalBench, peer, JSON.stringify(settings)];
 }
 
 /** What to write down about the peer. @throws Error when this Python has no torch */
