@@ -29,7 +29,8 @@ export interface ConnectionSize {
   readonly size: OpCase['size'];
 }
 
-/** The corner cases (m = 1, n = m, both; n no multiple of m; one token; odd counts; no token at all; db = 1) and real models' sizes. */
+/** The corner cases (m = 1, n = m, both; n no multiple of m; one token; odd counts; no token at all; db = 1; few slots
+ * of whole vectors) and real models' sizes. */
 export const connectionSizes: readonly ConnectionSize[] = [
   { m: 1, n: 1, db: 5, lead: [3], size: 'small' },
   { m: 1, n: 4, db: 16, lead: [2, 3], size: 'small' },
@@ -37,6 +38,9 @@ export const connectionSizes: readonly ConnectionSize[] = [
   { m: 2, n: 3, db: 12, lead: [1, 1], size: 'small' },
   { m: 2, n: 3, db: 4, lead: [0], size: 'small' },
   { m: 2, n: 3, db: 1, lead: [5], size: 'small' },
+  { m: 1, n: 2, db: 32, lead: [37], size: 'small' },
+  { m: 2, n: 3, db: 48, lead: [3, 7], size: 'small' },
+  { m: 2, n: 4, db: 80, lead: [5], size: 'small' },
   { m: 3, n: 7, db: 5, lead: [2, 1, 3], size: 'small' },
   { m: 4, n: 16, db: 8, lead: [1, 9], size: 'small' },
   { m: 8, n: 64, db: 8, lead: [2, 3], size: 'small' },

@@ -5,8 +5,8 @@
  * the backward pass. Either half may be absent: read only at the first sublayer (out and the previous connection absent),
  * write only at the last.
  */
-#include "connection-backward.h"
-#include "connection-forward.h"
+#include "connection-few-backward.h"
+#include "connection-few-forward.h"
 #include "kernels.h"
 
 namespace vwn {
@@ -52,6 +52,13 @@ void writeParameterGradients(Call &call, int first, const Shape &s, Halves halve
     for (int64_t i = 0; i < s.m * s.db; i++) norm[i] = totalOf(sums.norm, i / s.db * s.wide + i % s.db, parts, stride);
 }
 
+/** Floats of scratch that a block takes, `general` unless its shape has passes of its own. */
+int64_t roomOf(const Shape &s, Halves halves, int64_t general) {
+  int64_t room = general;
+  withFew(s, halves, [&]<int M, int N>() { room = fewRoom<M, N>(s); });
+  return room;
+}
+
 }  // namespace
 
 /**
@@ -71,7 +78,7 @@ const char *connection_step(const vwn_call *raw) {
   if (halves.read) call.sameType({0, in.next});
   if (call.problem()) return call.problem();
   Sets sets;
-  const ThreadScratch scratch = threadScratch(Slot::lanes, forwardRoom(s) * 4);
+  const ThreadScratch scratch = threadScratch(Slot::lanes, roomOf(s, halves, forwardRoom(s)) * 4);
   if (!scratch || !sets.prepare(s, in, halves, call.real(9))) return outOfMemory;
   return withFloats(h, call.type(0), [&](auto *state) {
     using T = std::remove_pointer_t<decltype(state)>;
@@ -80,8 +87,13 @@ const char *connection_step(const vwn_call *raw) {
     constexpr int64_t blocksOfTask = 16;
     parallelFor((s.blocks() + blocksOfTask - 1) / blocksOfTask, [&](int64_t task, int thread) {
       const int64_t end = (task + 1) * blocksOfTask < s.blocks() ? (task + 1) * blocksOfTask : s.blocks();
-      for (int64_t index = task * blocksOfTask; index < end; index++)
-        forwardBlock(s, Span(s, index), sets, halves, io, aheadOf(s, index, io), scratch.of<float>(thread));
+      for (int64_t index = task * blocksOfTask; index < end; index++) {
+        const Span span(s, index);
+        const Ahead ahead = aheadOf(s, index, io);
+        float *room = scratch.of<float>(thread);
+        if (!withFew(s, halves, [&]<int M, int N>() { forwardBlockOfFew<M, N>(s, span, sets, halves, io, ahead, room); }))
+          forwardBlock(s, span, sets, halves, io, ahead, room);
+      }
     });
     return static_cast<const char *>(nullptr);
   });
@@ -112,7 +124,7 @@ const char *connection_step_grad(const vwn_call *raw) {
   const int64_t ofCoefficients = ofWrite + wholeVectors(CoefficientSums::room(s, s.m));
   const int64_t ofNorm = halves.normed ? SublayerNorm::room(s) : 0, stride = ofCoefficients + ofNorm;
   Sets sets;
-  const ThreadScratch scratch = threadScratch(Slot::lanes, backwardRoom(s) * 4);
+  const ThreadScratch scratch = threadScratch(Slot::lanes, roomOf(s, halves, backwardRoom(s)) * 4);
   float *partial = static_cast<float *>(sharedScratch(Slot::partial, parts * stride * 4));
   if (!scratch || !partial || !sets.prepare(s, in, halves, call.real(9))) return outOfMemory;
   const auto sumsOf = [&](int64_t part) {
@@ -127,8 +139,13 @@ const char *connection_step_grad(const vwn_call *raw) {
     parallelFor(parts, [&](int64_t index, int thread) {
       const Range range = part(s.blocks(), parts, index);
       const Sums sums = sumsOf(index);
-      for (int64_t block = range.begin; block < range.end; block++)
-        backwardBlock(s, Span(s, block), sets, halves, io, sums, aheadOf(s, block, io), scratch.of<float>(thread));
+      for (int64_t index = range.begin; index < range.end; index++) {
+        const Span span(s, index);
+        const Ahead ahead = aheadOf(s, index, io);
+        float *room = scratch.of<float>(thread);
+        if (!withFew(s, halves, [&]<int M, int N>() { backwardBlockOfFew<M, N>(s, span, sets, halves, io, sums, ahead, room); }))
+          backwardBlock(s, span, sets, halves, io, sums, ahead, room);
+      }
     });
     return static_cast<const char *>(nullptr);
   });

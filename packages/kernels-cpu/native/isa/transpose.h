@@ -49,22 +49,24 @@ VWN_INLINE void transposeBlock(vf *rows) {
 }
 
 template <int distance>
-VWN_INLINE void foldAll(vf *rows) {
+VWN_INLINE void foldFirst(vf *rows, int count) {
 #pragma GCC unroll 16
   for (int i = 0; i < W; i += 2 * distance) {
+    if (i >= count) break;
     exchange<distance>(rows[i], rows[i + distance]);
     rows[i] += rows[i + distance];
   }
 }
 
-/** Lane i of the result is the sum over all lanes of rows[i]; the rows are lost. */
-VWN_INLINE vf sumsOfRows(vf *rows) {
-  foldAll<1>(rows);
-  foldAll<2>(rows);
-  if constexpr (W >= 8) foldAll<4>(rows);
-  if constexpr (W >= 16) foldAll<8>(rows);
+/** Lane i of the result is the sum over all lanes of rows[i], which are 0 from `count` on; the rows are lost. */
+VWN_INLINE vf sumsOfFirstRows(vf *rows, int count) {
+  foldFirst<1>(rows, count);
+  foldFirst<2>(rows, count);
+  if constexpr (W >= 8) foldFirst<4>(rows, count);
+  if constexpr (W >= 16) foldFirst<8>(rows, count);
   return rows[0];
 }
+VWN_INLINE vf sumsOfRows(vf *rows) { return sumsOfFirstRows(rows, W); }
 
 /**
  * to[j·toStride + i] = from[i·fromStride + j] for i < rows, j < columns. Rows up to the next multiple of W are written

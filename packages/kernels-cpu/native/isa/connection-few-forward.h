@@ -1,0 +1,112 @@
+/** The forward pass of a dynamic connection step with few slots (connection-few.h). */
+#pragma once
+#include "connection-few.h"
+#include "connection-forward.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+/** Σ_i coefficient[c, i]·x[i] + Σ_j beta[j, c]·out[j], the next state at one vector (eq. 9). */
+template <int M, int N>
+VWN_INLINE void fewWrite(const float *alpha, const vf (&x)[N], const vf (&out)[M], vf (&next)[N]) {
+#pragma GCC unroll 4
+  for (int c = 0; c < N; c++) {
+    next[c] = splat(alpha[c * N]) * x[0];
+#pragma GCC unroll 4
+    for (int i = 1; i < N; i++) next[c] += splat(alpha[c * N + i]) * x[i];
+#pragma GCC unroll 4
+    for (int j = 0; j < M; j++) next[c] += splat(alpha[(N + j) * N + c]) * out[j];
+  }
+}
+
+/** What a token reads of `state` (eq. 10) to `to`, and Σ of its squares. */
+template <int M, int N, class To>
+VWN_INLINE float fewRead(const float *alpha, const float *state, int64_t wide, To *to) {
+  vf squares[M] = {};
+  for (int64_t d = 0; d < wide; d += W)
+#pragma GCC unroll 4
+    for (int c = 0; c < M; c++) {
+      vf sum = splat(alpha[c * N]) * load(state + d);
+#pragma GCC unroll 4
+      for (int i = 1; i < N; i++) sum += splat(alpha[c * N + i]) * load(state + i * wide + d);
+      squares[c] += sum * sum;
+      store(to + c * wide + d, sum);
+    }
+  vf total = squares[0];
+  for (int c = 1; c < M; c++) total += squares[c];
+  return sumLanes(total);
+}
+
+/** What a token reads, through the sublayer's norm where there is one; `room` for [M, wide]. */
+template <int M, int N, class T>
+VWN_INLINE void fewReadNormed(const SublayerNorm &norm, const float *alpha, const float *state, int64_t wide, float *room, T *x) {
+  if (!norm.weight) {
+    fewRead<M, N>(alpha, state, wide, x);
+    return;
+  }
+  const float squares = fewRead<M, N>(alpha, state, wide, room);
+  const vf r = splat(1.0f / std::sqrt(squares / static_cast<float>(norm.row.elements) + norm.row.eps));
+  for (int64_t d = 0; d < M * wide; d += W) store(x + d, load(room + d) * r * load(norm.weight + d));
+}
+
+/** The write of a block: the next state at io.hNext and, in float32, at `next`; `reading` gets its products at once. */
+template <int M, int N, class T>
+VWN_APART void fewWriteBlock(const Shape &s, const Span &span, const Sets &sets, const Forward<T> &io, Ahead &ahead, Memory memory,
+                             float *next, const FewSet<M, N> *reading, const FewCoefficients<M, N> &read) {
+  const FewSet<N + M, N> set(s, sets.write);
+  const FewCoefficients<N + M, N> of(s, memory);
+  float *room = memory.rows(s, N);
+  const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
+  const T *h = io.h + span.first * ofState, *out = io.out + span.first * ofBackbone;
+  T *hNext = io.hNext + span.first * ofState;
+  const float *state = fewRows(h, room);
+  for (int64_t t = 0; t < span.count; t++)
+    fewProducts(set, of.products + t * set.size, of.reciprocal + t * W,
+                [&](int64_t d, vf(&row)[N]) { loadFew(h + t * ofState, wide, d, room + t * ofState, row); });
+  ahead();
+  fewActivate<false>(set, span.count, of);
+  ahead();
+  for (int64_t t = 0; t < span.count; t++) {
+    const auto write = [&](int64_t d, vf(&row)[N]) {
+      vf before[N], made[M];
+      for (int i = 0; i < N; i++) before[i] = load(state + t * ofState + i * wide + d);
+      for (int j = 0; j < M; j++) made[j] = load(out + t * ofBackbone + j * wide + d);
+      fewWrite<M, N>(of.alpha + t * set.size, before, made, row);
+      for (int i = 0; i < N; i++) {
+        store(hNext + t * ofState + i * wide + d, row[i]);
+        if constexpr (!std::is_same_v<T, float>) store(next + t * ofState + i * wide + d, row[i]);
+      }
+    };
+    if (reading) fewProducts(*reading, read.products + t * reading->size, read.reciprocal + t * W, write);
+    else
+      for (int64_t d = 0; d < wide; d += W) {
+        vf row[N];
+        write(d, row);
+      }
+  }
+  ahead();
+}
+
+template <int M, int N, class T>
+void forwardBlockOfFew(const Shape &s, const Span &span, const Sets &sets, Halves halves, const Forward<T> &io, Ahead ahead, float *base) {
+  Memory memory(base);
+  const FewSet<M, N> set(s, sets.read);
+  const FewCoefficients<M, N> of(s, memory);
+  float *room = memory.rows(s, N), *read = memory.rows(s, M);
+  const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
+  ahead();
+  if (halves.write) fewWriteBlock<M, N>(s, span, sets, io, ahead, memory, room, halves.read ? &set : nullptr, of);
+  if (!halves.read) return;
+  const T *h = (halves.write ? io.hNext : io.h) + span.first * ofState;
+  for (int64_t t = 0; !halves.write && t < span.count; t++)
+    fewProducts(set, of.products + t * set.size, of.reciprocal + t * W,
+                [&](int64_t d, vf(&row)[N]) { loadFew(h + t * ofState, wide, d, room + t * ofState, row); });
+  const float *state = fewRows(h, room);
+  fewActivate<false>(set, span.count, of);
+  ahead();
+  for (int64_t t = 0; t < span.count; t++)
+    fewReadNormed<M, N>(sets.norm, of.alpha + t * set.size, state + t * ofState, wide, read, io.x + (span.first + t) * ofBackbone);
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn

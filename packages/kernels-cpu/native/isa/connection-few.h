@@ -1,0 +1,217 @@
+/**
+ * What a connection step of few slots is made of, m and n known when this is compiled. Coefficient c of slot i of a token is
+ * in lane c·n + i of the token's own vectors, and every pass over a state keeps all of its sums in registers: with a
+ * handful of slots, products of general size spend more time on starting than on multiplying.
+ */
+#pragma once
+#include "connection-inputs.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+/** Coefficients of `columns` columns and N slots of one token, in whole vectors. */
+template <int columns, int N>
+struct FewLanes {
+  static constexpr int count = columns * N, vectors = (count + W - 1) / W, size = vectors * W;
+};
+
+/** A coefficient set in the order of lanes. */
+template <int columns, int N>
+struct FewSet : FewLanes<columns, N> {
+  using Lanes = FewLanes<columns, N>;
+  const float *weights; /* [columns, wide] */
+  int64_t wide;
+  float db, eps;
+  float offsets[Lanes::size] = {}, scales[Lanes::size] = {};
+
+  FewSet(const Shape &s, const CoefficientSet &set) : weights(set.weights), wide(s.wide), db(static_cast<float>(s.db)), eps(s.eps) {
+    // A step without this half has no such set.
+    for (int c = 0; c < set.columns; c++)
+      for (int i = 0; i < N; i++) offsets[c * N + i] = set.offsets[c * s.ld + i], scales[c * N + i] = set.scales[c * s.ld + i];
+  }
+};
+
+/** Coefficients of the tokens of a block, [tokens, size] each, and 1/rms of their slots, [tokens, W]. */
+template <int columns, int N>
+struct FewCoefficients {
+  static constexpr int size = FewLanes<columns, N>::size;
+  float *alpha, *products, *activation, *gradient, *reciprocal, *shift;
+
+  FewCoefficients(const Shape &s, Memory &memory)
+      : alpha(memory.take(s.block * size)), products(memory.take(s.block * size)), activation(memory.take(s.block * size)),
+        gradient(memory.take(s.block * size)), reciprocal(memory.take(s.block * W)), shift(memory.take(s.block * W)) {}
+  static int64_t room(const Shape &s) { return s.block * (4 * size + 2 * W); }
+};
+
+/** Lane i of the vectors at `to` is the sum of all lanes of sums[i]. */
+template <int count>
+VWN_INLINE void storeSums(const vf (&sums)[count], float *to) {
+#pragma GCC unroll 8
+  for (int first = 0; first < count; first += W) {
+    vf rows[W];
+#pragma GCC unroll 16
+    for (int i = 0; i < W; i++) rows[i] = first + i < count ? sums[first + i] : vf{};
+    store(to + first, sumsOfFirstRows(rows, count - first));
+  }
+}
+
+/** Lane c·N + i of vector `index` is lane i of x. */
+template <int N>
+VWN_INLINE vf ofSlots(vf x, int index) {
+  vi lanes = {};
+#pragma GCC unroll 16
+  for (int i = 0; i < W; i++) lanes[i] = (index * W + i) % N;
+  return __builtin_shuffle(x, lanes);
+}
+
+/** Lane i < N is the sum over columns of lane c·N + i. */
+template <int columns, int N>
+VWN_INLINE vf sumOfColumns(const vf (&x)[FewLanes<columns, N>::vectors]) {
+  vf total = {};
+#pragma GCC unroll 16
+  for (int c = 0; c < columns; c++) {
+    const int first = c * N / W, next = first + 1 < FewLanes<columns, N>::vectors ? first + 1 : first;
+    vi lanes = {};
+#pragma GCC unroll 16
+    for (int i = 0; i < N; i++) lanes[i] = c * N % W + i;
+    total += __builtin_shuffle(x[first], x[next], lanes);
+  }
+  return total;
+}
+
+/**
+ * Products of a token's slots with the set's weights, and Σ h² of each slot; stateAt(d, x) brings the N vectors at d.
+ */
+template <int columns, int N, class StateAt>
+VWN_INLINE void fewProducts(const FewSet<columns, N> &set, float *products, float *squares, const StateAt &stateAt) {
+  vf sums[columns * N] = {}, own[N] = {};
+  for (int64_t d = 0; d < set.wide; d += W) {
+    vf x[N];
+    stateAt(d, x);
+#pragma GCC unroll 16
+    for (int c = 0; c < columns; c++) {
+      const vf weight = load(set.weights + c * set.wide + d);
+#pragma GCC unroll 4
+      for (int i = 0; i < N; i++) sums[c * N + i] += weight * x[i];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) own[i] += x[i] * x[i];
+  }
+  storeSums(sums, products);
+  storeSums(own, squares);
+}
+
+/** Eqs. 11–14 of all tokens; `reciprocal` holds Σ h² before. `keep`: what the backward pass needs. */
+template <bool keep, int columns, int N>
+VWN_INLINE void fewActivate(const FewSet<columns, N> &set, int64_t tokens, const FewCoefficients<columns, N> &of) {
+  constexpr int size = FewSet<columns, N>::size;
+  for (int64_t t = 0; t < tokens; t++) {
+    const vf r = 1.0f / vsqrt(load(of.reciprocal + t * W) / set.db + set.eps);
+    if constexpr (keep) store(of.reciprocal + t * W, r);
+#pragma GCC unroll 4
+    for (int v = 0; v < set.vectors; v++) {
+      const vf activation = vtanh(load(of.products + t * size + v * W) * ofSlots<N>(r, v));
+      if constexpr (keep) store(of.activation + t * size + v * W, activation);
+      store(of.alpha + t * size + v * W, activation * load(set.scales + v * W) + load(set.offsets + v * W));
+    }
+  }
+}
+
+/** Sums of the static part and the scale in the order of lanes, over the tokens of a block. */
+template <int columns, int N>
+struct FewSums : FewLanes<columns, N> {
+  vf offset[FewLanes<columns, N>::vectors] = {}, scale[FewLanes<columns, N>::vectors] = {};
+
+  void addTo(const Shape &s, const CoefficientSums &sums) const {
+    for (int c = 0; c < columns; c++)
+      for (int i = 0; i < N; i++) {
+        const int lane = c * N + i;
+        sums.offset[c * s.ld + i] += offset[lane / W][lane % W];
+        sums.scale[c * s.ld + i] += scale[lane / W][lane % W];
+      }
+  }
+};
+
+/** As activateGradient() of connection-coefficients.h: of.gradient becomes that of the products with W. */
+template <int columns, int N>
+VWN_INLINE void fewActivateGradient(const FewSet<columns, N> &set, const Shape &s, int64_t tokens, const FewCoefficients<columns, N> &of,
+                                    const CoefficientSums &sums) {
+  constexpr int size = FewSet<columns, N>::size;
+  FewSums<columns, N> block;
+  for (int64_t t = 0; t < tokens; t++) {
+    const vf r = load(of.reciprocal + t * W);
+    vf dots[FewSet<columns, N>::vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < set.vectors; v++) {
+      const int64_t at = t * size + v * W;
+      const vf up = load(of.gradient + at), activation = load(of.activation + at);
+      const vf through = up * load(set.scales + v * W) * (1.0f - activation * activation) * ofSlots<N>(r, v);
+      block.offset[v] += up;
+      block.scale[v] += up * activation;
+      store(of.gradient + at, through);
+      dots[v] = through * load(of.products + at);
+    }
+    store(of.shift + t * W, sumOfColumns<columns, N>(dots) * r * r / -set.db);
+  }
+  block.addTo(s, sums);
+}
+
+/** dW[c] += Σ over tokens and slots of gradient[c, i]·state[i]. */
+template <int columns, int N>
+VWN_INLINE void fewWeightsGradient(const Shape &s, int64_t tokens, const float *gradient, const float *state, float *weights) {
+  constexpr int size = FewLanes<columns, N>::size;
+  for (int64_t d = 0; d < s.wide; d += W) {
+    vf sums[columns];
+#pragma GCC unroll 16
+    for (int c = 0; c < columns; c++) sums[c] = load(weights + c * s.wide + d);
+    for (int64_t t = 0; t < tokens; t++)
+#pragma GCC unroll 4
+      for (int i = 0; i < N; i++) {
+        const vf x = load(state + (t * N + i) * s.wide + d);
+#pragma GCC unroll 16
+        for (int c = 0; c < columns; c++) sums[c] += splat(gradient[t * size + c * N + i]) * x;
+      }
+#pragma GCC unroll 16
+    for (int c = 0; c < columns; c++) store(weights + c * s.wide + d, sums[c]);
+  }
+}
+
+/** The rows of a token at d, from memory of T; in float32 at `copy` as well, unless they are that already. */
+template <int rows, class T>
+VWN_INLINE void loadFew(const T *from, int64_t wide, int64_t d, float *copy, vf (&x)[rows]) {
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; i++) {
+    x[i] = load(from + i * wide + d);
+    if constexpr (!std::is_same_v<T, float>) store(copy + i * wide + d, x[i]);
+  }
+}
+
+/** Where float32 rows of memory of T are: there, or in `room`, where loadFew() leaves them. */
+template <class T>
+VWN_INLINE const float *fewRows(const T *from, float *room) {
+  if constexpr (std::is_same_v<T, float>) return from;
+  else return room;
+}
+
+/** Floats that one block takes, forward or backward. */
+template <int M, int N>
+VWN_INLINE int64_t fewRoom(const Shape &s) {
+  return FewCoefficients<N + M, N>::room(s) + FewCoefficients<M, N>::room(s) + (s.block * (2 * N + 2 * M) + M) * s.wide;
+}
+
+/**
+ * Calls run<m, n>() where this is compiled for these: the narrow widths that are used, hyper-connections of 2 and 4 streams
+ * and r = 1.5 and 2 in halves. @returns whether it was called
+ */
+template <class Run>
+VWN_INLINE bool withFew(const Shape &s, Halves halves, const Run &run) {
+  if (!halves.dynamic || s.db != s.wide) return false;
+  if (s.m == 1 && s.n == 2) return run.template operator()<1, 2>(), true;
+  if (s.m == 1 && s.n == 4) return run.template operator()<1, 4>(), true;
+  if (s.m == 2 && s.n == 3) return run.template operator()<2, 3>(), true;
+  if (s.m == 2 && s.n == 4) return run.template operator()<2, 4>(), true;
+  return false;
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn
