@@ -40,7 +40,7 @@ export const connectionSizes: readonly ConnectionSize[] = [
   { m: 2, n: 3, db: 1, lead: [5], size: 'small' },
   { m: 1, n: 2, db: 32, lead: [37], size: 'small' },
   { m: 2, n: 3, db: 48, lead: [3, 7], size: 'small' },
-  { m: 2, n: 4, db: 80, lead: [5], size: 'small' },
+  { m: 2, n: 4, db: 80, lead: [37], size: 'small' },
   { m: 3, n: 7, db: 5, lead: [2, 1, 3], size: 'small' },
   { m: 4, n: 16, db: 8, lead: [1, 9], size: 'small' },
   { m: 8, n: 64, db: 8, lead: [2, 3], size: 'small' },

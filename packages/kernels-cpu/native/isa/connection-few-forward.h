@@ -6,7 +6,7 @@
 namespace vwn {
 namespace VWN_ISA {
 
-/** Σ_i coefficient[c, i]·x[i] + Σ_j beta[j, c]·out[j], the next state at one vector (eq. 9). */
+/** Σ_i coefficient[c, i]·x[i] + Σ_j beta[j, c]·out[j], the next state at one vector (eq. 10). */
 template <int M, int N>
 VWN_INLINE void fewWrite(const float *alpha, const vf (&x)[N], const vf (&out)[M], vf (&next)[N]) {
 #pragma GCC unroll 4

@@ -1,7 +1,7 @@
 /**
  * What a connection step of few slots is made of, m and n known when this is compiled. Coefficient c of slot i of a token is
- * in lane c·n + i of the token's own vectors, and every pass over a state keeps all of its sums in registers: with a
- * handful of slots, products of general size spend more time on starting than on multiplying.
+ * in lane c·n + i of the token's own vectors, and a pass over a state makes all of its sums at once, in registers as far as
+ * AVX-512 has them: with a handful of slots, products of general size spend more time on starting than on multiplying.
  */
 #pragma once
 #include "connection-inputs.h"
@@ -31,11 +31,14 @@ struct FewSet : FewLanes<columns, N> {
   }
 };
 
-/** Coefficients of the tokens of a block, [tokens, size] each, and 1/rms of their slots, [tokens, W]. */
+/** What the tokens of a block have in the order of lanes. */
 template <int columns, int N>
 struct FewCoefficients {
   static constexpr int size = FewLanes<columns, N>::size;
-  float *alpha, *products, *activation, *gradient, *reciprocal, *shift;
+  float *alpha, *products, *activation; /* [tokens, size]: the coefficients, W·h, and tanh(·), this for the backward pass only */
+  float *gradient;   /* [tokens, size]: of alpha, then of the products */
+  float *reciprocal; /* [tokens, W]: Σ h² of each slot, then for the backward pass 1/rms */
+  float *shift;      /* [tokens, W]: of each slot, as in activateGradient() */
 
   FewCoefficients(const Shape &s, Memory &memory)
       : alpha(memory.take(s.block * size)), products(memory.take(s.block * size)), activation(memory.take(s.block * size)),
@@ -55,27 +58,28 @@ VWN_INLINE void storeSums(const vf (&sums)[count], float *to) {
   }
 }
 
-/** Lane c·N + i of vector `index` is lane i of x. */
-template <int N>
-VWN_INLINE vf ofSlots(vf x, int index) {
-  vi lanes = {};
-#pragma GCC unroll 16
-  for (int i = 0; i < W; i++) lanes[i] = (index * W + i) % N;
-  return __builtin_shuffle(x, lanes);
+/** Which slot lane i of vector `index` belongs to. */
+template <int N, int index>
+struct SlotOfLane {
+  static constexpr int at(int lane) { return (index * W + lane) % N; }
+};
+/** Where slots 0 to N − 1 of a column are, from the vector on in which the column begins; other lanes are any. */
+template <int N, int column>
+struct LaneOfColumn {
+  static constexpr int at(int lane) { return lane < N ? column * N % W + lane : 0; }
+};
+
+/** From lane i of x to every lane c·N + i. */
+template <int N, int... index>
+VWN_INLINE void spreadSlots(vf x, vf *to, std::integer_sequence<int, index...>) {
+  ((to[index] = lanesOf<SlotOfLane<N, index>>(x, x)), ...);
 }
 
 /** Lane i < N is the sum over columns of lane c·N + i. */
-template <int columns, int N>
-VWN_INLINE vf sumOfColumns(const vf (&x)[FewLanes<columns, N>::vectors]) {
+template <int N, int vectors, int... column>
+VWN_INLINE vf sumOfColumns(const vf (&x)[vectors], std::integer_sequence<int, column...>) {
   vf total = {};
-#pragma GCC unroll 16
-  for (int c = 0; c < columns; c++) {
-    const int first = c * N / W, next = first + 1 < FewLanes<columns, N>::vectors ? first + 1 : first;
-    vi lanes = {};
-#pragma GCC unroll 16
-    for (int i = 0; i < N; i++) lanes[i] = c * N % W + i;
-    total += __builtin_shuffle(x[first], x[next], lanes);
-  }
+  ((total += lanesOf<LaneOfColumn<N, column>>(x[column * N / W], x[column * N / W + 1 < vectors ? column * N / W + 1 : 0])), ...);
   return total;
 }
 
@@ -104,13 +108,15 @@ VWN_INLINE void fewProducts(const FewSet<columns, N> &set, float *products, floa
 /** Eqs. 11–14 of all tokens; `reciprocal` holds Σ h² before. `keep`: what the backward pass needs. */
 template <bool keep, int columns, int N>
 VWN_INLINE void fewActivate(const FewSet<columns, N> &set, int64_t tokens, const FewCoefficients<columns, N> &of) {
-  constexpr int size = FewSet<columns, N>::size;
+  constexpr int size = FewSet<columns, N>::size, vectors = FewSet<columns, N>::vectors;
   for (int64_t t = 0; t < tokens; t++) {
     const vf r = 1.0f / vsqrt(load(of.reciprocal + t * W) / set.db + set.eps);
     if constexpr (keep) store(of.reciprocal + t * W, r);
+    vf reciprocals[vectors];
+    spreadSlots<N>(r, reciprocals, std::make_integer_sequence<int, vectors>{});
 #pragma GCC unroll 4
-    for (int v = 0; v < set.vectors; v++) {
-      const vf activation = vtanh(load(of.products + t * size + v * W) * ofSlots<N>(r, v));
+    for (int v = 0; v < vectors; v++) {
+      const vf activation = vtanh(load(of.products + t * size + v * W) * reciprocals[v]);
       if constexpr (keep) store(of.activation + t * size + v * W, activation);
       store(of.alpha + t * size + v * W, activation * load(set.scales + v * W) + load(set.offsets + v * W));
     }
@@ -136,22 +142,23 @@ struct FewSums : FewLanes<columns, N> {
 template <int columns, int N>
 VWN_INLINE void fewActivateGradient(const FewSet<columns, N> &set, const Shape &s, int64_t tokens, const FewCoefficients<columns, N> &of,
                                     const CoefficientSums &sums) {
-  constexpr int size = FewSet<columns, N>::size;
+  constexpr int size = FewSet<columns, N>::size, vectors = FewSet<columns, N>::vectors;
   FewSums<columns, N> block;
   for (int64_t t = 0; t < tokens; t++) {
     const vf r = load(of.reciprocal + t * W);
-    vf dots[FewSet<columns, N>::vectors];
+    vf dots[vectors], reciprocals[vectors];
+    spreadSlots<N>(r, reciprocals, std::make_integer_sequence<int, vectors>{});
 #pragma GCC unroll 4
-    for (int v = 0; v < set.vectors; v++) {
+    for (int v = 0; v < vectors; v++) {
       const int64_t at = t * size + v * W;
       const vf up = load(of.gradient + at), activation = load(of.activation + at);
-      const vf through = up * load(set.scales + v * W) * (1.0f - activation * activation) * ofSlots<N>(r, v);
+      const vf through = up * load(set.scales + v * W) * (1.0f - activation * activation) * reciprocals[v];
       block.offset[v] += up;
       block.scale[v] += up * activation;
       store(of.gradient + at, through);
       dots[v] = through * load(of.products + at);
     }
-    store(of.shift + t * W, sumOfColumns<columns, N>(dots) * r * r / -set.db);
+    store(of.shift + t * W, sumOfColumns<N>(dots, std::make_integer_sequence<int, columns>{}) * r * r / -set.db);
   }
   block.addTo(s, sums);
 }
@@ -200,8 +207,8 @@ VWN_INLINE int64_t fewRoom(const Shape &s) {
 }
 
 /**
- * Calls run<m, n>() where this is compiled for these: the narrow widths that are used, hyper-connections of 2 and 4 streams
- * and r = 1.5 and 2 in halves. @returns whether it was called
+ * Calls run<m, n>() where passes are compiled for these: dynamic connections whose db is whole vectors, of (1,2) and (1,4),
+ * hyper-connections, and (2,3) and (2,4), r = 1.5 and 2. @returns whether it was called
  */
 template <class Run>
 VWN_INLINE bool withFew(const Shape &s, Halves halves, const Run &run) {

@@ -3,7 +3,7 @@
  * read of the next, and the norm of its sublayer where the step is `normed`. Reads h and out, writes the next state and the
  * next sublayer's input; the carry is never stored, nor what goes into the sublayer's norm, and coefficients are rebuilt in
  * the backward pass. Either half may be absent: read only at the first sublayer (out and the previous connection absent),
- * write only at the last.
+ * write only at the last. Few slots have passes of their own (connection-few.h).
  */
 #include "connection-few-backward.h"
 #include "connection-few-forward.h"
@@ -139,9 +139,9 @@ const char *connection_step_grad(const vwn_call *raw) {
     parallelFor(parts, [&](int64_t index, int thread) {
       const Range range = part(s.blocks(), parts, index);
       const Sums sums = sumsOf(index);
-      for (int64_t index = range.begin; index < range.end; index++) {
-        const Span span(s, index);
-        const Ahead ahead = aheadOf(s, index, io);
+      for (int64_t block = range.begin; block < range.end; block++) {
+        const Span span(s, block);
+        const Ahead ahead = aheadOf(s, block, io);
         float *room = scratch.of<float>(thread);
         if (!withFew(s, halves, [&]<int M, int N>() { backwardBlockOfFew<M, N>(s, span, sets, halves, io, sums, ahead, room); }))
           backwardBlock(s, span, sets, halves, io, sums, ahead, room);

@@ -7,31 +7,36 @@
 namespace vwn {
 namespace VWN_ISA {
 
+/** Lane i of the result is lane LaneOf::at(i) of a and b behind each other. clang wants constants, GCC before 12 a vector. */
+template <class LaneOf, size_t... lane>
+VWN_INLINE vf lanesOf(vf a, vf b, std::index_sequence<lane...>) {
 #if defined(__clang__)
-/** clang wants the lanes as constants of the call, GCC before 12 as a vector. */
-template <int distance, size_t... lane>
-VWN_INLINE void exchangeLanes(vf &a, vf &b, std::index_sequence<lane...>) {
-  const vf x = __builtin_shufflevector(a, b, (static_cast<int>(lane) & distance ? W + static_cast<int>(lane) - distance : static_cast<int>(lane))...);
-  b = __builtin_shufflevector(a, b, (static_cast<int>(lane) & distance ? W + static_cast<int>(lane) : static_cast<int>(lane) + distance)...);
-  a = x;
-}
+  return __builtin_shufflevector(a, b, LaneOf::at(lane)...);
+#else
+  const vi lanes = {LaneOf::at(lane)...};
+  return __builtin_shuffle(a, b, lanes);
 #endif
+}
+template <class LaneOf>
+VWN_INLINE vf lanesOf(vf a, vf b) {
+  return lanesOf<LaneOf>(a, b, std::make_index_sequence<W>{});
+}
+
+template <int distance>
+struct LowerOfPair {
+  static constexpr int at(int lane) { return lane & distance ? W + lane - distance : lane; }
+};
+template <int distance>
+struct UpperOfPair {
+  static constexpr int at(int lane) { return lane & distance ? W + lane : lane + distance; }
+};
 
 /** Swaps lanes that differ in bit `distance` between two rows: log2(W) such stages transpose a block. */
 template <int distance>
 VWN_INLINE void exchange(vf &a, vf &b) {
-#if defined(__clang__)
-  exchangeLanes<distance>(a, b, std::make_index_sequence<W>{});
-#else
-  vi low, high;
-  for (int lane = 0; lane < W; lane++) {
-    low[lane] = lane & distance ? W + lane - distance : lane;
-    high[lane] = lane & distance ? W + lane : lane + distance;
-  }
-  const vf x = __builtin_shuffle(a, b, low);
-  b = __builtin_shuffle(a, b, high);
+  const vf x = lanesOf<LowerOfPair<distance>>(a, b);
+  b = lanesOf<UpperOfPair<distance>>(a, b);
   a = x;
-#endif
 }
 
 template <int distance>
