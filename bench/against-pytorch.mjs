@@ -3,7 +3,7 @@
  *
  *   node bench/against-pytorch.mjs --peer torch_vwn.py --python venv/bin/python --mn 0,0 --mn 8,64
  *
- *   --peer FILE         the PyTorch model with its `bench` command
+ *   --peer FILE         the PyTorch model: brings Config, VwnForCausalLM and decay_groups
  *   --python FILE       a Python with torch; default python3
  *   --backend NAME      ours; may be repeated; default vwn-cpu; none: the peer alone
  *   --mode M            of the peer, eager or compile; may be repeated; default both
@@ -84,8 +84,8 @@ function planOf(values) {
     widths: values.mn.map(parseWidths),
     precisions: requirePrecisions(values.precision),
     threads: wholeNumber(values.threads, 'threads'),
-    rounds: wholeNumber(values.rounds, 'rounds'),
-    turns: wholeNumber(values.turns, 'turns'),
+    rounds: wholeNumber(values.rounds, 'rounds', 1),
+    turns: wholeNumber(values.turns, 'turns', 1),
     targetOf: parseTargets(values.target),
     date,
     out: values.out ? resolve(values.out) : join(folder, `${date}-training-step.json`),

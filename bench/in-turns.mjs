@@ -16,10 +16,10 @@
  *   --precision --mn --hidden --layers --heads --ffn --vocab --seq --batch --mtp --warmup
  *                       as for train-step.mjs
  *
- * Ratios are to the first contender of the same precision: less than 1 is faster than it.
+ * Ratios are to the first contender of the same precision: less than 1 is faster than it. Beside them the ratio of FLOPs.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ourCommand } from './support/contender.mjs';
@@ -55,13 +55,16 @@ async function main() {
   const { values } = parseArgs({ options });
   if (values.help) return console.log(helpOf(readFileSync(new URL(import.meta.url), 'utf8')));
   const sizes = sizesOf(values);
-  const counts = Object.fromEntries(['rounds', 'turns'].map((name) => [name, wholeNumber(values[name], name)]));
+  const counts = Object.fromEntries(['rounds', 'turns'].map((name) => [name, wholeNumber(values[name], name, 1)]));
   const plan = { ...counts, warmup: sizes.warmup, steps: sizes.steps };
   const core = await importBuilt('@vwn/core');
   const rows = [];
   for (const precision of requirePrecisions(values.precision)) {
     const entries = await takeTurns(contendersOf(values, sizes, precision), plan, console.error);
-    if (entries[0].turns.length === 0) throw new Error(`nothing to compare with: ${entries[0].failure}`);
+    if (entries[0].turns.length === 0) {
+      console.error(`${precision}: nothing to compare with`);
+      continue;
+    }
     rows.push(...entries.map((entry) => rowOf(entry, entries[0], predictor(core, sizes, entries[0]))));
   }
   console.log(text(rows));
@@ -71,7 +74,7 @@ async function main() {
 /** Every build on every number of threads at every width. */
 function contendersOf(values, sizes, precision) {
   const { backend } = values;
-  const checkouts = values.checkout.map((each) => ({ name: basename(resolve(each)), root: resolve(each) }));
+  const checkouts = values.checkout.map((each) => ({ name: each, root: resolve(each) }));
   const addons = values.addon.map((each) => ({ name: each, addon: resolve(each) }));
   const builds = [...checkouts, ...addons];
   if (builds.length === 0) builds.push({ name: '' });
@@ -82,8 +85,9 @@ function contendersOf(values, sizes, precision) {
       widths.map((width) => {
         const { command, args, env } = ourCommand({ backend, precision, width, sizes, threads: count, root });
         const title = `${precision} ${width.m},${width.n} ${count} threads ${name}`.trim();
-        const own = addon ? { ...env, VWN_CPU_ADDON: addon } : env;
-        return { title, width, command: { command, args, env: own } };
+        // Set in any case: what the shell has would be loaded into all of them alike.
+        const own = { ...env, VWN_CPU_ADDON: addon ?? '' };
+        return { title, width, root: root ?? here, command: { command, args, env: own } };
       }),
     ),
   );
@@ -99,10 +103,12 @@ function predictor(core, sizes, first) {
 }
 
 function rowOf({ contender, hello, last, turns, failure }, first, predict) {
-  const { title, width } = contender;
+  const { title, width, root } = contender;
   if (turns.length === 0) return { title, failure };
   return {
     title,
+    commit: describeCommit(root),
+    ...(failure ? { failure } : {}),
     ...hello,
     step_ms: spreadOf(turns),
     to_first: ratioOf(meansOf(turns), meansOf(first.turns)),
@@ -113,18 +119,17 @@ function rowOf({ contender, hello, last, turns, failure }, first, predict) {
 
 function text(rows) {
   const cells = rows.map(({ title, failure, step_ms: time, to_first: ratio, flops_to_first: flops }) =>
-    failure && !time
-      ? [title, failure, ...Array(5).fill('')]
+    failure
+      ? [`${title}: ${failure}`, ...Array(6).fill('')]
       : [title, time.min, time.median, ratio.q1.toFixed(3), ratio.median.toFixed(3), ratio.q3.toFixed(3), flops],
   );
-  return alignedTable(['', 'least ms', 'median', 'to the first: q1', 'median', 'q3', 'FLOPs'], cells);
+  return alignedTable(['', 'least ms', 'median', 'to the first: q1', 'median', 'q3', 'FLOPs to the first'], cells);
 }
 
 function write(out, results) {
   const facts = {
-    question: 'How long does a training step take beside that of the first row, step by step in turns?',
+    question: 'How long does a training step take beside that of the first row, turn by turn?',
     date: new Date().toISOString().slice(0, 10),
-    commit: describeCommit(here),
     machine: describeMachine(),
   };
   mkdirSync(dirname(out), { recursive: true });

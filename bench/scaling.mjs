@@ -6,20 +6,23 @@
  *   --m M               segments of the backbone; n = r·m; default 4
  *   --r LIST            factors; default 1,2,4,8,16
  *   --backend NAME      default vwn-cpu
- *   --rounds N          each configuration runs once a round, in a process of its own; default 3
+ *   --rounds N          times that all processes are started again; default 2
+ *   --turns N           a round's turns of each configuration, of --steps steps; default 6
+ *   --steps N           counted steps a turn, after one that is not counted; default 3
  *   --machine NAME      folder under bench/results/; default: from the processor's name
  *   --out FILE          result file; default bench/results/MACHINE/DATE-scaling-PRECISION.json
- *   --precision --hidden --layers --heads --ffn --vocab --seq --batch --warmup --steps --threads
+ *   --precision --hidden --layers --heads --ffn --vocab --seq --batch --warmup --threads
  *                       as for train-step.mjs; one precision
  */
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ourCommand } from './support/contender.mjs';
 import { helpOf, requirePrecisions, sharedFlags, sizesOf, wholeNumber } from './support/flags.mjs';
 import { describeCommit, describeMachine, machineName } from './support/machine.mjs';
-import { alignedTable, quartiles, round } from './support/statistics.mjs';
+import { alignedTable, round } from './support/statistics.mjs';
+import { meansOf, ratioOf, spreadOf, takeTurns } from './support/turns.mjs';
 
 const bench = dirname(fileURLToPath(import.meta.url));
 const { mn: _mn, ...flags } = sharedFlags;
@@ -29,31 +32,34 @@ const options = {
   m: { type: 'string', default: '4' },
   r: { type: 'string', default: '1,2,4,8,16' },
   backend: { type: 'string', default: 'vwn-cpu' },
-  rounds: { type: 'string', default: '3' },
+  rounds: { type: 'string', default: '2' },
+  turns: { type: 'string', default: '6' },
+  steps: { type: 'string', default: '3' },
   machine: { type: 'string' },
   out: { type: 'string' },
 };
 
 try {
-  main();
+  await main();
 } catch (error) {
   console.error(process.env.DEBUG ? error : error.message);
   process.exitCode = 1;
 }
 
-function main() {
+async function main() {
   const { values } = parseArgs({ options });
   if (values.help) return console.log(helpOf(readFileSync(new URL(import.meta.url), 'utf8')));
   const plan = planOf(values);
-  const configurations = configurationsOf(plan);
-  for (let turn = 1; turn <= plan.rounds; turn++)
-    // Every second round runs backwards, so that warmth and drift of the machine favour nobody.
-    for (const each of turn % 2 ? configurations : [...configurations].reverse()) {
-      const line = run(each, plan);
-      each.lines.push(line);
-      console.error(`round ${turn}/${plan.rounds}  ${each.title}: ${line.step_ms} ms`);
-    }
-  const results = summarise(configurations, plan);
+  const { rounds, turns, sizes } = plan;
+  const counts = { rounds, turns, warmup: sizes.warmup, steps: sizes.steps };
+  const entries = await takeTurns(configurationsOf(plan), counts, console.error);
+  const needed = entries.slice(0, 2).find(({ failure }) => failure);
+  if (needed) throw new Error(`${needed.contender.title}: ${needed.failure}`);
+  const failed = entries
+    .filter(({ failure }) => failure)
+    .map(({ contender, failure }) => `${contender.title}: ${failure}`);
+  const whole = entries.filter(({ failure }) => !failure);
+  const results = { ...summarise(whole, plan), ...(failed.length > 0 ? { failed } : {}) };
   const facts = { date: plan.date, commit: describeCommit(join(bench, '..')), machine: describeMachine() };
   mkdirSync(dirname(plan.out), { recursive: true });
   writeFileSync(plan.out, `${JSON.stringify({ ...facts, settings: settingsOf(plan), ...results }, null, 1)}\n`);
@@ -72,52 +78,49 @@ function planOf(values) {
     factors: values.r.split(',').map((each) => wholeNumber(each, 'r')),
     backend: values.backend,
     threads: wholeNumber(values.threads, 'threads'),
-    rounds: wholeNumber(values.rounds, 'rounds'),
+    rounds: wholeNumber(values.rounds, 'rounds', 1),
+    turns: wholeNumber(values.turns, 'turns', 1),
     out: values.out ? resolve(values.out) : join(folder, `${date}-scaling-${precision}.json`),
   };
 }
 
-function settingsOf({ sizes, m, backend, precision, threads, rounds }) {
-  return { ...sizes, m, backend, precision, threads, rounds };
+function settingsOf({ sizes, m, backend, precision, threads, rounds, turns }) {
+  return { ...sizes, m, backend, precision, threads, rounds, turns };
 }
 
 /** The plain model on one thread and on all, then every factor on all. */
-function configurationsOf({ m, factors, threads }) {
-  const of = (title, mn, onThreads, r) => ({ title, mn, threads: onThreads, ...(r ? { r } : {}), lines: [] });
+function configurationsOf({ m, factors, threads, ...plan }) {
+  const of = (title, width, onThreads, r) => ({
+    title,
+    ...(r ? { r } : {}),
+    command: ourCommand({ ...plan, width, threads: onThreads }),
+  });
   return [
-    of('plain, 1 thread', '0,0', 1),
-    of('plain', '0,0', threads),
-    ...factors.map((r) => of(`r=${r} (${m},${r * m})`, `${m},${r * m}`, threads, r)),
+    of('plain, 1 thread', { m: 0, n: 0 }, 1),
+    of('plain', { m: 0, n: 0 }, threads),
+    ...factors.map((r) => of(`r=${r} (${m},${r * m})`, { m, n: r * m }, threads, r)),
   ];
 }
 
-function run({ mn, threads }, { backend, precision, sizes }) {
-  const args = Object.entries({ backend, precision, mn, threads, ...sizes }).flatMap(([k, v]) => [`--${k}`, `${v}`]);
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(bench, 'train-step.mjs'), ...args], {
-    encoding: 'utf8',
-  });
-  if (status !== 0) throw new Error(`train-step.mjs ${args.join(' ')} failed: ${stderr.trim().split('\n').at(-1)}`);
-  return JSON.parse(stdout.split('\n').find((each) => each.startsWith('{')));
-}
-
-function summarise(configurations, plan) {
-  const rows = configurations.map(({ title, r, lines }) => ({
-    title,
-    ...(r ? { r } : {}),
-    step_ms: spread(lines.map((line) => line.step_ms)),
-    high_water_bytes: lines[0].memory.numBytesHighWater,
-    parameters: lines[0].parameters,
+function summarise(entries, plan) {
+  const [one, plain, ...wide] = entries.map(({ contender, hello, last, turns }) => ({
+    title: contender.title,
+    ...(contender.r ? { r: contender.r } : {}),
+    step_ms: spreadOf(turns),
+    turn_ms: meansOf(turns),
+    high_water_bytes: last.memory.numBytesHighWater,
+    parameters: hello.parameters,
   }));
-  const [one, plain, ...wide] = rows;
   for (const row of wide) {
-    row.added_ms = round(row.step_ms.median - plain.step_ms.median);
+    row.to_plain = ratioOf(row.turn_ms, plain.turn_ms);
+    row.added_ms = round((row.to_plain.median - 1) * plain.step_ms.median);
     row.memory = memoryOf(row, plain, plan);
   }
   return {
-    thread_speedup: round(one.step_ms.median / plain.step_ms.median, 3),
-    exponent_of_step: exponent(wide, (row) => row.step_ms.median),
+    thread_speedup: ratioOf(one.turn_ms, plain.turn_ms),
+    exponent_of_step: exponent(wide, (row) => row.to_plain.median),
     exponent_of_added: exponent(wide, (row) => row.added_ms),
-    rows,
+    rows: [one, plain, ...wide],
   };
 }
 
@@ -133,11 +136,6 @@ function memoryOf({ r, high_water_bytes, parameters }, plain, { sizes, precision
   return { added_bytes: added, formula_bytes: formula, total_to_formula: round(high_water_bytes / total, 3) };
 }
 
-function spread(values) {
-  const { min, median, max } = quartiles(values);
-  return { min: round(min), median: round(median), max: round(max) };
-}
-
 /** p of value ∝ r^p, by least squares of the logarithms. */
 function exponent(rows, valueOf) {
   const points = rows.map((row) => [Math.log(row.r), Math.log(valueOf(row))]);
@@ -147,23 +145,34 @@ function exponent(rows, valueOf) {
   return round(covariance / points.reduce((sum, [a]) => sum + (a - x) ** 2, 0), 3);
 }
 
-function text({ rows, thread_speedup, exponent_of_step, exponent_of_added }) {
+function text({ rows, thread_speedup: speedup, exponent_of_step, exponent_of_added }) {
   const mib = (bytes) => (bytes === undefined ? '' : (bytes / 2 ** 20).toFixed(0));
-  const cells = rows.map(({ title, step_ms, added_ms = '', high_water_bytes, memory }) => [
+  const cells = rows.map(({ title, step_ms, to_plain: ratio, added_ms = '', high_water_bytes, memory }) => [
     title,
     step_ms.median,
-    `${step_ms.min}–${step_ms.max}`,
+    ratio ? ratio.median.toFixed(3) : '',
+    ratio ? `${ratio.q1.toFixed(3)}–${ratio.q3.toFixed(3)}` : '',
     added_ms,
     mib(high_water_bytes),
     mib(memory?.added_bytes),
     mib(memory?.formula_bytes),
     memory?.total_to_formula ?? '',
   ]);
-  const header = ['', 'step ms', 'range', 'added ms', 'high water MiB', 'added MiB', 'formula MiB', 'total/formula'];
+  const header = [
+    '',
+    'step ms',
+    'to plain',
+    'quartiles',
+    'added ms',
+    'high water MiB',
+    'added MiB',
+    'formula MiB',
+    'total/formula',
+  ];
   return [
     alignedTable(header, cells),
     '',
-    `All threads against one, plain: ${thread_speedup} times as fast.`,
+    `All threads against one, plain: ${speedup.median} times as fast (quartiles ${speedup.q1}–${speedup.q3}).`,
     `Step time grows as r^${exponent_of_step}, what virtual width adds to it as r^${exponent_of_added}.`,
   ].join('\n');
 }

@@ -32,7 +32,7 @@ export function runOf({ contender, hello, last, turns, failure }, { mn, precisio
 
 /** Each backend of ours against the fastest of the peer's modes. */
 export function compare(runs, targetOf) {
-  const timed = runs.filter((run) => run.step_ms);
+  const timed = runs.filter((run) => !run.failure);
   return runs
     .filter(({ ours }) => ours)
     .map(({ mn, precision, contender, turn_ms: mine, parameters }) => {
@@ -53,13 +53,13 @@ export function compare(runs, targetOf) {
 
 /** Tables for people: every contender, then ratios. */
 export function comparisonText(runs, ratios) {
-  const runRows = runs.map(({ mn, precision, contender, tokens_per_s: speed, step_ms: time }) => [
+  const runRows = runs.map(({ mn, precision, contender, failure, tokens_per_s: speed, step_ms: time }) => [
     mn,
     precision,
-    contender,
+    failure ? `${contender}, failed` : contender,
     ...(time
       ? [speed.toFixed(1), time.median.toFixed(1), `${time.q1.toFixed(1)}–${time.q3.toFixed(1)}`]
-      : ['failed', '', '']),
+      : ['', '', '']),
   ]);
   const ratioRows = ratios.map(({ mn, precision, contender, best_peer: best, ratio, target, note }) => [
     mn,

@@ -1,4 +1,4 @@
-/** Flags that train-step.mjs and against-pytorch.mjs share; sizes and defaults are those of the PyTorch peer. */
+/** Flags that the scripts which time training steps share; sizes and defaults are those of the PyTorch peer. */
 const sizeDefaults = {
   hidden: 256,
   layers: 6,
@@ -25,12 +25,13 @@ export const sharedFlags = {
 /** @throws Error naming the flag that is no whole number */
 export function sizesOf(values) {
   const sizes = Object.fromEntries(Object.keys(sizeDefaults).map((name) => [name, wholeNumber(values[name], name)]));
-  if (sizes.steps < 1) throw new Error('--steps: expected at least 1, got 0');
+  wholeNumber(values.steps, 'steps', 1);
   return sizes;
 }
 
-export function wholeNumber(text, name) {
+export function wholeNumber(text, name, least = 0) {
   if (!/^\d+$/.test(text)) throw new Error(`--${name}: expected a whole number, got ${text}`);
+  if (Number(text) < least) throw new Error(`--${name}: expected at least ${least}, got ${text}`);
   return Number(text);
 }
 

@@ -17,9 +17,12 @@ export async function importBuilt(specifier) {
     return await import(pathToFileURL(fromCli.resolve(specifier)).href);
   } catch (error) {
     if (!['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND'].includes(error.code)) throw error;
-    throw new Error(`${specifier} is not built: run npx --yes pnpm@10 run build (${error.message.split('\n')[0]})`, {
-      cause: error,
-    });
+    throw new Error(
+      `${specifier} is not built${checkout ? ` in ${checkout}` : ''}: run npx --yes pnpm@10 run build (${error.message.split('\n')[0]})`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

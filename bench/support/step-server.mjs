@@ -1,7 +1,7 @@
 /**
  * Our side of a comparison in turns (turns.mjs): a process that keeps one model and takes as many steps as each line on
  * stdin asks for. Its argument is JSON: { backend, precision, width: { m, n }, sizes, threads }.
- * Stdout: one JSON line when it is ready, then one for each line read.
+ * Stdout: a line `steps: JSON` when it is ready, then one for each line read.
  */
 import { createInterface } from 'node:readline';
 import { loadPackages, memoryNow, startTraining } from './training-step.mjs';
@@ -31,5 +31,5 @@ async function serve({ backend, precision, width, sizes, threads }) {
 }
 
 function say(message) {
-  process.stdout.write(`${JSON.stringify(message)}\n`);
+  process.stdout.write(`steps: ${JSON.stringify(message)}\n`);
 }

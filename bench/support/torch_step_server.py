@@ -1,8 +1,8 @@
 """PyTorch's side of a comparison in turns (turns.mjs): keeps one model of the peer and takes as many steps as each line
-on stdin asks for, as the peer's own `bench` command does.
+on stdin asks for, as the peer's own `bench` command does. The peer's file brings Config, VwnForCausalLM, decay_groups.
 
 Arguments: the peer's file, and JSON: { mode, precision, width: { m, n }, sizes, threads }.
-Stdout: one JSON line when it is ready, then one for each line read.
+Stdout: a line `steps: JSON` when it is ready, then one for each line read.
 """
 import importlib.util
 import json
@@ -48,7 +48,7 @@ def training_step(peer, mode, precision, width, sizes):
 
 
 def say(message):
-    print(json.dumps(message), flush=True)
+    print("steps: " + json.dumps(message), flush=True)
 
 
 def main(peer_file, settings):

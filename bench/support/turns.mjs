@@ -17,6 +17,7 @@ export async function takeTurns(contenders, plan, say) {
   const entries = contenders.map((contender) => ({ contender, turns: [] }));
   for (let number = 1; number <= plan.rounds; number++) {
     const running = [];
+    const before = new Map(entries.map((entry) => [entry, entry.turns.length]));
     try {
       for (const entry of entries.filter(({ failure }) => !failure))
         if (await attempt(entry, say, () => start(entry, plan))) running.push(entry);
@@ -27,11 +28,14 @@ export async function takeTurns(contenders, plan, say) {
     } finally {
       await Promise.all(entries.map((entry) => entry.process?.stop()));
     }
-    for (const { contender, turns } of running)
+    for (const entry of running) {
+      const { contender } = entry;
+      const turns = entry.turns.slice(before.get(entry));
       if (turns.length > 0)
         say(
           `round ${number}/${plan.rounds}  ${contender.title}: ${quartiles(turns.flat()).median.toFixed(1)} ms a step`,
         );
+    }
   }
   return entries.map(({ process: _process, ...entry }) => entry);
 }
