@@ -8,8 +8,8 @@ namespace vwn {
 namespace VWN_ISA {
 
 /**
- * Through the sublayer's norm, as normRowGrad(): from dx, what reached the sublayer's input, to the gradient of what the token
- * read, [M, wide] at `dRead`. What it read is made once more, in `read`.
+ * Through the sublayer's norm: from dx, what reached the sublayer's input, to the gradient of what the token read, [M, wide]
+ * at `dRead`. What it read is made once more, in `read`.
  */
 template <int M, int N, class T>
 VWN_INLINE void fewNormGradient(const SublayerNorm &norm, const float *alpha, const float *state, int64_t wide, const T *dx, float *read,
@@ -18,16 +18,8 @@ VWN_INLINE void fewNormGradient(const SublayerNorm &norm, const float *alpha, co
     for (int64_t d = 0; d < M * wide; d += W) store(dRead + d, load(dx + d));
     return;
   }
-  const float squares = fewRead<M, N>(alpha, state, wide, read), elements = static_cast<float>(norm.row.elements);
-  vf dots[2] = {};
-  for (int64_t d = 0; d < M * wide; d += W) dots[d / W % 2] += load(dx + d) * load(norm.weight + d) * load(read + d);
-  const float r = 1.0f / std::sqrt(squares / elements + norm.row.eps);
-  const vf scale = splat(r), shift = splat(r * r * r * sumLanes(dots[0] + dots[1]) / elements);
-  for (int64_t d = 0; d < M * wide; d += W) {
-    const vf up = load(dx + d), x = load(read + d);
-    store(dWeight + d, load(dWeight + d) + up * x * scale);
-    store(dRead + d, up * load(norm.weight + d) * scale - x * shift);
-  }
+  const float squares = fewRead<M, N>(alpha, state, wide, read);
+  normRowGradBy(reciprocalOf(squares, norm.row), norm.row, read, norm.weight, dx, dRead, dWeight);
 }
 
 /** Gradient of coefficients of the read: lane c·N + i is dRead[c]·state[i]. */
@@ -123,10 +115,7 @@ VWN_APART void fewReadGradient(const Shape &s, const Span &span, const Sets &set
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
   const T *dx = io.dx + span.first * ofBackbone;
   const T *dhNext = io.dhNext ? io.dhNext + span.first * ofState : nullptr;
-  const float *state = fewRows(next, room);
-  for (int64_t t = 0; t < span.count; t++)
-    fewProducts(set, of.products + t * set.size, of.reciprocal + t * W,
-                [&](int64_t d, vf(&row)[N]) { loadFew(next + t * ofState, wide, d, room + t * ofState, row); });
+  const float *state = fewProductsOfBlock(set, span.count, next, room, of);
   ahead();
   fewActivate<true>(set, span.count, of);
   for (int64_t t = 0; t < span.count; t++)
@@ -157,10 +146,7 @@ VWN_APART void fewWriteGradient(const Shape &s, const Span &span, const Sets &se
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
   const T *h = io.h + span.first * ofState, *out = io.out + span.first * ofBackbone;
   T *dh = io.dh + span.first * ofState, *dout = io.dout + span.first * ofBackbone;
-  const float *state = fewRows(h, room);
-  for (int64_t t = 0; t < span.count; t++)
-    fewProducts(set, of.products + t * set.size, of.reciprocal + t * W,
-                [&](int64_t d, vf(&row)[N]) { loadFew(h + t * ofState, wide, d, room + t * ofState, row); });
+  const float *state = fewProductsOfBlock(set, span.count, h, room, of);
   ahead();
   fewActivate<true>(set, span.count, of);
   ahead();

@@ -6,7 +6,7 @@
 namespace vwn {
 namespace VWN_ISA {
 
-/** Σ_i coefficient[c, i]·x[i] + Σ_j beta[j, c]·out[j], the next state at one vector (eq. 10). */
+/** next[c] = Σ_i alpha[c, i]·x[i] + Σ_j beta[j, c]·out[j] at one vector (eq. 10); beta stands behind alpha. */
 template <int M, int N>
 VWN_INLINE void fewWrite(const float *alpha, const vf (&x)[N], const vf (&out)[M], vf (&next)[N]) {
 #pragma GCC unroll 4
@@ -45,8 +45,7 @@ VWN_INLINE void fewReadNormed(const SublayerNorm &norm, const float *alpha, cons
     return;
   }
   const float squares = fewRead<M, N>(alpha, state, wide, room);
-  const vf r = splat(1.0f / std::sqrt(squares / static_cast<float>(norm.row.elements) + norm.row.eps));
-  for (int64_t d = 0; d < M * wide; d += W) store(x + d, load(room + d) * r * load(norm.weight + d));
+  normRowBy(reciprocalOf(squares, norm.row), norm.row, room, norm.weight, x);
 }
 
 /** The write of a block: the next state at io.hNext and, in float32, at `next`; `reading` gets its products at once. */
@@ -59,10 +58,7 @@ VWN_APART void fewWriteBlock(const Shape &s, const Span &span, const Sets &sets,
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
   const T *h = io.h + span.first * ofState, *out = io.out + span.first * ofBackbone;
   T *hNext = io.hNext + span.first * ofState;
-  const float *state = fewRows(h, room);
-  for (int64_t t = 0; t < span.count; t++)
-    fewProducts(set, of.products + t * set.size, of.reciprocal + t * W,
-                [&](int64_t d, vf(&row)[N]) { loadFew(h + t * ofState, wide, d, room + t * ofState, row); });
+  const float *state = fewProductsOfBlock(set, span.count, h, room, of);
   ahead();
   fewActivate<false>(set, span.count, of);
   ahead();
@@ -98,10 +94,7 @@ void forwardBlockOfFew(const Shape &s, const Span &span, const Sets &sets, Halve
   if (halves.write) fewWriteBlock<M, N>(s, span, sets, io, ahead, memory, room, halves.read ? &set : nullptr, of);
   if (!halves.read) return;
   const T *h = (halves.write ? io.hNext : io.h) + span.first * ofState;
-  for (int64_t t = 0; !halves.write && t < span.count; t++)
-    fewProducts(set, of.products + t * set.size, of.reciprocal + t * W,
-                [&](int64_t d, vf(&row)[N]) { loadFew(h + t * ofState, wide, d, room + t * ofState, row); });
-  const float *state = fewRows(h, room);
+  const float *state = halves.write ? fewRows(h, room) : fewProductsOfBlock(set, span.count, h, room, of);
   fewActivate<false>(set, span.count, of);
   ahead();
   for (int64_t t = 0; t < span.count; t++)

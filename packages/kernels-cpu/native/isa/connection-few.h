@@ -105,6 +105,30 @@ VWN_INLINE void fewProducts(const FewSet<columns, N> &set, float *products, floa
   storeSums(own, squares);
 }
 
+/** Where float32 rows of memory of T are: there, or in `room` once they have been loaded. */
+template <class T>
+VWN_INLINE const float *fewRows(const T *from, float *room) {
+  if constexpr (std::is_same_v<T, float>) return from;
+  else return room;
+}
+
+/** Products of all slots of a block with the set's weights, and Σ h² of each. @returns the state in float32: there or in `room` */
+template <int columns, int N, class T>
+VWN_INLINE const float *fewProductsOfBlock(const FewSet<columns, N> &set, int64_t tokens, const T *state, float *room,
+                                           const FewCoefficients<columns, N> &of) {
+  for (int64_t t = 0; t < tokens; t++) {
+    const int64_t at = t * N * set.wide;
+    fewProducts(set, of.products + t * set.size, of.reciprocal + t * W, [&](int64_t d, vf(&x)[N]) {
+#pragma GCC unroll 4
+      for (int i = 0; i < N; i++) {
+        x[i] = load(state + at + i * set.wide + d);
+        if constexpr (!std::is_same_v<T, float>) store(room + at + i * set.wide + d, x[i]);
+      }
+    });
+  }
+  return fewRows(state, room);
+}
+
 /** Eqs. 11–14 of all tokens; `reciprocal` holds Σ h² before. `keep`: what the backward pass needs. */
 template <bool keep, int columns, int N>
 VWN_INLINE void fewActivate(const FewSet<columns, N> &set, int64_t tokens, const FewCoefficients<columns, N> &of) {
@@ -181,23 +205,6 @@ VWN_INLINE void fewWeightsGradient(const Shape &s, int64_t tokens, const float *
 #pragma GCC unroll 16
     for (int c = 0; c < columns; c++) store(weights + c * s.wide + d, sums[c]);
   }
-}
-
-/** The rows of a token at d, from memory of T; in float32 at `copy` as well, unless they are that already. */
-template <int rows, class T>
-VWN_INLINE void loadFew(const T *from, int64_t wide, int64_t d, float *copy, vf (&x)[rows]) {
-#pragma GCC unroll 4
-  for (int i = 0; i < rows; i++) {
-    x[i] = load(from + i * wide + d);
-    if constexpr (!std::is_same_v<T, float>) store(copy + i * wide + d, x[i]);
-  }
-}
-
-/** Where float32 rows of memory of T are: there, or in `room`, where loadFew() leaves them. */
-template <class T>
-VWN_INLINE const float *fewRows(const T *from, float *room) {
-  if constexpr (std::is_same_v<T, float>) return from;
-  else return room;
 }
 
 /** Floats that one block takes, forward or backward. */

@@ -19,6 +19,11 @@ VWN_INLINE float sumOf(int64_t size, const F &full, const L &last) {
   return sumLanes(total);
 }
 
+/** 1/rms of a row whose squares have this sum. */
+VWN_INLINE float reciprocalOf(float squares, const NormedRow &row) {
+  return 1.0f / std::sqrt(squares / static_cast<float>(row.elements) + row.eps);
+}
+
 template <class T>
 VWN_INLINE float reciprocalRms(const T *x, const NormedRow &row) {
   const float squares = sumOf(
@@ -31,13 +36,13 @@ VWN_INLINE float reciprocalRms(const T *x, const NormedRow &row) {
         const vf v = loadFirst(x + i, count);
         return v * v;
       });
-  return 1.0f / std::sqrt(squares / static_cast<float>(row.elements) + row.eps);
+  return reciprocalOf(squares, row);
 }
 
-/** y = x / rms(x) · weight; y may be x. */
-template <class T>
-VWN_INLINE void normRow(const NormedRow &row, const T *x, const float *weight, T *y) {
-  const vf s = splat(reciprocalRms(x, row));
+/** y = x · reciprocal · weight; y may be x. */
+template <class X, class Y>
+VWN_INLINE void normRowBy(float reciprocal, const NormedRow &row, const X *x, const float *weight, Y *y) {
+  const vf s = splat(reciprocal);
   eachVector(
       row.size, [&](int64_t i) { store(y + i, load(x + i) * s * load(weight + i)); },
       [&](int64_t i, int64_t count) {
@@ -45,10 +50,15 @@ VWN_INLINE void normRow(const NormedRow &row, const T *x, const float *weight, T
       });
 }
 
-/** With g = dy·weight and x̂ = x·s: dx = s·(g − x̂·mean(g·x̂)); dWeight += dy·x̂. dx may be x. */
+/** y = x / rms(x) · weight; y may be x. */
 template <class T>
-VWN_INLINE void normRowGrad(const NormedRow &row, const T *x, const float *weight, const T *dy, T *dx, float *dWeight) {
-  const float s = reciprocalRms(x, row);
+VWN_INLINE void normRow(const NormedRow &row, const T *x, const float *weight, T *y) {
+  normRowBy(reciprocalRms(x, row), row, x, weight, y);
+}
+
+/** With s = 1/rms(x), g = dy·weight and x̂ = x·s: dx = s·(g − x̂·mean(g·x̂)); dWeight += dy·x̂. dx may be x. */
+template <class X, class Up, class Down>
+VWN_INLINE void normRowGradBy(float s, const NormedRow &row, const X *x, const float *weight, const Up *dy, Down *dx, float *dWeight) {
   const float dot = sumOf(
       row.size, [&](int64_t i) { return load(dy + i) * load(weight + i) * load(x + i); },
       [&](int64_t i, int64_t count) { return loadFirst(dy + i, count) * loadFirst(weight + i, count) * loadFirst(x + i, count); });
@@ -65,6 +75,11 @@ VWN_INLINE void normRowGrad(const NormedRow &row, const T *x, const float *weigh
         storeFirst(dWeight + i, loadFirst(dWeight + i, count) + d * v * scale, count);
         storeFirst(dx + i, d * loadFirst(weight + i, count) * scale - v * shift, count);
       });
+}
+
+template <class T>
+VWN_INLINE void normRowGrad(const NormedRow &row, const T *x, const float *weight, const T *dy, T *dx, float *dWeight) {
+  normRowGradBy(reciprocalRms(x, row), row, x, weight, dy, dx, dWeight);
 }
 
 }  // namespace VWN_ISA
