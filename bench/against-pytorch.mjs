@@ -19,14 +19,21 @@
  *                       as for train-step.mjs
  *   --threads N         for every contender; default 2
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { compare, comparisonText, parseTargets, runOf } from './support/comparison.mjs';
 import { ourCommand, torchCommand } from './support/contender.mjs';
-import { helpOf, parseWidths, requirePrecisions, sharedFlags, sizesOf, wholeNumber } from './support/flags.mjs';
-import { describeCommit, describeMachine, load, machineName } from './support/machine.mjs';
+import {
+  parseWidths,
+  requirePrecisions,
+  sharedFlags,
+  sizesOf,
+  turnFlags,
+  turnsOf,
+  wholeNumber,
+} from './support/flags.mjs';
+import { describeCommit, describeMachine, load } from './support/machine.mjs';
+import { resultFile, resultFlags, runScript, sayWritten, today, writeResult } from './support/script.mjs';
 import { buildUnlock, describeTorch } from './support/torch-peer.mjs';
 import { takeTurns } from './support/turns.mjs';
 
@@ -38,26 +45,16 @@ const options = {
   python: { type: 'string', default: 'python3' },
   backend: { type: 'string', multiple: true, default: ['vwn-cpu'] },
   mode: { type: 'string', multiple: true, default: ['eager', 'compile'] },
-  rounds: { type: 'string', default: '2' },
-  turns: { type: 'string', default: '6' },
-  steps: { type: 'string', default: '3' },
+  ...turnFlags,
   target: { type: 'string', multiple: true, default: [] },
   preload: { type: 'string' },
   'no-preload': { type: 'boolean', default: false },
-  machine: { type: 'string' },
-  out: { type: 'string' },
+  ...resultFlags,
 };
 
-try {
-  await main();
-} catch (error) {
-  console.error(process.env.DEBUG ? error : error.message);
-  process.exitCode = 1;
-}
+await runScript(import.meta.url, options, main);
 
-async function main() {
-  const { values } = parseArgs({ options });
-  if (values.help) return console.log(helpOf(readFileSync(new URL(import.meta.url), 'utf8')));
+async function main(values) {
   const plan = planOf(values);
   const unlock = values['no-preload'] || values.preload ? undefined : buildUnlock();
   const preload = values['no-preload'] ? undefined : (values.preload && resolve(values.preload)) || unlock?.library;
@@ -72,23 +69,20 @@ function planOf(values) {
   if (!values.peer) throw new Error('--peer: expected the path of the PyTorch peer; --help shows all flags');
   for (const mode of values.mode)
     if (mode !== 'eager' && mode !== 'compile') throw new Error(`--mode: expected eager or compile, got ${mode}`);
-  const date = new Date().toISOString().slice(0, 10);
-  const folder = join(bench, 'results', values.machine ?? machineName());
+  const sizes = sizesOf(values);
   return {
     peer: resolve(values.peer),
     python: values.python,
     torch: describeTorch(values.python),
     backends: values.backend.filter((name) => name !== 'none'),
     modes: values.mode,
-    sizes: sizesOf(values),
+    sizes,
     widths: values.mn.map(parseWidths),
     precisions: requirePrecisions(values.precision),
     threads: wholeNumber(values.threads, 'threads'),
-    rounds: wholeNumber(values.rounds, 'rounds', 1),
-    turns: wholeNumber(values.turns, 'turns', 1),
+    turns: turnsOf(values, sizes),
     targetOf: parseTargets(values.target),
-    date,
-    out: values.out ? resolve(values.out) : join(folder, `${date}-training-step.json`),
+    out: resultFile(values, 'training-step'),
   };
 }
 
@@ -96,16 +90,16 @@ async function compareAll(plan) {
   const facts = factsOf(plan);
   if (load() > 0.5) console.error(`the machine is busy (load ${load().toFixed(2)}): figures will suffer`);
   const runs = [];
-  const { rounds, turns, sizes } = plan;
   for (const configuration of configurationsOf(plan)) {
     const contenders = contendersOf(configuration, plan);
     const say = (line) => console.error(`${configuration.mn} ${configuration.precision}  ${line}`);
-    const entries = await takeTurns(contenders, { rounds, turns, warmup: sizes.warmup, steps: sizes.steps }, say);
-    runs.push(...entries.map((entry) => runOf(entry, configuration, sizes)));
-    write(plan, facts, runs); // after each: a long comparison may be cut short
+    const entries = await takeTurns(contenders, plan.turns, say);
+    runs.push(...entries.map((entry) => runOf(entry, configuration, plan.sizes)));
+    // After each: a long comparison may be cut short.
+    writeResult(plan.out, { ...facts, ratios: compare(runs, plan.targetOf), runs });
   }
   console.log(comparisonText(runs, compare(runs, plan.targetOf)));
-  console.log(`\nwritten to ${relative(process.cwd(), plan.out)}`);
+  sayWritten(plan.out);
 }
 
 function configurationsOf({ widths, precisions }) {
@@ -128,20 +122,15 @@ function contendersOf({ width, precision }, { backends, modes, preload, preloadN
   return [...ours, ...peers];
 }
 
-function factsOf({ date, torch, backends, sizes, threads, rounds, turns, preload, preloadName }) {
+function factsOf({ torch, backends, sizes, threads, turns: { rounds, turns, steps }, preload, preloadName }) {
   return {
     question: 'How many tokens a second does a whole training step process, against PyTorch on the same machine?',
-    date,
+    date: today(),
     commit: describeCommit(join(bench, '..')),
     machine: describeMachine(),
     backend: backends.join(', '),
     peer: `${torch}; ${preload ? `as shipped and ${preloadName}` : 'as shipped'}`,
     settings: { ...sizes, threads },
-    spread: `${rounds} rounds of ${turns} turns of ${sizes.steps} steps; times are quartiles of all steps, ratios of turns`,
+    spread: `${rounds} rounds of ${turns} turns of ${steps} steps; times are quartiles of all steps, ratios of turns`,
   };
-}
-
-function write({ out, targetOf }, facts, runs) {
-  mkdirSync(dirname(out), { recursive: true });
-  writeFileSync(out, `${JSON.stringify({ ...facts, ratios: compare(runs, targetOf), runs }, null, 1)}\n`);
 }

@@ -15,14 +15,14 @@
  * results; ours rounds float32 weights to bf16 as it packs them, which the peers get as bf16.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { helpOf, wholeNumber } from './support/flags.mjs';
-import { describeCommit, describeMachine, machineName } from './support/machine.mjs';
+import { wholeNumber } from './support/flags.mjs';
+import { describeCommit, describeMachine } from './support/machine.mjs';
 import { importBuilt } from './support/packages.mjs';
+import { resultFile, resultFlags, runScript, sayWritten, today, writeResult } from './support/script.mjs';
 import { alignedTable, quartiles, round } from './support/statistics.mjs';
 
 const bench = dirname(fileURLToPath(import.meta.url));
@@ -31,9 +31,7 @@ const options = {
   seconds: { type: 'string', default: '0.5' },
   threads: { type: 'string', default: '2' },
   tokens: { type: 'string', default: '2048' },
-  machine: { type: 'string' },
-  out: { type: 'string' },
-  help: { type: 'boolean', default: false },
+  ...resultFlags,
 };
 
 /** Weights of the model that `train-step.mjs` times: [out, in]. */
@@ -54,9 +52,7 @@ function shapesOf(tokens) {
   return [...training, { title: '1024³', M: 1024, N: 1024, K: 1024, ta: 0, tb: 0 }];
 }
 
-async function main() {
-  const { values } = parseArgs({ options });
-  if (values.help) return console.log(helpOf(readFileSync(new URL(import.meta.url), 'utf8')));
+async function main(values) {
   const [rounds, threads] = [wholeNumber(values.rounds, 'rounds'), wholeNumber(values.threads, 'threads')];
   const folder = mkdtempSync(join(tmpdir(), 'vwn-gemm-'));
   try {
@@ -69,14 +65,17 @@ async function main() {
     ];
     const shapes = shapesOf(wholeNumber(values.tokens, 'tokens'));
     const results = shapes.map((shape) => timeShape(shape, contenders, rounds, Number(values.seconds)));
-    const date = new Date().toISOString().slice(0, 10);
-    const file = join(bench, 'results', values.machine ?? machineName(), `${date}-gemm.json`);
-    const out = values.out ? resolve(values.out) : file;
-    const facts = { date, commit: describeCommit(join(bench, '..')), machine: describeMachine(), threads, rounds };
-    mkdirSync(dirname(out), { recursive: true });
-    writeFileSync(out, `${JSON.stringify({ ...facts, peaks: ours.peaks, missing, results }, null, 1)}\n`);
+    const facts = {
+      date: today(),
+      commit: describeCommit(join(bench, '..')),
+      machine: describeMachine(),
+      threads,
+      rounds,
+    };
+    const out = resultFile(values, 'gemm');
+    writeResult(out, { ...facts, peaks: ours.peaks, missing, results });
     console.log(`${text(results, ours.peaks)}\n${missing.map((each) => `not compared: ${each}\n`).join('')}`);
-    console.log(`written to ${relative(process.cwd(), out)}`);
+    sayWritten(out);
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -186,9 +185,4 @@ function text(results, { fp32GflopsPerSecond, bf16GflopsPerSecond }) {
   return `${alignedTable(header, rows)}\n\n${peak}`;
 }
 
-try {
-  await main();
-} catch (error) {
-  console.error(process.env.DEBUG ? error : error.message);
-  process.exitCode = 1;
-}
+await runScript(import.meta.url, options, main);

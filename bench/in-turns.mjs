@@ -10,7 +10,7 @@
  *   --backend NAME      default vwn-cpu
  *   --threads N         may be repeated; default 2
  *   --rounds N          times that all processes are started again; default 2
- *   --turns N           a round's turns of each contender; default 10
+ *   --turns N           a round's turns of each contender; default 6
  *   --steps N           counted steps a turn, after one that is not counted; default 3
  *   --out FILE          also writes a result file
  *   --precision --mn --hidden --layers --heads --ffn --vocab --seq --batch --mtp --warmup
@@ -18,14 +18,21 @@
  *
  * Ratios are to the first contender of the same precision: less than 1 is faster than it. Beside them the ratio of FLOPs.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { ourCommand } from './support/contender.mjs';
-import { helpOf, parseWidths, requirePrecisions, sharedFlags, sizesOf, wholeNumber } from './support/flags.mjs';
+import {
+  parseWidths,
+  requirePrecisions,
+  sharedFlags,
+  sizesOf,
+  turnFlags,
+  turnsOf,
+  wholeNumber,
+} from './support/flags.mjs';
 import { describeCommit, describeMachine } from './support/machine.mjs';
 import { importBuilt } from './support/packages.mjs';
+import { runScript, today, writeResult } from './support/script.mjs';
 import { alignedTable, round } from './support/statistics.mjs';
 import { modelConfig } from './support/training-step.mjs';
 import { meansOf, ratioOf, spreadOf, takeTurns } from './support/turns.mjs';
@@ -38,25 +45,15 @@ const options = {
   addon: { type: 'string', multiple: true, default: [] },
   backend: { type: 'string', default: 'vwn-cpu' },
   threads: { type: 'string', multiple: true, default: ['2'] },
-  rounds: { type: 'string', default: '2' },
-  turns: { type: 'string', default: '10' },
-  steps: { type: 'string', default: '3' },
+  ...turnFlags,
   out: { type: 'string' },
 };
 
-try {
-  await main();
-} catch (error) {
-  console.error(process.env.DEBUG ? error : error.message);
-  process.exitCode = 1;
-}
+await runScript(import.meta.url, options, main);
 
-async function main() {
-  const { values } = parseArgs({ options });
-  if (values.help) return console.log(helpOf(readFileSync(new URL(import.meta.url), 'utf8')));
+async function main(values) {
   const sizes = sizesOf(values);
-  const counts = Object.fromEntries(['rounds', 'turns'].map((name) => [name, wholeNumber(values[name], name, 1)]));
-  const plan = { ...counts, warmup: sizes.warmup, steps: sizes.steps };
+  const plan = turnsOf(values, sizes);
   const core = await importBuilt('@vwn/core');
   const rows = [];
   for (const precision of requirePrecisions(values.precision)) {
@@ -68,7 +65,7 @@ async function main() {
     rows.push(...entries.map((entry) => rowOf(entry, entries[0], predictor(core, sizes, entries[0]))));
   }
   console.log(text(rows));
-  if (values.out) write(resolve(values.out), { settings: { ...sizes, ...counts, backend: values.backend }, rows });
+  if (values.out) writeResult(resolve(values.out), resultOf({ ...sizes, ...plan, backend: values.backend }, rows));
 }
 
 /** Every build on every number of threads at every width. */
@@ -126,12 +123,12 @@ function text(rows) {
   return alignedTable(['', 'least ms', 'median', 'to the first: q1', 'median', 'q3', 'FLOPs to the first'], cells);
 }
 
-function write(out, results) {
-  const facts = {
+function resultOf(settings, rows) {
+  return {
     question: 'How long does a training step take beside that of the first row, turn by turn?',
-    date: new Date().toISOString().slice(0, 10),
+    date: today(),
     machine: describeMachine(),
+    settings,
+    rows,
   };
-  mkdirSync(dirname(out), { recursive: true });
-  writeFileSync(out, `${JSON.stringify({ ...facts, ...results }, null, 1)}\n`);
 }

@@ -14,13 +14,12 @@
  *   --precision --hidden --layers --heads --ffn --vocab --seq --batch --warmup --threads
  *                       as for train-step.mjs; one precision
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { ourCommand } from './support/contender.mjs';
-import { helpOf, requirePrecisions, sharedFlags, sizesOf, wholeNumber } from './support/flags.mjs';
-import { describeCommit, describeMachine, machineName } from './support/machine.mjs';
+import { requirePrecisions, sharedFlags, sizesOf, turnFlags, turnsOf, wholeNumber } from './support/flags.mjs';
+import { describeCommit, describeMachine } from './support/machine.mjs';
+import { resultFile, resultFlags, runScript, sayWritten, today, writeResult } from './support/script.mjs';
 import { alignedTable, round } from './support/statistics.mjs';
 import { meansOf, ratioOf, spreadOf, takeTurns } from './support/turns.mjs';
 
@@ -32,27 +31,15 @@ const options = {
   m: { type: 'string', default: '4' },
   r: { type: 'string', default: '1,2,4,8,16' },
   backend: { type: 'string', default: 'vwn-cpu' },
-  rounds: { type: 'string', default: '2' },
-  turns: { type: 'string', default: '6' },
-  steps: { type: 'string', default: '3' },
-  machine: { type: 'string' },
-  out: { type: 'string' },
+  ...turnFlags,
+  ...resultFlags,
 };
 
-try {
-  await main();
-} catch (error) {
-  console.error(process.env.DEBUG ? error : error.message);
-  process.exitCode = 1;
-}
+await runScript(import.meta.url, options, main);
 
-async function main() {
-  const { values } = parseArgs({ options });
-  if (values.help) return console.log(helpOf(readFileSync(new URL(import.meta.url), 'utf8')));
+async function main(values) {
   const plan = planOf(values);
-  const { rounds, turns, sizes } = plan;
-  const counts = { rounds, turns, warmup: sizes.warmup, steps: sizes.steps };
-  const entries = await takeTurns(configurationsOf(plan), counts, console.error);
+  const entries = await takeTurns(configurationsOf(plan), plan.turns, console.error);
   const needed = entries.slice(0, 2).find(({ failure }) => failure);
   if (needed) throw new Error(`${needed.contender.title}: ${needed.failure}`);
   const failed = entries
@@ -60,32 +47,29 @@ async function main() {
     .map(({ contender, failure }) => `${contender.title}: ${failure}`);
   const whole = entries.filter(({ failure }) => !failure);
   const results = { ...summarise(whole, plan), ...(failed.length > 0 ? { failed } : {}) };
-  const facts = { date: plan.date, commit: describeCommit(join(bench, '..')), machine: describeMachine() };
-  mkdirSync(dirname(plan.out), { recursive: true });
-  writeFileSync(plan.out, `${JSON.stringify({ ...facts, settings: settingsOf(plan), ...results }, null, 1)}\n`);
-  console.log(`${text(results)}\n\nwritten to ${relative(process.cwd(), plan.out)}`);
+  const facts = { date: today(), commit: describeCommit(join(bench, '..')), machine: describeMachine() };
+  writeResult(plan.out, { ...facts, settings: settingsOf(plan), ...results });
+  console.log(text(results));
+  sayWritten(plan.out);
 }
 
 function planOf(values) {
   const [precision] = requirePrecisions(values.precision);
-  const date = new Date().toISOString().slice(0, 10);
-  const folder = join(bench, 'results', values.machine ?? machineName());
+  const sizes = sizesOf(values);
   return {
     precision,
-    date,
-    sizes: sizesOf(values),
+    sizes,
     m: wholeNumber(values.m, 'm'),
     factors: values.r.split(',').map((each) => wholeNumber(each, 'r')),
     backend: values.backend,
     threads: wholeNumber(values.threads, 'threads'),
-    rounds: wholeNumber(values.rounds, 'rounds', 1),
-    turns: wholeNumber(values.turns, 'turns', 1),
-    out: values.out ? resolve(values.out) : join(folder, `${date}-scaling-${precision}.json`),
+    turns: turnsOf(values, sizes),
+    out: resultFile(values, `scaling-${precision}`),
   };
 }
 
-function settingsOf({ sizes, m, backend, precision, threads, rounds, turns }) {
-  return { ...sizes, m, backend, precision, threads, rounds, turns };
+function settingsOf({ sizes, m, backend, precision, threads, turns }) {
+  return { ...sizes, m, backend, precision, threads, ...turns };
 }
 
 /** The plain model on one thread and on all, then every factor on all. */

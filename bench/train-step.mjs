@@ -14,11 +14,10 @@
  *
  * One JSON line a configuration on stdout.
  */
-import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
-import { helpOf, parseWidths, requirePrecisions, sharedFlags, sizesOf, wholeNumber } from './support/flags.mjs';
+import { parseWidths, requirePrecisions, sharedFlags, sizesOf, wholeNumber } from './support/flags.mjs';
 import { profileText, startProfile } from './support/profile.mjs';
+import { runScript } from './support/script.mjs';
 import { quartiles, round } from './support/statistics.mjs';
 import { loadPackages, memoryNow, startTraining } from './support/training-step.mjs';
 
@@ -29,17 +28,9 @@ const options = {
   shapes: { type: 'boolean', default: false },
 };
 
-try {
-  await main();
-} catch (error) {
-  // The message says what to do; a stack would hide it.
-  console.error(process.env.DEBUG ? error : error.message);
-  process.exitCode = 1;
-}
+await runScript(import.meta.url, options, main);
 
-async function main() {
-  const { values } = parseArgs({ options });
-  if (values.help) return console.log(helpOf(readFileSync(new URL(import.meta.url), 'utf8')));
+async function main(values) {
   const sizes = sizesOf(values);
   const widths = values.mn.map(parseWidths);
   const precisions = requirePrecisions(values.precision);

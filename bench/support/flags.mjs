@@ -16,11 +16,22 @@ export const sharedFlags = {
   precision: { type: 'string', multiple: true, default: ['fp32'] },
   mn: { type: 'string', multiple: true, default: ['0,0', '8,64'] },
   threads: { type: 'string' },
-  help: { type: 'boolean', default: false },
   ...Object.fromEntries(
     Object.entries(sizeDefaults).map(([name, value]) => [name, { type: 'string', default: `${value}` }]),
   ),
 };
+
+/** How often contenders take turns (turns.mjs); `steps` are those of one turn then. */
+export const turnFlags = {
+  rounds: { type: 'string', default: '2' },
+  turns: { type: 'string', default: '6' },
+  steps: { type: 'string', default: '3' },
+};
+
+/** @throws Error naming the flag that is no whole number of at least 1 */
+export function turnsOf({ rounds, turns }, { warmup, steps }) {
+  return { rounds: wholeNumber(rounds, 'rounds', 1), turns: wholeNumber(turns, 'turns', 1), warmup, steps };
+}
 
 /** @throws Error naming the flag that is no whole number */
 export function sizesOf(values) {
@@ -51,10 +62,4 @@ export function requirePrecisions(precisions) {
   for (const each of precisions)
     if (each !== 'fp32' && each !== 'bf16') throw new Error(`--precision: expected fp32 or bf16, got ${each}`);
   return precisions;
-}
-
-/** The comment at the top of a script is its help. */
-export function helpOf(source) {
-  const [comment] = /\/\*\*[\s\S]*?\*\//.exec(source) ?? [''];
-  return comment.replace(/^\/\*\*\n?|\n? \*\/$/g, '').replace(/^ \* ?/gm, '');
 }
