@@ -1,13 +1,12 @@
 import { Command } from 'commander';
 import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { positiveInteger } from '../arguments';
 import { useBackend } from '../backends';
 import { writeUserFile } from '../files';
-import { compare, comparisonTable, verdict } from '../quickstart/comparison';
+import { compare } from '../quickstart/comparison';
 import { quickstartPage } from '../quickstart/report';
 import { runContestants, sampleText } from '../quickstart/run';
-import { table } from '../terminal/format';
+import { quickstartSummary } from '../quickstart/summary';
 import { printResult } from '../terminal/output';
 
 interface QuickstartFlags {
@@ -35,18 +34,7 @@ export function quickstartCommand(): Command {
       const report = resolve(out, 'report.html');
       writeUserFile(report, quickstartPage({ outcomes, rows, prompt, sample, machine }));
       printResult(json, { backend: backendName, steps, rows, prompt, sample, report }, () =>
-        [
-          '',
-          table(comparisonTable(rows)),
-          '',
-          verdict(rows),
-          '',
-          `The VWN continues "${prompt}":`,
-          `${prompt}${sample}`,
-          '',
-          `Both curves: ${pathToFileURL(report).href}`,
-          `Go on with:  npx vwn generate ${out}/vwn-4x --prompt "My fellow Americans"`,
-        ].join('\n'),
+        quickstartSummary({ rows, machine, prompt, sample, report, out }),
       );
     });
 }
