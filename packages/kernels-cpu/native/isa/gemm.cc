@@ -17,8 +17,11 @@ namespace {
 
 /** Units of K that one pass over a block of C takes: a panel of B of that depth stays near the core. */
 constexpr int64_t depthOfPass = 512;
-/** Up to so many rows of C a float32 B is read where it lies: a copy would not be used often enough to pay. */
-constexpr int64_t mostRowsOfDirectB = 768;
+/**
+ * A float32 B is read where it lies up to so many rows of C, which would not use a copy often enough for it to pay, or if it
+ * is small enough (4 MiB) to stay in the caches between those who read it.
+ */
+constexpr int64_t mostRowsOfDirectB = 768, mostFloatsOfDirectB = int64_t{1} << 20;
 /** Rows and columns of a task's block of C. */
 constexpr int64_t blockRows = 20 * tileRows, blockColumns = 8 * panelColumns;
 
@@ -72,7 +75,8 @@ class Gemm {
       : p(product), sharers(by), epilogue(then), context(with) {
     for (int64_t i = 0; i <= p.otherCount; i++) units += unitsOf(term(i));
     panels = (p.N + panelColumns - 1) / panelColumns;
-    directB = !pairs && !p.b.transposed && p.b.type == VWN_F32 && p.N % W == 0 && p.M <= mostRowsOfDirectB && p.otherCount == 0;
+    const bool worthNoCopy = p.M <= mostRowsOfDirectB || p.N * p.K <= mostFloatsOfDirectB;
+    directB = !pairs && !p.b.transposed && p.b.type == VWN_F32 && p.N % W == 0 && worthNoCopy && p.otherCount == 0;
     toC = !epilogue && p.type == VWN_F32 && p.N % W == 0;
   }
 
