@@ -1,5 +1,6 @@
 export * from './errors';
 export * from './kernel';
+export * from './kernel-capture';
 export * from './kernel-names';
 export * from './config';
 export { toHuggingFaceConfig } from './huggingface-config';

@@ -20,14 +20,15 @@ export function measurePeaks(milliseconds = 150): Peaks {
   const library = loadLibrary();
   const blocks = [3, copiedFloats, copiedFloats].map((floats) => ({ floats, block: library.allocate(4 * floats) }));
   const args = library.arguments;
-  args[0] = blocks.length;
-  args[1] = 1;
+  args[0] = library.functions.indexOf('measure_peaks');
+  args[1] = blocks.length;
+  args[2] = 1;
   blocks.forEach(({ floats, block }, i) => {
     if (!block) throw new Error(`no memory for a copy of ${4 * floats} bytes`);
-    args.set([block.address, floats, StorageType.f32], 2 + 3 * i);
+    args.set([block.address, floats, StorageType.f32], 3 + 3 * i);
   });
-  args[2 + 3 * blocks.length] = milliseconds;
-  library.run(library.functions.indexOf('measure_peaks'));
+  args[3 + 3 * blocks.length] = milliseconds;
+  library.run();
   const [fp32 = 0, bf16 = 0, copy = 0] = new Float32Array(blocks[0]?.block?.buffer as ArrayBuffer, 0, 3);
   return {
     fp32GflopsPerSecond: fp32,

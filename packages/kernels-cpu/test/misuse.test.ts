@@ -1,6 +1,7 @@
 /** No call of a native function, however wrong, ends the process or is carried out. */
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '@vwn/core';
+import { StorageType, type NativeBlock } from '@vwn/kernels';
 import { loadLibrary } from '@vwn/kernels-cpu';
 import { beforeAll, expect, it } from 'vitest';
 import { runChild } from './support/child';
@@ -78,19 +79,34 @@ describeNative('the addon', () => {
       [0, 1e9],
       [21_000, 5_000],
     ] as const) {
-      library.arguments.fill(0, 0, 8);
-      library.arguments[0] = buffers;
-      library.arguments[1] = numbers;
-      expect(() => library.run(0), `${buffers} buffers, ${numbers} numbers`).toThrow('malformed');
+      library.arguments.fill(0, 0, 9);
+      library.arguments.set([0, buffers, numbers]);
+      expect(() => library.run(), `${buffers} buffers, ${numbers} numbers`).toThrow('malformed');
     }
-    for (const index of [-1, NaN, Infinity, library.functions.length])
-      expect(() => library.run(index), `function ${index}`).toThrow('no function of this index');
+    for (const index of [-1, NaN, Infinity, library.functions.length]) {
+      library.arguments.set([index, 0, 0]);
+      expect(() => library.run(), `function ${index}`).toThrow('no function of this index');
+    }
   });
 
   it('refuses a buffer at address 0', () => {
     const library = loadLibrary();
-    library.arguments.set([1, 2, 0, 4, 0, 4, 1]);
-    expect(() => library.run(library.functions.indexOf('fill'))).toThrow('a buffer has no memory');
+    library.arguments.set([library.functions.indexOf('fill'), 1, 2, 0, 4, 0, 4, 1]);
+    expect(() => library.run()).toThrow('a buffer has no memory');
+  });
+
+  it('refuses calls that end before they are whole, and says which function a list of calls failed at', () => {
+    const library = loadLibrary();
+    const fill = library.functions.indexOf('fill');
+    const block = library.allocate(64) as NativeBlock;
+    const good = [fill, 1, 2, block.address, 4, StorageType.f32, 4, 7];
+    expect(() => library.runAll(Float64Array.from([...good, ...good.slice(0, -1)]))).toThrow('malformed');
+    expect([...new Float32Array(block.buffer, 0, 4)]).toEqual([7, 7, 7, 7]);
+    expect(() => library.runAll(Float64Array.from([...good, 0, 0]))).toThrow('no function of this index');
+    expect(() => library.runAll(Float64Array.from([...good, fill, 1, 2, 0, 4, 0, 4, 1]))).toThrow('has no memory');
+    expect(library.arguments[0]).toBe(fill);
+    expect(() => library.runAll([fill] as never)).toThrow('a Float64Array of calls is needed');
+    library.runAll(new Float64Array(0));
   });
 
   it('refuses sizes of memory and numbers of threads that are none, and says null when there is no memory', () => {

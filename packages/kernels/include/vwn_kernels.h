@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 /** Bumped whenever a buffer, a number or the meaning of one changes; loader and library must agree. */
-#define VWN_ABI_VERSION 2
+#define VWN_ABI_VERSION 3
 
 /** How elements are stored. Sums, norms, softmax and coefficients are computed in F32 whatever the storage. */
 enum vwn_type { VWN_F32 = 0, VWN_BF16 = 1, VWN_I32 = 2, VWN_U8 = 3 };

@@ -1,7 +1,7 @@
 /**
  * The boundary to JavaScript, by Node-API only: one addon for every Node version. Every kernel package links it with its
- * own library (library.h). Arguments of a call stand in one shared Float64Array, so that a call costs one integer:
- * [buffers, numbers, (address, size, type)…, number…].
+ * own library (library.h). A call stands in one shared Float64Array, so that it costs nothing to pass:
+ * [function, buffers, numbers, (address, size, type)…, number…].
  */
 #include <node_api.h>
 
@@ -46,28 +46,60 @@ bool argument(napi_env env, napi_callback_info info, double &value) {
          napi_get_value_double(env, values[0], &value) == napi_ok;
 }
 
-napi_value run(napi_env env, napi_callback_info info) {
-  double index = -1;
-  if (!argument(env, info, index) || !(index >= 0) || index >= static_cast<double>(functions.size()))
-    return fail(env, "run: there is no function of this index");
-  const double count = arguments[0], numbers = arguments[1];
-  if (!(count >= 0) || !(numbers >= 0) || count > maximumBuffers || 2 + 3 * count + numbers > argumentCount)
-    return fail(env, "run: the argument array is malformed");
+/**
+ * Runs the call [function, buffers, numbers, (address, size, type)…, number…] that begins at `at`, of `room` numbers, and
+ * gives its length. Returns null or what went wrong.
+ */
+const char *runCall(const double *at, size_t room, size_t &length) {
+  const double index = room < 3 ? -1 : at[0];
+  if (!(index >= 0) || index >= static_cast<double>(functions.size())) return "there is no function of this index";
+  const double count = at[1], numbers = at[2];
+  if (!(count >= 0) || !(numbers >= 0) || count > maximumBuffers || 3 + 3 * count + numbers > static_cast<double>(room))
+    return "the argument array is malformed";
   const auto bufferCount = static_cast<int32_t>(count);
   for (int32_t i = 0; i < bufferCount; i++) {
-    const double *each = arguments + 2 + 3 * i;
+    const double *each = at + 3 + 3 * i;
     buffers[static_cast<size_t>(i)] = {reinterpret_cast<void *>(static_cast<uintptr_t>(each[0])),
                                        static_cast<int64_t>(each[1]), static_cast<int32_t>(each[2])};
   }
-  const vwn_call call{buffers.data(), arguments + 2 + 3 * bufferCount, bufferCount, static_cast<int32_t>(numbers)};
+  const vwn_call call{buffers.data(), at + 3 + 3 * bufferCount, bufferCount, static_cast<int32_t>(numbers)};
+  length = static_cast<size_t>(3 + 3 * count + numbers);
   try {
-    const char *problem = functions[static_cast<size_t>(index)](&call);
-    return problem ? fail(env, problem) : nullptr;
+    return functions[static_cast<size_t>(index)](&call);
   } catch (const std::bad_alloc &) {
-    return fail(env, "out of memory: no room for the kernel's scratch; use a smaller batch");
+    return "out of memory: no room for the kernel's scratch; use a smaller batch";
   } catch (const std::exception &error) {
-    return fail(env, error.what());
+    static std::string text;
+    text = error.what();
+    return text.c_str();
   }
+}
+
+/** run(): the call that stands in the argument array. */
+napi_value run(napi_env env, napi_callback_info) {
+  size_t length = 0;
+  const char *problem = runCall(arguments, argumentCount, length);
+  return problem ? fail(env, problem) : nullptr;
+}
+
+/** runAll(calls): calls that stand one behind the other in a Float64Array. One that fails is left in the argument array. */
+napi_value runAll(napi_env env, napi_callback_info info) {
+  size_t count = 1, room = 0, length = 0;
+  napi_value values[1];
+  napi_typedarray_type type = napi_int8_array;
+  void *data = nullptr;
+  if (napi_get_cb_info(env, info, &count, values, nullptr, nullptr) != napi_ok || count != 1 ||
+      napi_get_typedarray_info(env, values[0], &type, &room, &data, nullptr, nullptr) != napi_ok ||
+      type != napi_float64_array)
+    return fail(env, "runAll: a Float64Array of calls is needed");
+  const double *at = static_cast<const double *>(data);
+  for (const double *const end = at + room; at < end; at += length) {
+    const char *problem = runCall(at, static_cast<size_t>(end - at), length);
+    if (!problem) continue;
+    arguments[0] = at[0];
+    return fail(env, problem);
+  }
+  return nullptr;
 }
 
 void release(napi_env env, void *data, void *size) {
@@ -214,6 +246,7 @@ NAPI_MODULE_INIT() {
   napi_create_typedarray(env, napi_float64_array, argumentCount, buffer, 0, &array);
   napi_set_named_property(env, exports, "arguments", array);
   method(env, exports, "run", run);
+  method(env, exports, "runAll", runAll);
   method(env, exports, "allocate", allocate);
   if (!isHostMemory) method(env, exports, "read", read), method(env, exports, "write", write);
   method(env, exports, "threads", threads);

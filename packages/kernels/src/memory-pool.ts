@@ -1,4 +1,6 @@
 import { BackendError } from '@vwn/core';
+import { Arena } from './arena';
+import { BlockLists, sizeClass } from './block-lists';
 import type { NativeBlock, NativeLibrary } from './native-library';
 
 export interface PoolStatistics {
@@ -14,6 +16,10 @@ export interface PoolStatistics {
 export interface PoolBlock extends NativeBlock {
   /** What was asked for; the block itself may be larger. */
   readonly bytes: number;
+  /** The capture that has the block for itself, if one has. */
+  readonly arena: Arena | undefined;
+  /** Written by JavaScript rather than by a kernel, which could write it again. */
+  readonly isConstant: boolean;
 }
 
 /**
@@ -21,8 +27,12 @@ export interface PoolBlock extends NativeBlock {
  * shapes repeat, asks the system for nothing. Sizes are rounded up by an eighth at most, so that lists stay few.
  */
 export class MemoryPool {
-  private readonly free = new Map<number, NativeBlock[]>();
+  private readonly free = new BlockLists();
   private readonly owned = new WeakSet<ArrayBufferLike>();
+  /** Of the capture under way. */
+  private current: Arena | undefined;
+  /** Of captures that can be replayed. */
+  private readonly arenas = new Set<Arena>();
   private inUse = 0;
   private highWater = 0;
   private reserved = 0;
@@ -48,20 +58,28 @@ export class MemoryPool {
   }
 
   /** @throws BackendError when the system has no memory left, even after giving back what is kept */
-  allocate(bytes: number): PoolBlock {
+  allocate(bytes: number, { isConstant = false } = {}): PoolBlock {
     const size = sizeClass(bytes);
-    const block = this.free.get(size)?.pop() ?? this.reserve(size);
+    const arena = this.current;
+    // A constant's block must be one that no kernel of the capture has written: a replay would write it again.
+    const again = isConstant ? undefined : arena?.take(size);
+    const { buffer, address } = again ?? this.free.take(size) ?? this.reserve(size);
     this.inUse += bytes;
     if (this.inUse > this.highWater) this.highWater = this.inUse;
-    return { buffer: block.buffer, address: block.address, bytes };
+    if (arena && this.inUse > arena.mostInUse) arena.mostInUse = this.inUse;
+    return { buffer, address, bytes, arena, isConstant };
   }
 
-  release({ buffer, address, bytes }: PoolBlock): void {
+  release({ buffer, address, bytes, arena, isConstant }: PoolBlock): void {
     const size = sizeClass(bytes);
-    const list = this.free.get(size);
-    if (list) list.push({ buffer, address });
-    else this.free.set(size, [{ buffer, address }]);
+    if (arena?.isOpen) arena.put(size, { buffer, address }, isConstant);
+    else this.free.put(size, { buffer, address });
     this.inUse -= bytes;
+  }
+
+  /** JavaScript reads or replaces what stands in a block. */
+  noteAccess(): void {
+    if (this.current) this.current.isAccessed = true;
   }
 
   /** Whether an array lies in a block of this pool, whose content changes once the tensor is gone. */
@@ -69,10 +87,33 @@ export class MemoryPool {
     return this.owned.has(buffer);
   }
 
+  /** Until {@link endArena}, all blocks are the arena's own: they go back to it, and to nobody else while it is open. */
+  beginArena(): Arena {
+    this.current = new Arena(this.inUse);
+    return this.current;
+  }
+
+  endArena(arena: Arena): void {
+    this.current = undefined;
+    arena.mostInUse -= this.inUse;
+    this.arenas.add(arena);
+  }
+
+  /** Gives the arena's blocks back to everybody: what was captured in it can't be replayed any more. */
+  closeArena(arena: Arena): void {
+    this.arenas.delete(arena);
+    arena.close((size, block) => this.free.put(size, block));
+  }
+
+  /** Counts what a replay holds between its first kernel and its last. */
+  countReplay({ mostInUse }: Arena): void {
+    this.highWater = Math.max(this.highWater, this.inUse + mostInUse);
+  }
+
   /** Gives every block that no tensor holds back to the system (when its buffer is collected). */
   trim(): void {
-    for (const [size, list] of this.free) this.reserved -= size * list.length;
-    this.free.clear();
+    for (const arena of this.arenas) this.closeArena(arena);
+    this.free.drain((size) => (this.reserved -= size));
   }
 
   /** Starts the high-water mark again from what is in use now. */
@@ -99,13 +140,4 @@ export class MemoryPool {
     this.reserved += size;
     return block;
   }
-}
-
-/** The next of 8 steps between two powers of two, 64 bytes at least. */
-export function sizeClass(bytes: number): number {
-  if (bytes <= 64) return 64;
-  // The logarithm in integers takes a tenth of the time, and steps of training ask for it hundreds of times.
-  const exponent = bytes <= 2 ** 32 ? 31 - Math.clz32(bytes - 1) : Math.floor(Math.log2(bytes - 1));
-  const step = Math.max(64, 2 ** (exponent - 3));
-  return Math.ceil(bytes / step) * step;
 }

@@ -1,6 +1,7 @@
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import { util, type backend_util, type DataType, type TensorInfo } from '@tensorflow/tfjs-core';
 import { BackendError, type Precision } from '@vwn/core';
+import { kernelFailed, KernelRecorder, type NativeCapture } from './native-capture';
 import { MemoryPool } from './memory-pool';
 import { StorageType, type NativeLibrary } from './native-library';
 import { TensorData } from './tensor-data';
@@ -18,6 +19,7 @@ export class NativeBackend extends MathBackendCPU {
   precision: Precision = 'fp32';
   readonly pool: MemoryPool;
   private readonly indices: ReadonlyMap<string, number>;
+  private capturing: KernelRecorder | undefined;
   /** Of the kernel that is running: its results, and the converted copies of its operands. */
   private scope: { readonly outputs: TensorInfo[]; readonly copies: TensorInfo[] } | undefined;
 
@@ -127,27 +129,30 @@ export class NativeBackend extends MathBackendCPU {
     const index = this.indices.get(name);
     if (index === undefined) throw new BackendError(`the native library has no function ${name}`);
     const args = this.library.arguments;
-    const needed = 2 + 3 * operands.length + numbers.length;
+    const needed = 3 + 3 * operands.length + numbers.length;
     if (needed > args.length) throw new BackendError(`${name}: ${operands.length} operands are more than a call takes`);
     const retyped: TensorData[] = [];
     try {
       const at = this.writeOperands(operands, args, retyped);
-      args[0] = operands.length;
-      args[1] = numbers.length;
+      args[0] = index;
+      args[1] = operands.length;
+      args[2] = numbers.length;
       numbers.forEach((each, i) => (args[at + i] = each));
-      this.library.run(index);
+      this.library.run();
+      this.capturing?.add(args.subarray(0, needed));
     } catch (error) {
-      throw new BackendError(`kernel ${name} failed`, { got: error instanceof Error ? error.message : String(error) });
+      throw kernelFailed(name, error);
     } finally {
       for (const copy of retyped) copy.release();
     }
   }
 
-  /** Address, size and type of every operand, from index 2 on. Returns the index behind them. */
+  /** Address, size and type of every operand, from index 3 on. Returns the index behind them. */
   private writeOperands(operands: readonly Operand[], args: Float64Array, copies: TensorData[]): number {
-    let at = 2;
+    let at = 3;
     for (const operand of operands) {
       const data = this.asItsOwnType(operand, copies);
+      this.capturing?.uses(data);
       args[at++] = data.address();
       args[at++] = sizeOf(operand.shape);
       args[at++] = data.type;
@@ -172,6 +177,31 @@ export class NativeBackend extends MathBackendCPU {
     this.scope?.copies.push(copy);
     this.call('convert', [operand, copy], [sizeOf(operand.shape)]);
     return copy;
+  }
+
+  /**
+   * Runs `body`, whose kernels can then be run again without it; see `captureKernels` of @vwn/core. Feeds and state are
+   * moved into blocks before, so that no kernel takes their values of now for constants.
+   */
+  capture(
+    { feeds, state }: { feeds: readonly Operand[]; state: readonly Operand[] },
+    body: () => void,
+  ): { capture: NativeCapture } | { reason: string } {
+    if (this.capturing) return { reason: 'another capture is under way' };
+    const fed = feeds.map(({ dataId }) => this.dataOf(dataId));
+    if (fed.some(({ type }) => type === StorageType.bf16)) return { reason: 'a tensor that is fed is stored as bf16' };
+    for (const data of [...fed, ...state.map(({ dataId }) => this.dataOf(dataId))]) data.address();
+    const capturing = new KernelRecorder(this.pool);
+    this.capturing = capturing;
+    try {
+      body();
+    } catch (error) {
+      capturing.abandon();
+      throw error;
+    } finally {
+      this.capturing = undefined;
+    }
+    return capturing.finish(this.library, fed);
   }
 
   private free(tensors: readonly TensorInfo[]): void {

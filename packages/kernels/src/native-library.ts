@@ -14,10 +14,15 @@ export interface NativeLibrary {
   readonly instructionSet: string;
   /** Those this machine and build have, best first. */
   readonly instructionSets: readonly string[];
-  /** Arguments of the next {@link run}: buffers, numbers, (address, size, type)…, number…. */
+  /** The next {@link run}: index of the function, buffers, numbers, (address, size, type)…, number…. */
   readonly arguments: Float64Array;
-  /** Runs a function on {@link arguments}. @throws Error with the function's own text */
-  run(index: number): void;
+  /** Runs the call in {@link arguments}. @throws Error with the function's own text */
+  run(): void;
+  /**
+   * Runs calls that stand one behind the other, each as in {@link arguments}, up to the first that fails.
+   * @throws Error with that one's text, its function's index in `arguments[0]`
+   */
+  runAll(calls: Float64Array): void;
   /** A 64-byte aligned block, or null when there is no memory left. */
   allocate(bytes: number): NativeBlock | null;
   /** Copies from a device's memory all that `into` holds; absent where {@link NativeBlock.buffer} is the memory. */
@@ -31,7 +36,7 @@ export interface NativeLibrary {
 }
 
 /** The `VWN_ABI_VERSION` of the C header that this package was written against. */
-export const abiVersion = 2;
+export const abiVersion = 3;
 
 /** Types of elements, as in the C header. */
 export const StorageType = { f32: 0, bf16: 1, i32: 2, u8: 3 } as const;

@@ -1,5 +1,6 @@
 import type { backend_util, DataType, TensorInfo } from '@tensorflow/tfjs-core';
 import { BackendError } from '@vwn/core';
+import type { Arena } from './arena';
 import type { MemoryPool, PoolBlock } from './memory-pool';
 import { bytesPerElement, StorageType } from './native-library';
 
@@ -44,6 +45,7 @@ export class TensorData {
 
   /** Values for a stock kernel, which must not keep them: float32 or the dtype's own array, on shared memory. */
   get values(): Values | undefined {
+    if (this.block) this.pool.noteAccess();
     if (this.view || !this.block) return this.view;
     const { bytes } = this.block;
     const buffer = this.pool.bytesOf(this.block);
@@ -54,6 +56,7 @@ export class TensorData {
   }
 
   set values(values: Values | undefined) {
+    if (this.block) this.pool.noteAccess();
     this.release();
     this.storage = storageOf(this.dtype);
     this.view = values;
@@ -66,6 +69,24 @@ export class TensorData {
     return isView ? (values as Float32Array).slice() : values;
   }
 
+  /** Where the values stand, if they stand in a block. */
+  get place(): number | undefined {
+    return this.block?.address;
+  }
+
+  /** Whether the values stand in a block of this capture. */
+  isIn(arena: Arena): boolean {
+    return this.block?.arena === arena;
+  }
+
+  /** Gives new values, as many as before, to a tensor that stays in its block. */
+  overwrite(values: ArrayLike<number>): void {
+    const block = this.block ?? this.moveIn();
+    const bytes = this.pool.staging(block);
+    arrayOn(bytes, block.bytes, this.storage).set(values);
+    this.pool.store(block, bytes);
+  }
+
   release(): void {
     if (this.block) this.pool.release(this.block);
     this.block = undefined;
@@ -74,7 +95,7 @@ export class TensorData {
 
   private moveIn(): PoolBlock {
     const values = asTyped(this.view, this.dtype);
-    const block = this.pool.allocate(values.length * bytesPerElement[this.storage]);
+    const block = this.pool.allocate(values.length * bytesPerElement[this.storage], { isConstant: true });
     const bytes = this.pool.staging(block);
     const target = arrayOn(bytes, block.bytes, this.storage);
     target.set(values);

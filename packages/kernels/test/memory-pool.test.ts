@@ -145,3 +145,82 @@ function caught(run: () => unknown): Error {
   }
   throw new Error('nothing was thrown');
 }
+
+describe('an arena', () => {
+  const freed = (pool: MemoryPool, bytes: number) => {
+    const block = pool.allocate(bytes);
+    pool.release(block);
+    return block.address;
+  };
+
+  it('hands its blocks out again while it is current, and to nobody after that', () => {
+    const pool = new MemoryPool(new FakeSystem());
+    const arena = pool.beginArena();
+    const address = freed(pool, 100);
+    expect(freed(pool, 100)).toBe(address);
+    pool.endArena(arena);
+    expect(pool.allocate(100).address).not.toBe(address);
+    pool.closeArena(arena);
+    expect(pool.allocate(100).address).toBe(address);
+  });
+
+  it('takes back what is released after its capture, until it is closed', () => {
+    const pool = new MemoryPool(new FakeSystem());
+    const arena = pool.beginArena();
+    const [early, late] = [pool.allocate(100), pool.allocate(100)];
+    pool.endArena(arena);
+    pool.release(early);
+    expect(pool.allocate(100).address).not.toBe(early.address);
+    pool.closeArena(arena);
+    expect(pool.allocate(100).address).toBe(early.address);
+    pool.release(late);
+    expect(pool.allocate(100).address).toBe(late.address);
+  });
+
+  it('gives constants a block that nothing else in the capture has or gets', () =>
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { minLength: 1, maxLength: 40 }), (constants) => {
+        const pool = new MemoryPool(new FakeSystem());
+        pool.release(pool.allocate(100));
+        const arena = pool.beginArena();
+        const used = { true: [] as number[], false: [] as number[] };
+        for (const isConstant of constants) {
+          const block = pool.allocate(100, { isConstant });
+          used[`${isConstant}`].push(block.address);
+          pool.release(block);
+        }
+        pool.endArena(arena);
+        expect(new Set(used.true).size).toBe(used.true.length);
+        for (const address of used.true) expect(used.false).not.toContain(address);
+      }),
+    ));
+
+  it('is closed, its memory given back, where the system has none left for others', () => {
+    const system = new FakeSystem(1000);
+    const pool = new MemoryPool(system);
+    const arena = pool.beginArena();
+    freed(pool, 640);
+    pool.endArena(arena);
+    expect(arena.isOpen).toBe(true);
+    expect(() => pool.allocate(512)).toThrow('no memory for a tensor of 512 bytes');
+    expect(arena.isOpen).toBe(false);
+    system.bytesLeft = 1000;
+    expect(pool.allocate(512).bytes).toBe(512);
+  });
+
+  it('counts in the high-water mark, at a replay, what its kernels hold at the most', () => {
+    const pool = new MemoryPool(new FakeSystem());
+    const before = pool.allocate(1000);
+    const arena = pool.beginArena();
+    const [result, intermediate] = [pool.allocate(200), pool.allocate(3000)];
+    pool.release(intermediate);
+    pool.endArena(arena);
+    expect(pool.statistics()).toMatchObject({ bytesInUse: 1200, highWaterBytes: 4200 });
+    pool.resetHighWater();
+    pool.countReplay(arena);
+    expect(pool.statistics()).toMatchObject({ bytesInUse: 1200, highWaterBytes: 4200 });
+    pool.release(before);
+    pool.release(result);
+    expect(pool.statistics().bytesInUse).toBe(0);
+  });
+});

@@ -59,8 +59,8 @@ export function runOn(library: NativeLibrary, name: string, operands: readonly O
     values.length,
     storages.indexOf(storage),
   ]);
-  library.arguments.set([operands.length, numbers.length, ...header, ...numbers]);
-  library.run(index);
+  library.arguments.set([index, operands.length, numbers.length, ...header, ...numbers]);
+  library.run();
   return blocks.map(({ block, bytes }, i) => {
     const after = new Uint8Array(bytes.length);
     if (library.read) library.read(block.address, after);
