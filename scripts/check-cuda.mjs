@@ -1,6 +1,6 @@
 /**
  * The kernels of vwn-cuda on a machine without a GPU: run on the host thread by thread, function by function against
- * vwn-cpu, then the case table, golden vectors and TensorFlow.js's own suite; the loader against drivers that lack
+ * vwn-cpu, then the case table, golden vectors, captured steps and TensorFlow.js's own suite; the loader against drivers that lack
  * something; where nvcc is, what it compiles for GPUs; models with cuBLASLt; and the bundle that goes to a GPU.
  */
 import { spawnSync } from 'node:child_process';
@@ -17,6 +17,8 @@ const files = [
   'packages/core/test/op-cases.test.ts',
   'packages/core/test/connection-golden.test.ts',
   'packages/layers/test/language-model-golden.test.ts',
+  'packages/core/test/kernel-capture.test.ts',
+  'packages/trainer/test/captured-step.test.ts',
 ];
 
 run([vitest, 'run', ...files], { VWN_TEST_BACKENDS: 'vwn-cuda' });

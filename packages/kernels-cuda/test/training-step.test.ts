@@ -4,7 +4,7 @@ import { parseModelConfig, Rng, setPrecision } from '@vwn/core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { useTestBackend } from '../../core/test/support/backends';
 import { LanguageModel } from '../../layers/src/index';
-import { AdamWOptimizer, trainingStep } from '../../trainer/src/index';
+import { AdamWOptimizer, CapturedTrainingStep, trainingStep } from '../../trainer/src/index';
 
 interface DeviceLibrary {
   read?: (address: number, into: Uint8Array) => void;
@@ -26,7 +26,7 @@ function copiesOf(work: () => void): { read: number[]; written: number[] } {
   return copies;
 }
 
-function stepper(settings: object): () => void {
+function stepper(settings: object, isCaptured = false): () => void {
   const config = parseModelConfig({
     hidden_size: 32,
     num_hidden_layers: 2,
@@ -40,7 +40,9 @@ function stepper(settings: object): () => void {
   const ids = [0, 1].map(() => Int32Array.from({ length: 17 }, () => rng.int(61)));
   const model = new LanguageModel(config, { seed: 0 });
   const optimizer = new AdamWOptimizer({ adam_beta1: 0.9, adam_beta2: 0.95, adam_epsilon: 1e-8, weight_decay: 0.1 });
-  return () => trainingStep(model, optimizer, [ids], { lr: 1e-3, maxGradNorm: 1 });
+  const captured = new CapturedTrainingStep(model, optimizer);
+  const step = { lr: 1e-3, maxGradNorm: 1 };
+  return () => (isCaptured ? captured.run([ids], step) : trainingStep(model, optimizer, [ids], step));
 }
 
 afterAll(() => setPrecision('fp32'));
@@ -48,16 +50,19 @@ afterAll(() => setPrecision('fp32'));
 describe('a training step', () => {
   for (const precision of ['fp32', 'bf16'] as const)
     for (const virtual_width of [undefined, { m: 2, n: 3, reduce_norm: 'none' }, { m: 4, n: 16 }])
-      it(`copies only token ids and single numbers (${precision}, ${JSON.stringify(virtual_width ?? 'plain')})`, async () => {
-        await useTestBackend('vwn-cuda');
-        setPrecision(precision);
-        const step = stepper({ virtual_width });
-        step();
-        const { read, written } = copiesOf(step);
-        // 2 × 17 ids; back: the loss, its one part, and the gradient's norm.
-        expect(written.filter((bytes) => bytes > 4)).toEqual([136]);
-        expect(read).toEqual([4, 4, 4]);
-      });
+      it.each(['taken anew', 'captured'])(
+        `and %s copies only token ids and single numbers (${precision}, ${JSON.stringify(virtual_width ?? 'plain')})`,
+        async (how) => {
+          await useTestBackend('vwn-cuda');
+          setPrecision(precision);
+          const step = stepper({ virtual_width }, how === 'captured');
+          step();
+          const { read, written } = copiesOf(step);
+          // 2 × 17 ids; back: the loss, its one part, and the gradient's norm.
+          expect(written.filter((bytes) => bytes > 4)).toEqual([136]);
+          expect(read).toEqual([4, 4, 4]);
+        },
+      );
 
   it.each(['fp32', 'bf16'] as const)(
     'of experts reads nothing back before its losses, and then how many tokens each expert got (%s)',

@@ -14,6 +14,6 @@ export * from './unreached-experts';
 export { DecoderLayer, type ForwardContext } from './decoder-layer';
 export { MultiTokenHead } from './mtp';
 export * from './language-model';
-export type { TokenIds } from './token-ids';
+export { idsTensor, type TokenIds } from './token-ids';
 export * from './generation/sampling';
 export * from './generation/generate';

@@ -11,6 +11,6 @@ export { readMetrics, type StepMetrics } from './log/metrics';
 export { learningRate, type Schedule } from './schedule';
 export { AdamWOptimizer, type OptimizerOptions } from './optimizer/adamw';
 export { decays } from './optimizer/decay';
-export { trainingStep, type StepResult, type StepSettings } from './step';
+export { CapturedTrainingStep, trainingStep, type StepResult, type StepSettings } from './step';
 export { Batches, type BatchOptions, type Tokens } from './data/batches';
 export { prepareData, type PreparedData } from './data/prepare';

@@ -12,7 +12,7 @@ import { appendMetrics, cutMetrics, type StepMetrics } from './log/metrics';
 import { AdamWOptimizer } from './optimizer/adamw';
 import { RunFolder } from './run-folder';
 import { learningRate } from './schedule';
-import { trainingStep, type StepResult } from './step';
+import { CapturedTrainingStep, type StepResult } from './step';
 import type { TrainConfig } from './train-config';
 
 export interface RunOptions {
@@ -61,6 +61,7 @@ class Run {
   private metrics: StepMetrics | undefined;
   private evalLoss: number | undefined;
   private lastSaved = 0;
+  private readonly training: CapturedTrainingStep;
 
   private constructor(
     private readonly config: TrainConfig,
@@ -72,6 +73,7 @@ class Run {
     private step: number,
   ) {
     this.lastSaved = step;
+    this.training = new CapturedTrainingStep(model, optimizer);
   }
 
   static async open(config: TrainConfig, options: RunOptions): Promise<Run> {
@@ -121,6 +123,7 @@ class Run {
   }
 
   dispose(): void {
+    this.training.dispose();
     this.model.dispose();
     this.optimizer.dispose();
   }
@@ -132,7 +135,7 @@ class Run {
     const lr = learningRate(step, train);
     const accumulated = train.gradient_accumulation_steps;
     const micro = Array.from({ length: accumulated }, (_, i) => batches.batch(this.step * accumulated + i));
-    const result = trainingStep(this.model, this.optimizer, micro, { lr, maxGradNorm: train.max_grad_norm });
+    const result = this.training.run(micro, { lr, maxGradNorm: train.max_grad_norm });
     if (!result.finite) throw this.notFinite(step, lr, result);
     this.step = step;
     const stepMs = performance.now() - started;
