@@ -90,11 +90,11 @@ function report(tf, { parameters }, { batch, seq }, { m, n }, times, loss) {
   };
 }
 
-async function printProfile(tf, { model, optimizer, step }, { shapes, steps, median }) {
+async function printProfile(tf, { model, optimizer, uncaptured }, { shapes, steps, median }) {
   const profile = startProfile(tf, model, optimizer, { shapes });
   for (let i = 0; i < steps; i++) {
     await setImmediate();
-    profile.step(step);
+    profile.step(uncaptured);
   }
   console.error(`\n${profileText(await profile.stop(), median)}\n`);
 }

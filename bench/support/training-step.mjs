@@ -19,25 +19,31 @@ export async function loadPackages(backend, threads) {
  * the update has happened; `timed()` lets go of what the last step left to the event loop, as training does between steps.
  */
 export function startTraining(packages, sizes, width, precision) {
-  const { core, LanguageModel, AdamWOptimizer, trainingStep } = packages;
+  const { core, LanguageModel, AdamWOptimizer, CapturedTrainingStep, trainingStep } = packages;
   usePrecision(core, precision);
   const model = new LanguageModel(modelConfig(core, sizes, width), { seed: 0 });
   const optimizer = new AdamWOptimizer(optimizerOptions);
   const variables = model.trainableVariables();
   const [, smallest] = variables.reduce((a, b) => (b[1].size < a[1].size ? b : a));
   const ids = randomTokens(core, sizes);
-  const step = () => {
-    const result = trainingStep(model, optimizer, [ids], { lr: 1e-3, maxGradNorm: 1 });
+  // Packages of a commit before captured steps take each step anew.
+  const captured = CapturedTrainingStep && new CapturedTrainingStep(model, optimizer);
+  const settings = { lr: 1e-3, maxGradNorm: 1 };
+  const finished = (result) => {
     smallest.dataSync(); // backends that queue work have finished the update once a parameter can be read
     return result;
   };
+  const uncaptured = () => finished(trainingStep(model, optimizer, [ids], settings));
+  const step = captured ? () => finished(captured.run([ids], settings)) : uncaptured;
   return {
     model,
     optimizer,
     step,
+    uncaptured,
     timed: () => timed(step),
     parameters: variables.reduce((sum, [, { size }]) => sum + size, 0),
     dispose() {
+      captured?.dispose();
       optimizer.dispose();
       model.dispose();
     },
