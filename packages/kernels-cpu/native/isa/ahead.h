@@ -20,6 +20,17 @@ class Ahead {
   /** The next lines, as many as one phase of a block hides; nothing once all have been asked for. */
   inline void operator()(int64_t lines = 96);
 
+  /**
+   * Cuts all there is to ask for into so many calls of {@link step}. Where a block takes little time, many requests at once
+   * would wait for each other, and the block's own work behind them.
+   */
+  void spread(int64_t steps) {
+    int64_t lines = 0;
+    for (int i = 0; i < count_; i++) lines += ranges_[i].lines;
+    share_ = (lines + steps - 1) / steps;
+  }
+  void step() { (*this)(share_); }
+
  private:
   struct Stretch {
     const char *data;
@@ -29,6 +40,7 @@ class Ahead {
   static constexpr int maximum = 8;
   Stretch ranges_[maximum];
   int count_ = 0, now_ = 0;
+  int64_t share_ = 0;
 };
 
 inline void Ahead::operator()(int64_t lines) {

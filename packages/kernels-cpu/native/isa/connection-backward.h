@@ -25,6 +25,7 @@ Ahead aheadOf(const Shape &s, int64_t index, const Backward<T> &io) {
   for (const T *backbone : {io.dx, io.out})
     if (backbone) ahead.add(backbone + atBackbone, next.count * s.m * s.db * size, false);
   ahead.add(io.dh + atState, next.slots * s.db * size, true);
+  if (io.dout) ahead.add(io.dout + atBackbone, next.count * s.m * s.db * size, true);
   return ahead;
 }
 

@@ -115,25 +115,21 @@ VWN_APART void fewReadGradient(const Shape &s, const Span &span, const Sets &set
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
   const T *dx = io.dx + span.first * ofBackbone;
   const T *dhNext = io.dhNext ? io.dhNext + span.first * ofState : nullptr;
-  const float *state = fewProductsOfBlock(set, span.count, next, room, of);
-  ahead();
+  const float *state = fewProductsOfBlock(set, span.count, next, room, of, ahead);
   fewActivate<true>(set, span.count, of);
-  for (int64_t t = 0; t < span.count; t++)
+  for (int64_t t = 0; t < span.count; t++, ahead.step())
     fewNormGradient<M, N>(sets.norm, of.alpha + t * set.size, state + t * ofState, wide, dx + t * ofBackbone, read,
                           dRead + t * ofBackbone, sums.norm);
-  ahead();
-  for (int64_t t = 0; t < span.count; t++)
+  for (int64_t t = 0; t < span.count; t++, ahead.step())
     fewReadDots<M, N>(dRead + t * ofBackbone, state + t * ofState, wide, of.gradient + t * set.size);
   fewActivateGradient(set, s, span.count, of, sums.read);
-  fewWeightsGradient<M, N>(s, span.count, of.gradient, state, sums.read.weights);
-  ahead();
-  for (int64_t t = 0; t < span.count; t++) {
+  fewWeightsGradient<M, N>(wide, span.count, of.gradient, state, sums.read.weights);
+  for (int64_t t = 0; t < span.count; t++, ahead.step()) {
     const auto start = [&](int i, int64_t d) { return dhNext ? load(dhNext + t * ofState + i * wide + d) : vf{}; };
     const auto to = [&](int i, int64_t d, vf sum) { store(dNext + t * ofState + i * wide + d, sum); };
     fewStateGradient<M, N, M>(wide, of.alpha + t * set.size, dRead + t * ofBackbone, of.gradient + t * set.size, set.weights,
                               of.shift + t * W, state + t * ofState, wide, start, to);
   }
-  ahead();
 }
 
 /** From dNext to dh and dout. */
@@ -146,18 +142,14 @@ VWN_APART void fewWriteGradient(const Shape &s, const Span &span, const Sets &se
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
   const T *h = io.h + span.first * ofState, *out = io.out + span.first * ofBackbone;
   T *dh = io.dh + span.first * ofState, *dout = io.dout + span.first * ofBackbone;
-  const float *state = fewProductsOfBlock(set, span.count, h, room, of);
-  ahead();
+  const float *state = fewProductsOfBlock(set, span.count, h, room, of, ahead);
   fewActivate<true>(set, span.count, of);
-  ahead();
-  for (int64_t t = 0; t < span.count; t++)
+  for (int64_t t = 0; t < span.count; t++, ahead.step())
     fewWriteDots<M, N>(of.alpha + t * set.size + N * N, dNext + t * ofState, state + t * ofState, out + t * ofBackbone, wide,
                        dout + t * ofBackbone, of.gradient + t * set.size);
-  ahead();
   fewActivateGradient(set, s, span.count, of, sums);
-  fewWeightsGradient<N + M, N>(s, span.count, of.gradient, state, sums.weights);
-  ahead();
-  for (int64_t t = 0; t < span.count; t++) {
+  fewWeightsGradient<N + M, N>(wide, span.count, of.gradient, state, sums.weights);
+  for (int64_t t = 0; t < span.count; t++, ahead.step()) {
     const auto start = [](int, int64_t) { return vf{}; };
     const auto to = [&](int i, int64_t d, vf sum) { store(dh + t * ofState + i * wide + d, sum); };
     fewStateGradient<N + M, N, N>(wide, of.alpha + t * set.size, dNext + t * ofState, of.gradient + t * set.size, set.weights,
@@ -170,7 +162,7 @@ void backwardBlockOfFew(const Shape &s, const Span &span, const Sets &sets, Halv
                         Ahead ahead, float *base) {
   Memory memory(base);
   const int64_t atState = span.first * N * s.wide;
-  ahead();
+  ahead.spread(span.count * (halves.read && halves.write ? 7 : halves.read ? 4 : 3));
   if (!halves.write) return fewReadGradient<M, N>(s, span, sets, io, sums, ahead, memory, io.h + atState, io.dh + atState);
   float *room = memory.rows(s, N);
   const float *dNext = room;

@@ -58,11 +58,9 @@ VWN_APART void fewWriteBlock(const Shape &s, const Span &span, const Sets &sets,
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
   const T *h = io.h + span.first * ofState, *out = io.out + span.first * ofBackbone;
   T *hNext = io.hNext + span.first * ofState;
-  const float *state = fewProductsOfBlock(set, span.count, h, room, of);
-  ahead();
+  const float *state = fewProductsOfBlock(set, span.count, h, room, of, ahead);
   fewActivate<false>(set, span.count, of);
-  ahead();
-  for (int64_t t = 0; t < span.count; t++) {
+  for (int64_t t = 0; t < span.count; t++, ahead.step()) {
     const auto write = [&](int64_t d, vf(&row)[N]) {
       vf before[N], made[M];
       for (int i = 0; i < N; i++) before[i] = load(state + t * ofState + i * wide + d);
@@ -80,7 +78,6 @@ VWN_APART void fewWriteBlock(const Shape &s, const Span &span, const Sets &sets,
         write(d, row);
       }
   }
-  ahead();
 }
 
 template <int M, int N, class T>
@@ -90,14 +87,13 @@ void forwardBlockOfFew(const Shape &s, const Span &span, const Sets &sets, Halve
   const FewCoefficients<M, N> of(s, memory);
   float *room = memory.rows(s, N), *read = memory.rows(s, M);
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
-  ahead();
+  ahead.spread(span.count * (halves.read && halves.write ? 3 : 2));
   if (halves.write) fewWriteBlock<M, N>(s, span, sets, io, ahead, memory, room, halves.read ? &set : nullptr, of);
   if (!halves.read) return;
   const T *h = (halves.write ? io.hNext : io.h) + span.first * ofState;
-  const float *state = halves.write ? fewRows(h, room) : fewProductsOfBlock(set, span.count, h, room, of);
+  const float *state = halves.write ? fewRows(h, room) : fewProductsOfBlock(set, span.count, h, room, of, ahead);
   fewActivate<false>(set, span.count, of);
-  ahead();
-  for (int64_t t = 0; t < span.count; t++)
+  for (int64_t t = 0; t < span.count; t++, ahead.step())
     fewReadNormed<M, N>(sets.norm, of.alpha + t * set.size, state + t * ofState, wide, read, io.x + (span.first + t) * ofBackbone);
 }
 

@@ -4,6 +4,7 @@
  * AVX-512 has them: with a handful of slots, products of general size spend more time on starting than on multiplying.
  */
 #pragma once
+#include "ahead.h"
 #include "connection-inputs.h"
 
 namespace vwn {
@@ -115,8 +116,8 @@ VWN_INLINE const float *fewRows(const T *from, float *room) {
 /** Products of all slots of a block with the set's weights, and Σ h² of each. @returns the state in float32: there or in `room` */
 template <int columns, int N, class T>
 VWN_INLINE const float *fewProductsOfBlock(const FewSet<columns, N> &set, int64_t tokens, const T *state, float *room,
-                                           const FewCoefficients<columns, N> &of) {
-  for (int64_t t = 0; t < tokens; t++) {
+                                           const FewCoefficients<columns, N> &of, Ahead &ahead) {
+  for (int64_t t = 0; t < tokens; t++, ahead.step()) {
     const int64_t at = t * N * set.wide;
     fewProducts(set, of.products + t * set.size, of.reciprocal + t * W, [&](int64_t d, vf(&x)[N]) {
 #pragma GCC unroll 4
@@ -187,24 +188,40 @@ VWN_INLINE void fewActivateGradient(const FewSet<columns, N> &set, const Shape &
   block.addTo(s, sums);
 }
 
-/** dW[c] += Σ over tokens and slots of gradient[c, i]·state[i]. */
-template <int columns, int N>
-VWN_INLINE void fewWeightsGradient(const Shape &s, int64_t tokens, const float *gradient, const float *state, float *weights) {
+/** dW[c] += Σ over tokens and slots of gradient[c, i]·state[i], at `vectors` vectors: enough sums that none waits for itself. */
+template <int columns, int N, int vectors>
+VWN_INLINE void fewWeightsGradientAt(int64_t d, int64_t wide, int64_t tokens, const float *gradient, const float *state, float *weights) {
   constexpr int size = FewLanes<columns, N>::size;
-  for (int64_t d = 0; d < s.wide; d += W) {
-    vf sums[columns];
+  vf sums[columns][vectors];
 #pragma GCC unroll 16
-    for (int c = 0; c < columns; c++) sums[c] = load(weights + c * s.wide + d);
-    for (int64_t t = 0; t < tokens; t++)
+  for (int c = 0; c < columns; c++)
 #pragma GCC unroll 4
-      for (int i = 0; i < N; i++) {
-        const vf x = load(state + (t * N + i) * s.wide + d);
+    for (int v = 0; v < vectors; v++) sums[c][v] = load(weights + c * wide + d + v * W);
+  for (int64_t t = 0; t < tokens; t++)
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) {
+      vf x[vectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; v++) x[v] = load(state + (t * N + i) * wide + d + v * W);
 #pragma GCC unroll 16
-        for (int c = 0; c < columns; c++) sums[c] += splat(gradient[t * size + c * N + i]) * x;
+      for (int c = 0; c < columns; c++) {
+        const vf each = splat(gradient[t * size + c * N + i]);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) sums[c][v] += each * x[v];
       }
+    }
 #pragma GCC unroll 16
-    for (int c = 0; c < columns; c++) store(weights + c * s.wide + d, sums[c]);
-  }
+  for (int c = 0; c < columns; c++)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) store(weights + c * wide + d + v * W, sums[c][v]);
+}
+
+template <int columns, int N, class... Rest>
+VWN_INLINE void fewWeightsGradient(int64_t wide, const Rest &...rest) {
+  constexpr int vectors = columns > 4 ? 2 : 4;
+  int64_t d = 0;
+  for (; d + vectors * W <= wide; d += vectors * W) fewWeightsGradientAt<columns, N, vectors>(d, wide, rest...);
+  for (; d < wide; d += W) fewWeightsGradientAt<columns, N, 1>(d, wide, rest...);
 }
 
 /** Floats that one block takes, forward or backward. */

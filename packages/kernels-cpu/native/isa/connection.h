@@ -38,7 +38,9 @@ struct Shape {
     return m > 4096 || n > 65536 || db > 1048576 ? "connection: m, n or db is too large" : nullptr;
   }
   /** Slots that one block should have: enough lanes for wide tiles, few enough for the cache. */
-  int64_t slotsOfBlock() const { return narrow ? 2 * W : 4 * W; }
+  int64_t slotsOfBlock() const { return isFew() ? 3 * W / 2 : narrow ? 2 * W : 4 * W; }
+  /** Slots for which connection-few.h has passes: these keep no lanes of slots, and a smaller block stays in the first cache. */
+  bool isFew() const { return narrow && ((m == 1 && (n == 2 || n == 4)) || (m == 2 && (n == 3 || n == 4))); }
   int64_t blocks() const { return (tokens + block - 1) / block; }
   int64_t stateSize() const { return Call::product({tokens, n, db}); }
   int64_t backboneSize() const { return Call::product({tokens, m, db}); }
