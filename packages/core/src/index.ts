@@ -23,6 +23,7 @@ export * from './ops/embedding-lookup';
 export * from './ops/linear-cross-entropy';
 export { meanCrossEntropy } from './ops/mean-cross-entropy';
 export * from './ops/adamw';
+export * from './ops/clip-scale';
 export * from './ops/global-norm';
 export type {
   ConnectionParameters,

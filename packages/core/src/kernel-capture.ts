@@ -7,7 +7,7 @@ type Values = ArrayLike<number>;
 export interface KernelCapture {
   /**
    * Runs the kernels again: feeds get these values, state is read as it is now, and results change in place. False, and
-   * nothing has run, where it can't be done: a state tensor has moved (`variable.assign`), memory was needed elsewhere,
+   * nothing has run, where it can't be done: a state tensor has moved (`variable.assign`) or has been cloned where it is written, memory was needed elsewhere,
    * precision or backend is another one, or `tf.profile` or debug mode wants to see kernels. Then capture anew.
    * @throws ShapeError when a feed gets another number of values than it has; BackendError when a kernel fails
    */
@@ -21,11 +21,17 @@ export interface CaptureInputs {
   readonly feeds: readonly Tensor[];
   /** Tensors that change in place between replays, such as parameters under an optimizer of the backend's own. */
   readonly state: readonly Tensor[];
+  /**
+   * State that the kernels themselves write: a replay must not write what a clone of it holds. Have them `ownMemory`
+   * before.
+   */
+  readonly written?: readonly Tensor[];
 }
 
 /** What a backend brings that can capture. */
 interface CapturingBackend {
   readonly precision?: string;
+  refCount(dataId: object): number;
   capture?(
     inputs: { feeds: readonly TensorInfo[]; state: readonly TensorInfo[] },
     body: () => void,
@@ -54,19 +60,23 @@ export function captureKernels<T>(inputs: CaptureInputs, body: () => T): Capture
   if (!backend.capture) return { result: body(), reason: `backend ${engine().backendName} cannot capture kernels` };
   if (isObserved()) return { result: body(), reason: 'tf.profile or debug mode is on' };
   let done: { result: T } | undefined;
-  const captured = backend.capture(inputs, () => void (done = { result: body() }));
+  const { feeds, written = [] } = inputs;
+  const state = [...inputs.state, ...written];
+  const captured = backend.capture({ feeds, state }, () => void (done = { result: body() }));
   const { result } = done ?? { result: body() };
   if ('reason' in captured) return { result, reason: captured.reason };
   return { result, capture: guarded(captured.capture, inputs, backend) };
 }
 
-function guarded(capture: BackendCapture, { feeds, state }: CaptureInputs, backend: CapturingBackend): KernelCapture {
+function guarded(capture: BackendCapture, inputs: CaptureInputs, backend: CapturingBackend): KernelCapture {
   const { precision } = backend;
-  const places = [...feeds, ...state].map((tensor) => ({ tensor, dataId: tensor.dataId }));
+  const { feeds, state, written = [] } = inputs;
+  const places = [...feeds, ...state, ...written].map((tensor) => ({ tensor, dataId: tensor.dataId }));
   const isCurrent = () =>
     (engine().backend as unknown) === backend &&
     backend.precision === precision &&
-    places.every(({ tensor, dataId }) => tensor.dataId === dataId && !tensor.isDisposed);
+    places.every(({ tensor, dataId }) => tensor.dataId === dataId && !tensor.isDisposed) &&
+    written.every(({ dataId }) => backend.refCount(dataId) === 1);
   return {
     replay(values) {
       feeds.forEach((feed, i) => requireSize(feed, values[i]));

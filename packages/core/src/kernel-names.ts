@@ -41,6 +41,7 @@ export const KernelName = {
   /** In place, over all tensors at once; only where a backend brings it. */
   AdamWAll: 'VwnAdamWAll',
   GlobalNorm: 'VwnGlobalNorm',
+  ClipScale: 'VwnClipScale',
 } as const;
 
 /** One kernel of connectionStep, connectionRead or connectionWrite: tfjs's named inputs cannot be optional. */

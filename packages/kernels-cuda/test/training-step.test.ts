@@ -58,8 +58,8 @@ describe('a training step', () => {
           const step = stepper({ virtual_width }, how === 'captured');
           step();
           const { read, written } = copiesOf(step);
-          // 2 × 17 ids; back: the loss, its one part, and the gradient's norm.
-          expect(written.filter((bytes) => bytes > 4)).toEqual([136]);
+          // 2 × 17 ids, and AdamW's factors; back: the loss, its one part, and the gradient's norm.
+          expect(written.filter((bytes) => bytes > 4)).toEqual([136, 24]);
           expect(read).toEqual([4, 4, 4]);
         },
       );

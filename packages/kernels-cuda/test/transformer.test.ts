@@ -92,6 +92,7 @@ describe('embedding_lookup', () => {
 });
 
 describe('the optimizer', () => {
+  const operand = (values: readonly number[]) => ({ storage: 'f32', values }) as const;
   const tensors = (sizes: readonly number[]) =>
     sizes.flatMap((size, t) =>
       [1, 2, 3, 4]
@@ -102,14 +103,32 @@ describe('the optimizer', () => {
   it.each([{ sizes: [0] }, { sizes: [1, 7, 300] }, { sizes: Array.from({ length: 60 }, (_, i) => i) }])(
     'updates all tensors in place: $sizes',
     ({ sizes }) => {
-      const each = sizes.flatMap((_, t) => [0.1 * (t % 2), t + 1]);
-      expectSame('adamw', tensors(sizes), [sizes.length, 1e-2, 0.9, 0.99, 1e-8, 0.5, ...each]);
+      const factors = operand([1, 1e-2, 1.1, 0.99, 2e-2, 1.2]);
+      const rows = sizes.map((_, t) => t % 2);
+      for (const scale of [0.5, Number.NaN])
+        expectSame('adamw', [...tensors(sizes), factors, operand([scale])], [sizes.length, 0.9, 0.99, 1e-8, ...rows]);
     },
   );
 
+  it.each([
+    [0.5, 1],
+    [4, 1],
+    [4, 0],
+    [0, 1],
+    [Number.POSITIVE_INFINITY, 1],
+    [Number.NaN, 0],
+  ])('scales gradients of norm %d to %d, and says NaN where norm or loss is not finite', (norm, most) => {
+    for (const loss of [3, Number.NaN, Number.NEGATIVE_INFINITY])
+      expectSame('clip_scale', [operand([norm]), operand([loss]), result(1)], [most]);
+  });
+
   it('refuses to begin where something is missing', () => {
-    expect(() => runOnCuda('adamw', tensors([3]), [1, 1e-2, 0.9, 0.99, 1e-8, 0.5, 0])).toThrow(
-      'adamw takes four buffers and two numbers a tensor',
+    const behind = [operand([1, 1e-2, 1]), operand([1])];
+    expect(() => runOnCuda('adamw', [...tensors([3]), ...behind], [1, 0.9, 0.99, 1e-8])).toThrow(
+      'adamw takes four buffers and one number a tensor, and two buffers behind them',
+    );
+    expect(() => runOnCuda('adamw', [...tensors([3]), ...behind], [1, 0.9, 0.99, 1e-8, 1])).toThrow(
+      "adamw: a tensor's row of factors is not there",
     );
   });
 

@@ -1,7 +1,8 @@
-import { globalNorm } from '@vwn/core';
+import { clipScale, globalNorm } from '@vwn/core';
 import type { LanguageModel } from '@vwn/layers';
-import { add, dispose, keep, mul, tidy, type Tensor } from '@tensorflow/tfjs-core';
+import { add, dispose, keep, mul, scalar, tidy, type Tensor } from '@tensorflow/tfjs-core';
 import { CapturedGradients } from './captured-gradients';
+import { CapturedUpdate } from './captured-update';
 import { gradientsOf, type Gradients } from './gradients';
 import type { AdamWOptimizer } from './optimizer/adamw';
 
@@ -45,26 +46,39 @@ export function trainingStep(
  * in a step. Between steps it holds the gradients, and the memory of its activations; `dispose` lets go of both.
  */
 export class CapturedTrainingStep {
+  private readonly whole: CapturedUpdate;
+  /** Of steps that can't be captured as a whole: of several batches, or of experts. */
   private readonly gradients: CapturedGradients;
+
+  private reason: string | undefined;
 
   constructor(
     private readonly model: LanguageModel,
     private readonly optimizer: AdamWOptimizer,
   ) {
+    this.whole = new CapturedUpdate(model, optimizer);
     this.gradients = new CapturedGradients(model);
   }
 
   run(microBatches: readonly Batch[], settings: StepSettings): StepResult {
+    const [only] = microBatches;
+    if (only && microBatches.length === 1 && this.whole.isPossible()) {
+      const result = this.whole.run(only, settings);
+      this.reason = this.whole.reason;
+      return result;
+    }
     const gradients = accumulate((batch) => this.gradients.of(batch), microBatches);
+    this.reason = this.gradients.reason;
     return update(this.model, this.optimizer, gradients, settings);
   }
 
   /** Why the last step could not be captured, if it could not. */
   get notCaptured(): string | undefined {
-    return this.gradients.reason;
+    return this.reason;
   }
 
   dispose(): void {
+    this.whole.dispose();
     this.gradients.dispose();
   }
 }
@@ -75,15 +89,16 @@ function update(
   { losses: all, grads, release }: Gradients,
   { lr, maxGradNorm }: StepSettings,
 ): StepResult {
-  const gradNorm = tidy(() => globalNorm([...grads.values()]).dataSync()[0] as number);
   const [loss = Number.NaN, ...losses] = all;
-  const finite = Number.isFinite(loss) && Number.isFinite(gradNorm);
-  if (finite) {
-    const gradScale = maxGradNorm > 0 ? Math.min(1, maxGradNorm / (gradNorm + 1e-6)) : 1;
-    optimizer.update(model.trainableVariables(), grads, lr, gradScale);
-  }
+  const result = tidy(() => {
+    const norm = globalNorm([...grads.values()]);
+    const gradNorm = norm.dataSync()[0] as number;
+    const finite = Number.isFinite(loss) && Number.isFinite(gradNorm);
+    if (finite) optimizer.update(model.trainableVariables(), grads, lr, clipScale(norm, scalar(loss), maxGradNorm));
+    return { loss, losses, gradNorm, finite };
+  });
   release();
-  return { loss, losses, gradNorm, finite };
+  return result;
 }
 
 /** Means over micro-batches. */

@@ -118,6 +118,48 @@ describeOnBackends('captured steps', (backend) => {
     other.dispose();
   });
 
+  it('leave clones of parameters as they are, and follow the rate and the norm that each step asks for', () => {
+    const [one, other] = [training(), training()];
+    const clones: [tf.Tensor, number[]][] = [];
+    const asked = [
+      settings,
+      { lr: 1e-3, maxGradNorm: 1 },
+      { lr: 1e-3, maxGradNorm: 0 },
+      { lr: 2e-3, maxGradNorm: 0.01 },
+    ];
+    for (const [i, batch] of batchesOf(shapes(8), {}).entries()) {
+      const step = asked[i % 4] as typeof settings;
+      const anew = trainingStep(other.model, other.optimizer, [batch], step);
+      expect(one.captured.run([batch], step)).toEqual(anew);
+      const [, variable] = one.model.trainableVariables()[i] as [string, tf.Variable];
+      clones.push([tf.clone(variable), [...variable.dataSync()]]);
+    }
+    for (const [clone, values] of clones) expect([...clone.dataSync()]).toEqual(values);
+    expect(parametersOf(one.model)).toEqual(parametersOf(other.model));
+    tf.dispose(clones.map(([clone]) => clone));
+    one.dispose();
+    other.dispose();
+  });
+
+  it('change no parameter, moment or count where the loss is not finite', async () => {
+    const { model, optimizer, captured, dispose } = training({});
+    const batches = batchesOf(shapes(3), {});
+    for (const batch of batches) captured.run([batch], settings);
+    const [, first] = model.trainableVariables()[0] as [string, tf.Variable];
+    const kept = first.dataSync().slice();
+    const overwrite = (values: Float32Array) => tf.tidy(() => first.assign(tf.tensor(values, first.shape)));
+    overwrite(kept.map((each) => each * Number.POSITIVE_INFINITY) as Float32Array);
+    const before = [parametersOf(model), await optimizer.state()];
+    for (const batch of batches) {
+      const { finite, loss } = captured.run([batch], settings);
+      expect([finite, Number.isFinite(loss)]).toEqual([false, false]);
+    }
+    expect([parametersOf(model), await optimizer.state()]).toEqual(before);
+    overwrite(kept as Float32Array);
+    expect(captured.run([batches[0] as Int32Array[]], settings).finite).toBe(true);
+    dispose();
+  });
+
   it('are not disturbed by what runs between them, and disturb nothing', () => {
     const [one, other] = [training(), training()];
     const bystander = tf.tidy(() => tf.square(tf.range(0, 5000)));
@@ -160,8 +202,10 @@ describeOnBackends('captured steps', (backend) => {
   it('refuse ids out of the vocabulary and rows too short, and go on with the next batch', () => {
     const { captured, dispose } = training();
     const [batch] = batchesOf(shapes(1), {}) as [Int32Array[]];
+    const tooShort = () => captured.run([[Int32Array.of(1)]], settings);
+    expect(tooShort).toThrow(ShapeError); // the optimizer has its moments from here on
     const tensors = tf.memory().numTensors;
-    expect(() => captured.run([[Int32Array.of(1)]], settings)).toThrow(ShapeError);
+    expect(tooShort).toThrow(ShapeError);
     expect(tf.memory().numTensors).toBe(tensors);
     captured.run([batch], settings);
     const wrong = batch.map((row) => row.map((id, t) => (t === 3 ? vocabulary : id)));

@@ -1,4 +1,20 @@
-import { add, div, engine, mul, sqrt, square, sub, tidy, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import {
+  add,
+  div,
+  dispose,
+  engine,
+  mul,
+  scalar,
+  sqrt,
+  square,
+  sub,
+  tensor2d,
+  tidy,
+  type Scalar,
+  type Tensor,
+  type Tensor2D,
+  type Variable,
+} from '@tensorflow/tfjs-core';
 import { defineKernel, hasNativeKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { requireShape } from './internal/shapes';
@@ -16,18 +32,33 @@ export interface AdamWOptions {
   readonly gradScale?: number;
 }
 
-const kernel = defineKernel<'param' | 'grad' | 'm' | 'v', Required<AdamWOptions>>({
+/** What an update p ← p·shrink − stepSize·m/(√v·correction + eps) takes from rate, decay and bias corrections. */
+interface Factors {
+  readonly shrink: number;
+  readonly stepSize: number;
+  readonly correction: number;
+}
+
+type Betas = Pick<AdamWOptions, 'beta1' | 'beta2' | 'eps'>;
+
+function factorsOf({ lr, beta1, beta2, weightDecay, step }: Omit<AdamWOptions, 'eps'>): Factors {
+  return {
+    shrink: 1 - lr * weightDecay,
+    stepSize: lr / (1 - beta1 ** step),
+    correction: 1 / Math.sqrt(1 - beta2 ** step),
+  };
+}
+
+const kernel = defineKernel<'param' | 'grad' | 'm' | 'v', Betas & Factors & { readonly gradScale: number }>({
   name: KernelName.AdamW,
   inputs: ['param', 'grad', 'm', 'v'],
-  composed: ({ param, grad, m, v }, { lr, beta1, beta2, eps, weightDecay, step, gradScale }) => {
+  composed: ({ param, grad, m, v }, { beta1, beta2, eps, shrink, stepSize, correction, gradScale }) => {
     const g = gradScale === 1 ? grad : mul(grad, gradScale);
     const nextM = add(mul(m, beta1), mul(g, 1 - beta1));
     const nextV = add(mul(v, beta2), mul(square(g), 1 - beta2));
-    const correction1 = 1 - beta1 ** step;
-    const correction2 = 1 - beta2 ** step;
-    const denominator = add(mul(sqrt(nextV), 1 / Math.sqrt(correction2)), eps);
-    const decayed = weightDecay === 0 ? param : mul(param, 1 - lr * weightDecay);
-    return [sub(decayed, mul(div(nextM, denominator), lr / correction1)), nextM, nextV];
+    const denominator = add(mul(sqrt(nextV), correction), eps);
+    const decayed = shrink === 1 ? param : mul(param, shrink);
+    return [sub(decayed, mul(div(nextM, denominator), stepSize)), nextM, nextV];
   },
 });
 
@@ -44,54 +75,106 @@ export function adamW(
   options: AdamWOptions,
 ): { param: Tensor; m: Tensor; v: Tensor } {
   for (const [name, tensor] of Object.entries({ grad, m, v })) requireShape('adamW', name, tensor, param.shape);
-  const [nextParam, nextM, nextV] = kernel({ param, grad, m, v }, { gradScale: 1, ...options });
+  const attrs = { ...options, ...factorsOf(options), gradScale: options.gradScale ?? 1 };
+  const [nextParam, nextM, nextV] = kernel({ param, grad, m, v }, attrs);
   return { param: nextParam as Tensor, m: nextM as Tensor, v: nextV as Tensor };
 }
 
 /** One parameter of {@link adamWAll}: all of one shape, moments updated like the parameter. */
-export interface AdamWParameter {
+export interface AdamWTensors {
   readonly param: Variable;
   readonly grad: Tensor;
   readonly m: Variable;
   readonly v: Variable;
+}
+
+export interface AdamWParameter extends AdamWTensors {
   readonly weightDecay: number;
   readonly step: number;
 }
 
-export type AdamWAllOptions = Omit<AdamWOptions, 'weightDecay' | 'step'>;
-
-const allKernel = defineKernel<string, Required<AdamWAllOptions> & { readonly perTensor: readonly number[] }>({
-  name: KernelName.AdamWAll,
-  inputs: [],
-  composed: () => [],
-});
+export interface AdamWAllOptions extends Betas {
+  readonly lr: number;
+  /** As a tensor, see {@link clipScale}: where it is NaN, nothing changes. */
+  readonly gradScale?: number | Scalar;
+}
 
 /**
  * {@link adamW} of a whole model: assigns new values to parameters and moments. One kernel, in place, where the backend
  * has it; else tensor by tensor.
  */
 export function adamWAll(parameters: readonly AdamWParameter[], options: AdamWAllOptions): void {
+  const { lr, beta1, beta2, gradScale = 1 } = options;
+  const rows = new Map<string, number>();
+  const values: number[] = [];
+  const withRows = parameters.map((each) => {
+    const { weightDecay, step } = each;
+    const key = `${weightDecay} ${step}`;
+    const row = rows.get(key) ?? rows.size;
+    if (row === rows.size) values.push(...adamWFactors({ lr, beta1, beta2, weightDecay, step }));
+    rows.set(key, row);
+    return { ...each, row };
+  });
+  const factors = tensor2d(values, [rows.size, 3]);
+  const scale = typeof gradScale === 'number' ? scalar(gradScale) : gradScale;
+  adamWByFactors(withRows, { ...options, factors, gradScale: scale });
+  dispose(typeof gradScale === 'number' ? [factors, scale] : [factors]);
+}
+
+/** A row of the factors of {@link adamWByFactors}. */
+export function adamWFactors(options: Omit<AdamWOptions, 'eps' | 'gradScale'>): [number, number, number] {
+  const { shrink, stepSize, correction } = factorsOf(options);
+  return [shrink, stepSize, correction];
+}
+
+export interface AdamWByFactorsOptions extends Betas {
+  /** [rows, 3]: of {@link adamWFactors} each. */
+  readonly factors: Tensor2D;
+  /** Where it is NaN, nothing changes. */
+  readonly gradScale: Scalar;
+}
+
+const allKernel = defineKernel<string, Betas & { readonly rows: readonly number[] }>({
+  name: KernelName.AdamWAll,
+  inputs: [],
+  composed: () => [],
+});
+
+/**
+ * {@link adamWAll} with all that changes from step to step in tensors, so that a captured step (`captureKernels`) can be
+ * fed with it. `row` says which factors are a parameter's. In a capture, {@link ownMemory} comes before it.
+ */
+export function adamWByFactors(
+  parameters: readonly (AdamWTensors & { readonly row: number })[],
+  options: AdamWByFactorsOptions,
+): void {
   if (parameters.length === 0) return;
-  if (!hasNativeKernel(KernelName.AdamWAll)) return parameters.forEach((each) => updateOne(each, options));
+  if (!hasNativeKernel(KernelName.AdamWAll)) return updateEach(parameters, options);
+  const { beta1, beta2, eps, factors, gradScale } = options;
   const inputs: Record<string, Tensor> = {};
   parameters.forEach(({ param, grad, m, v }, i) => {
-    for (const variable of [param, m, v]) detach(variable);
+    ownMemory([param, m, v]);
     Object.assign(inputs, { [`p${i}`]: param, [`g${i}`]: grad, [`m${i}`]: m, [`v${i}`]: v });
   });
-  const perTensor = parameters.flatMap(({ weightDecay, step }) => [weightDecay, step]);
-  allKernel(inputs, { gradScale: 1, ...options, perTensor });
+  allKernel({ ...inputs, factors, gradScale }, { beta1, beta2, eps, rows: parameters.map(({ row }) => row) });
 }
 
-function updateOne({ param, grad, m, v, weightDecay, step }: AdamWParameter, options: AdamWAllOptions): void {
-  tidy(() => {
-    const next = adamW(param, grad, m, v, { ...options, weightDecay, step });
-    param.assign(next.param);
-    m.assign(next.m);
-    v.assign(next.v);
-  });
+function updateEach(
+  parameters: readonly (AdamWTensors & { readonly row: number })[],
+  { factors, gradScale: scale, ...betas }: AdamWByFactorsOptions,
+): void {
+  const [gradScale, values] = [scale.dataSync()[0] as number, factors.dataSync()];
+  if (Number.isNaN(gradScale)) return;
+  for (const { param, grad, m, v, row } of parameters)
+    tidy(() => {
+      const [shrink = 1, stepSize = 0, correction = 1] = values.slice(3 * row, 3 * row + 3);
+      const next = kernel({ param, grad, m, v }, { ...betas, shrink, stepSize, correction, gradScale });
+      [param, m, v].forEach((each, i) => each.assign(next[i] as Tensor));
+    });
 }
 
-/** A copy of its own for a variable whose memory another tensor (a clone) shares, before it is written in place. */
-function detach(variable: Variable): void {
-  if (engine().backend.refCount(variable.dataId) > 1) tidy(() => variable.assign(add(variable, 0)));
+/** Gives variables whose memory other tensors (clones) share copies of their own, before kernels write them in place. */
+export function ownMemory(variables: readonly Variable[]): void {
+  for (const variable of variables)
+    if (engine().backend.refCount(variable.dataId) > 1) tidy(() => variable.assign(add(variable, 0)));
 }

@@ -28,15 +28,18 @@ std::vector<Piece> piecesOf(const Call &call, int tensors, int stride) {
 }
 
 struct Update {
-  float beta1, beta2, eps, shrink, stepSize, correction, gradScale;
+  float beta1, beta2, eps, gradScale;
+  const float *factors; /* [rows, 3]: shrink, stepSize, correction */
 };
 
-VWN_INLINE void adam(float *p, const float *g, float *m, float *v, const Update &u, int64_t count) {
+/** p ← p·shrink − stepSize·m/(√v·correction + eps) */
+VWN_INLINE void adam(float *p, const float *g, float *m, float *v, const Update &u, int64_t row, int64_t count) {
+  const float shrink = u.factors[3 * row], stepSize = u.factors[3 * row + 1], correction = u.factors[3 * row + 2];
   const auto one = [&](vf param, vf grad, vf &first, vf &second) {
     grad *= u.gradScale;
     first = first * u.beta1 + grad * (1.0f - u.beta1);
     second = second * u.beta2 + grad * grad * (1.0f - u.beta2);
-    return param * u.shrink - u.stepSize * (first / (vsqrt(second) * u.correction + u.eps));
+    return param * shrink - stepSize * (first / (vsqrt(second) * correction + u.eps));
   };
   eachVector(
       count,
@@ -57,33 +60,50 @@ VWN_INLINE void adam(float *p, const float *g, float *m, float *v, const Update 
 }  // namespace
 
 /**
- * Buffers: for each tensor param, grad, m, v, all float32 of one size; param, m and v are updated in place.
- * Numbers: tensors, lr, beta1, beta2, eps, gradScale, then for each tensor its weight decay and its step (1, 2, …).
+ * Buffers: for each tensor param, grad, m, v, all float32 of one size; param, m and v are updated in place. Then factors
+ * [rows, 3] (as in adam() above), and gradScale [1]: NaN says that nothing is to change.
+ * Numbers: tensors, beta1, beta2, eps, then for each tensor its row of factors.
  */
 const char *adamw(const vwn_call *raw) {
-  Call call(raw, 0, 6);
+  Call call(raw, 2, 4);
   const int64_t count = call.dimension(0);
-  const double lr = call.exact(1), beta1 = call.exact(2), beta2 = call.exact(3);
-  if (count > call.buffers()) return "adamw takes four buffers and two numbers a tensor";
+  if (count > call.buffers() || call.buffers() != 4 * count + 2 || raw->number_count != 4 + count)
+    return "adamw takes four buffers and one number a tensor, and two buffers behind them";
   const int tensors = static_cast<int>(count);
-  if (call.buffers() != 4 * tensors || raw->number_count != 6 + 2 * tensors) return "adamw takes four buffers and two numbers a tensor";
-  std::vector<Update> updates;
+  const int64_t rows = call.size(4 * tensors) / 3;
   std::vector<float *> data;
+  std::vector<int64_t> rowOf;
   for (int t = 0; t < tensors; t++) {
-    const double decay = call.exact(6 + 2 * t), step = call.exact(7 + 2 * t);
-    updates.push_back({static_cast<float>(beta1), static_cast<float>(beta2), call.real(4), static_cast<float>(1 - lr * decay),
-                       static_cast<float>(lr / (1 - std::pow(beta1, step))),
-                       static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step))), call.real(5)});
+    rowOf.push_back(call.dimension(4 + t));
+    if (rowOf.back() >= rows) return "adamw: a tensor's row of factors is not there";
     for (int i = 0; i < 4; i++) data.push_back(call.floats(4 * t + i, call.size(4 * t)));
   }
+  const float *factors = call.floats(4 * tensors, 3 * rows), *gradScale = call.floats(4 * tensors + 1, 1);
   if (call.problem()) return call.problem();
+  const Update update{call.real(1), call.real(2), call.real(3), *gradScale, factors};
+  if (std::isnan(update.gradScale)) return nullptr;
   const std::vector<Piece> pieces = piecesOf(call, tensors, 4);
   parallelFor(static_cast<int64_t>(pieces.size()), [&](int64_t index, int) {
     const Piece &piece = pieces[static_cast<size_t>(index)];
     float *const *each = data.data() + 4 * piece.tensor;
-    adam(each[0] + piece.begin, each[1] + piece.begin, each[2] + piece.begin, each[3] + piece.begin,
-         updates[static_cast<size_t>(piece.tensor)], piece.end - piece.begin);
+    adam(each[0] + piece.begin, each[1] + piece.begin, each[2] + piece.begin, each[3] + piece.begin, update,
+         rowOf[static_cast<size_t>(piece.tensor)], piece.end - piece.begin);
   });
+  return nullptr;
+}
+
+/**
+ * Buffers: norm, loss, result, float32 [1] each: what gradients of this norm are multiplied by so that it is at most the
+ * number, maxNorm (0: any); NaN where norm or loss is not finite.
+ */
+const char *clip_scale(const vwn_call *raw) {
+  Call call(raw, 3, 1);
+  const float *norm = call.floats(0, 1), *loss = call.floats(1, 1);
+  float *result = call.floats(2, 1);
+  if (call.problem()) return call.problem();
+  const float most = call.real(0), scale = most / (*norm + 1e-6f);
+  const bool finite = std::isfinite(*norm) && std::isfinite(*loss);
+  *result = !finite ? std::nanf("") : most > 0.0f && scale < 1.0f ? scale : 1.0f;
   return nullptr;
 }
 

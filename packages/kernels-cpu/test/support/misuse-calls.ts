@@ -75,7 +75,8 @@ const patterns: readonly Pattern[] = [
   pattern('linear_cross_entropy', [6, 12, [2, i32], 2, 2], [2, 3, 4, -100, 0], [0, 1, 2], [0, 1]),
   pattern('linear_cross_entropy_grad', [6, 12, [2, i32], 2, 2, 6, 12], [2, 3, 4, -100, 0], [0, 1, 2], [0, 1, 5]),
   pattern('mean_cross_entropy', [6, 12, [2, i32], 1, 6, 12], [2, 3, 4, -100, 0], [0, 1, 2], [0, 1, 4]),
-  pattern('adamw', [3, 3, 3, 3], [1, 1e-3, 0.9, 0.99, 1e-8, 1, 0.01, 1], [0]),
+  pattern('adamw', [3, 3, 3, 3, 3, 1], [1, 0.9, 0.99, 1e-8, 0], [0, 4]),
+  pattern('clip_scale', [1, 1, 1], [1], []),
   pattern('global_norm', [3, 2, 1], [], []),
   pattern('measure_peaks', [3, 8, 8], [0], []),
   pattern('connection_step', stepBuffers([]), stepNumbers(0), [0, 1, 2, 3]),
@@ -115,7 +116,7 @@ const overflowing: readonly NativeCall[] = [
   pattern('grouped_linear_grad', [[2, i32], 0, 0, 0, 0, 0], [2 ** 52, 4096, 1, 0, 4096], []),
   pattern('route_tokens', [0, 0, 4096, [4096, i32], [4096, i32], [4097, i32], 4096], [2 ** 52, 4096, 4096], []),
   pattern('route_tokens_grad', [0, [0, i32], [4097, i32], 0, 0, 0], [2 ** 52, 4096, 4096], []),
-  pattern('adamw', [], [2 ** 31, 1e-3, 0.9, 0.99, 1e-8, 1], []),
+  pattern('adamw', [3, 1], [2 ** 31, 0.9, 0.99, 1e-8], []),
   pattern('connection_step', [0, 0, 32, 16, 0], [4, 4, 1024, 2 ** 52, 1e-5, 1, 0, 0, 0, 0], []),
   pattern('connection_step_grad', [0, 0, 32, 16, 0, 0, 0, 32, 16], [4, 4, 1024, 2 ** 52, 1e-5, 1, 0, 0, 0, 0, 1], []),
 ];

@@ -6,20 +6,34 @@ namespace vwn {
 namespace cuda {
 namespace {
 
+/** p ← p·shrink − stepSize·m/(√v·correction + eps), factors [rows, 3] being these three; nothing where gradScale is NaN. */
 template <class T>
-VWN_DEVICE void adamw(const Updates &updates, T beta1, T beta2, T eps, T gradScale) {
+VWN_DEVICE void adamw(const Updates &updates, T beta1, T beta2, T eps, const T *factors, const T *gradScale) {
   const Update &u = updates.each[blockIdx.y];
+  const float scale = *gradScale, *own = factors + 3 * u.row;
+  const float shrink = own[0], stepSize = own[1], correction = own[2];
+  if (isnan(scale)) return;
   for (int64_t i = gridThread(); i < u.size; i += gridThreads()) {
-    const float grad = u.grad[i] * gradScale;
+    const float grad = u.grad[i] * scale;
     const float first = u.first[i] * beta1 + grad * (1.0f - beta1);
     const float second = u.second[i] * beta2 + grad * grad * (1.0f - beta2);
-    u.parameter[i] = u.parameter[i] * u.shrink - u.stepSize * (first / (sqrtf(second) * u.correction + eps));
+    u.parameter[i] = u.parameter[i] * shrink - stepSize * (first / (sqrtf(second) * correction + eps));
     u.first[i] = first;
     u.second[i] = second;
   }
 }
-VWN_SINGLE(adamw, (Updates updates, real beta1, real beta2, real eps, real gradScale),
-           (updates, beta1, beta2, eps, gradScale))
+VWN_SINGLE(adamw, (Updates updates, real beta1, real beta2, real eps, const real *factors, const real *gradScale),
+           (updates, beta1, beta2, eps, factors, gradScale))
+
+/** By one thread: what brings the norm down to `most` (0: any); NaN where norm or loss is not finite. */
+template <class T>
+VWN_DEVICE void clipScale(const T *norm, const T *loss, T most, T *result) {
+  if (threadIdx.x != 0) return;
+  const T scale = most / (*norm + 1e-6f);
+  const bool finite = isfinite(*norm) && isfinite(*loss);
+  *result = !finite ? nanf("") : most > 0.0f && scale < 1.0f ? scale : 1.0f;
+}
+VWN_SINGLE(clipScale, (const real *norm, const real *loss, real most, real *result), (norm, loss, most, result))
 
 /** partial [tensors, gridDim.x]: sums of squares. */
 template <class T>

@@ -7,13 +7,13 @@ namespace cuda {
 
 constexpr int tensorsOfLaunch = 56;
 
-/** One tensor of AdamW: with m the `first` and v the `second` moment, p ← p·shrink − stepSize·m/(√v·correction + eps). */
+/** One tensor of AdamW, with m the `first` and v the `second` moment; `row` of the factors is its own. */
 struct Update {
   float *parameter;
   const float *grad;
   float *first, *second;
   int64_t size;
-  float shrink, stepSize, correction;
+  int64_t row;
 };
 
 struct Updates {

@@ -12,6 +12,9 @@
 #include <utility>
 #include <vector>
 
+using std::isfinite;
+using std::isnan;
+
 #define __global__
 #define __device__
 #define __forceinline__ inline

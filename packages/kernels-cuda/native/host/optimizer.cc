@@ -1,6 +1,4 @@
 /** Clipping's norm and AdamW over all tensors of a model, in place; kernels in device/optimizer.cu. */
-#include <cmath>
-
 #include "../device/tensor-lists.h"
 #include "../runtime.h"
 #include "functions.h"
@@ -14,46 +12,52 @@ namespace {
 constexpr int64_t partsOfTensor = 64;
 
 Update updateOf(Call &call, int tensor) {
-  const double lr = call.exact(1), beta1 = call.exact(2), beta2 = call.exact(3);
-  const double decay = call.exact(6 + 2 * tensor), step = call.exact(7 + 2 * tensor);
   const int64_t size = call.size(4 * tensor);
   float *data[4];
   for (int i = 0; i < 4; i++) data[i] = call.floats(4 * tensor + i, size);
-  return {data[0],
-          data[1],
-          data[2],
-          data[3],
-          size,
-          static_cast<float>(1 - lr * decay),
-          static_cast<float>(lr / (1 - std::pow(beta1, step))),
-          static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step)))};
+  return {data[0], data[1], data[2], data[3], size, call.dimension(4 + tensor)};
 }
 
 }  // namespace
 
 /**
- * Buffers: for each tensor param, grad, m, v, all float32 of one size; param, m and v are updated in place.
- * Numbers: tensors, lr, beta1, beta2, eps, gradScale, then for each tensor its weight decay and its step (1, 2, …).
+ * Buffers: for each tensor param, grad, m, v, all float32 of one size; param, m and v are updated in place. Then factors
+ * [rows, 3], and gradScale [1]: NaN says that nothing is to change.
+ * Numbers: tensors, beta1, beta2, eps, then for each tensor its row of factors.
  */
 const char *adamw(const vwn_call *raw) {
-  Call call(raw, 0, 6);
+  Call call(raw, 2, 4);
   const int64_t count = call.dimension(0);
-  if (count > call.buffers() || call.buffers() != 4 * count || call.numbers() != 6 + 2 * count)
-    return "adamw takes four buffers and two numbers a tensor";
+  if (count > call.buffers() || call.buffers() != 4 * count + 2 || call.numbers() != 4 + count)
+    return "adamw takes four buffers and one number a tensor, and two buffers behind them";
+  const int tensors = static_cast<int>(count);
+  const int64_t rows = call.size(4 * tensors) / 3;
+  const float *factors = call.floats(4 * tensors, 3 * rows), *gradScale = call.floats(4 * tensors + 1, 1);
   // All are checked before the first is changed.
-  for (int t = 0; t < count; t++) (void)updateOf(call, t);
+  for (int t = 0; t < tensors; t++)
+    if (updateOf(call, t).row >= rows) return "adamw: a tensor's row of factors is not there";
   if (call.problem()) return call.problem();
-  for (int from = 0; from < count; from += tensorsOfLaunch) {
+  for (int from = 0; from < tensors; from += tensorsOfLaunch) {
     Updates updates{};
-    const int here = count - from < tensorsOfLaunch ? static_cast<int>(count) - from : tensorsOfLaunch;
+    const int here = tensors - from < tensorsOfLaunch ? tensors - from : tensorsOfLaunch;
     int64_t largest = 0;
     for (int i = 0; i < here; i++) {
       updates.each[i] = updateOf(call, from + i);
       if (updates.each[i].size > largest) largest = updates.each[i].size;
     }
-    launch("adamw_f32", {blocksFor(largest, 256, 1024), here}, 256, 0, updates, call.real(2), call.real(3), call.real(4),
-           call.real(5));
+    launch("adamw_f32", {blocksFor(largest, 256, 1024), here}, 256, 0, updates, call.real(1), call.real(2), call.real(3),
+           factors, gradScale);
   }
+  return nullptr;
+}
+
+/** Buffers: norm, loss, result, float32 [1] each. Numbers: the largest norm that is wanted, 0 for any. */
+const char *clip_scale(const vwn_call *raw) {
+  Call call(raw, 3, 1);
+  const float *norm = call.floats(0, 1), *loss = call.floats(1, 1);
+  float *result = call.floats(2, 1);
+  if (call.problem()) return call.problem();
+  launch("clipScale_f32", {1}, 32, 0, norm, loss, call.real(0), result);
   return nullptr;
 }
 

@@ -1,6 +1,16 @@
-import { adamWAll, CheckpointError, type AdamWParameter } from '@vwn/core';
+import { adamWAll, adamWByFactors, adamWFactors, CheckpointError, ownMemory, type AdamWTensors } from '@vwn/core';
 import type { StoredTensor } from '@vwn/layers';
-import { dispose, tensor, tidy, variable, zerosLike, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import {
+  dispose,
+  tensor,
+  tidy,
+  variable,
+  zerosLike,
+  type Scalar,
+  type Tensor,
+  type Tensor2D,
+  type Variable,
+} from '@tensorflow/tfjs-core';
 import { decays } from './decay';
 
 export interface OptimizerOptions {
@@ -9,6 +19,8 @@ export interface OptimizerOptions {
   readonly adam_epsilon: number;
   readonly weight_decay: number;
 }
+
+type NamedVariables = readonly (readonly [string, Variable])[];
 
 /** First and second moment of one parameter, and the updates that it has had. */
 interface Moments {
@@ -25,24 +37,78 @@ export class AdamWOptimizer {
 
   /**
    * Updates every parameter that has a gradient; one without (an expert that no token was routed to) is left as it is,
-   * as in PyTorch.
+   * as in PyTorch. A gradScale of NaN leaves all as they are, and still counts.
    */
-  update(
-    variables: readonly (readonly [string, Variable])[],
+  update(variables: NamedVariables, grads: ReadonlyMap<string, Tensor>, lr: number, gradScale: number | Scalar): void {
+    const updated = variables.filter(([name]) => grads.has(name));
+    const parameters = updated.map(([name, param]) => ({
+      ...this.tensorsOf(name, param, grads),
+      weightDecay: this.decayOf(name, param),
+      step: this.momentsOf(name, param).step + 1,
+    }));
+    adamWAll(parameters, { ...this.betas, lr, gradScale });
+    this.count(updated);
+  }
+
+  /**
+   * For captures: {@link update} with what changes from step to step in tensors, `factors` [2, 3] from {@link factors}.
+   * Counts nothing.
+   */
+  updateBy(
+    variables: NamedVariables,
     grads: ReadonlyMap<string, Tensor>,
-    lr: number,
-    gradScale: number,
+    tensors: { factors: Tensor2D; gradScale: Scalar },
   ): void {
-    const { adam_beta1: beta1, adam_beta2: beta2, adam_epsilon: eps, weight_decay } = this.options;
-    const parameters: AdamWParameter[] = [];
-    for (const [name, param] of variables) {
-      const grad = grads.get(name);
-      if (!grad) continue;
-      const moments = this.momentsOf(name, param);
-      const weightDecay = decays(name, param.rank) ? weight_decay : 0;
-      parameters.push({ param, grad, ...moments, weightDecay, step: ++moments.step });
-    }
-    adamWAll(parameters, { lr, beta1, beta2, eps, gradScale });
+    const parameters = variables
+      .filter(([name]) => grads.has(name))
+      .map(([name, param]) => ({
+        ...this.tensorsOf(name, param, grads),
+        row: this.decayOf(name, param) === 0 ? 1 : 0,
+      }));
+    adamWByFactors(parameters, { ...this.betas, ...tensors });
+  }
+
+  /** Of the next update of parameters that have had `step` of them: of those that decay, and of the others. */
+  factors(lr: number, step: number): number[] {
+    const { beta1, beta2 } = this.betas;
+    return [this.options.weight_decay, 0].flatMap((weightDecay) =>
+      adamWFactors({ lr, beta1, beta2, weightDecay, step: step + 1 }),
+    );
+  }
+
+  /** Makes moments where there are none yet. @returns all that an update writes, each with memory of its own */
+  prepare(variables: NamedVariables): Variable[] {
+    const written = variables.flatMap(([name, param]) => {
+      const { m, v } = this.momentsOf(name, param);
+      return [param, m, v];
+    });
+    ownMemory(written);
+    return written;
+  }
+
+  /** Updates that all of these have had alike; undefined where some had more than others. */
+  commonStep(variables: NamedVariables): number | undefined {
+    const steps = new Set(variables.map(([name]) => this.moments.get(name)?.step ?? 0));
+    return steps.size === 1 ? [...steps][0] : undefined;
+  }
+
+  /** Notes that these have been updated. */
+  count(variables: NamedVariables): void {
+    for (const [name, param] of variables) this.momentsOf(name, param).step++;
+  }
+
+  private get betas() {
+    const { adam_beta1: beta1, adam_beta2: beta2, adam_epsilon: eps } = this.options;
+    return { beta1, beta2, eps };
+  }
+
+  private decayOf(name: string, { rank }: Variable): number {
+    return decays(name, rank) ? this.options.weight_decay : 0;
+  }
+
+  private tensorsOf(name: string, param: Variable, grads: ReadonlyMap<string, Tensor>): AdamWTensors {
+    const { m, v } = this.momentsOf(name, param);
+    return { param, grad: grads.get(name) as Tensor, m, v };
   }
 
   private momentsOf(name: string, param: Variable): Moments {
@@ -66,11 +132,7 @@ export class AdamWOptimizer {
   }
 
   /** @throws CheckpointError when the state does not belong to these parameters */
-  restore(
-    state: ReadonlyMap<string, StoredTensor>,
-    variables: readonly (readonly [string, Variable])[],
-    source: string,
-  ): void {
+  restore(state: ReadonlyMap<string, StoredTensor>, variables: NamedVariables, source: string): void {
     for (const [name, { shape }] of variables) {
       const [m, v, step] = ['exp_avg', 'exp_avg_sq', 'step'].map((part) => state.get(`${name}.${part}`));
       if (!m && !v && !step) continue;
