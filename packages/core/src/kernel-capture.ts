@@ -62,9 +62,14 @@ export function captureKernels<T>(inputs: CaptureInputs, body: () => T): Capture
   let done: { result: T } | undefined;
   const { feeds, written = [] } = inputs;
   const state = [...inputs.state, ...written];
+  const places = state.map(({ dataId }) => dataId);
   const captured = backend.capture({ feeds, state }, () => void (done = { result: body() }));
   const { result } = done ?? { result: body() };
   if ('reason' in captured) return { result, reason: captured.reason };
+  if (state.some(({ dataId }, i) => dataId !== places[i])) {
+    captured.capture.dispose(); // a replay would work on the tensors from before
+    return { result, reason: 'a state tensor was assigned meanwhile' };
+  }
   return { result, capture: guarded(captured.capture, inputs, backend) };
 }
 

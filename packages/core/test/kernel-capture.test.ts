@@ -39,6 +39,17 @@ describeOnBackends('captureKernels', (backend) => {
     tf.dispose([x, result]);
   });
 
+  it('says that there is no capture where the body assigns state', () => {
+    const factor = tf.variable(tf.tensor1d([1, 2]));
+    const { capture, reason } = captureKernels({ feeds: [], state: [factor] }, () =>
+      tf.tidy(() => factor.assign(tf.mul(factor, 2))),
+    );
+    expect([...factor.dataSync()]).toEqual([2, 4]);
+    expect(capture).toBeUndefined();
+    if (canCapture) expect(reason).toBe('a state tensor was assigned meanwhile');
+    factor.dispose();
+  });
+
   it('passes an error of the body on, and can capture afterwards', () => {
     const x = tf.tensor1d([1, 2]);
     const failing = () => captureKernels({ feeds: [x], state: [] }, () => rmsNorm(x, tf.ones([3]), 1e-5));
@@ -103,6 +114,20 @@ describeOnBackends('captureKernels', (backend) => {
     expect(other.capture?.replay(values)).toBe(false);
     other.dispose();
     expect(other.capture?.replay(values)).toBe(false);
+  });
+
+  it('refuses a replay where a tensor that its kernels write shares its memory with a clone', () => {
+    const written = kept(() => tf.add(tf.tensor1d([1, 2]), 0));
+    const { capture, result } = captureKernels({ feeds: [], state: [], written: [written] }, () =>
+      kept(() => tf.mul(written, 2)),
+    );
+    expect(capture?.replay([])).toBe(true);
+    const clone = tf.clone(written);
+    expect(capture?.replay([])).toBe(false);
+    clone.dispose();
+    expect(capture?.replay([])).toBe(true);
+    capture?.dispose();
+    tf.dispose([written, result]);
   });
 
   it('names a feed of another size by its shape', () => {
