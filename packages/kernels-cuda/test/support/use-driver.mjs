@@ -17,8 +17,8 @@ try {
     const read = new Uint8Array(64);
     library.read(block.address, read);
     report.isWhatWasWritten = read.every((value, i) => value === i);
-    library.arguments.set([1, 2, block.address, 16, 0, 16, 1]);
-    library.run(library.functions.indexOf('fill'));
+    library.arguments.set([library.functions.indexOf('fill'), 1, 2, block.address, 16, 0, 16, 1]);
+    library.run();
   }
 } catch (error) {
   report.error = error.message.split('\n')[0];
