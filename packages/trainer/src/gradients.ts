@@ -45,6 +45,10 @@ export function runPasses(model: LanguageModel, batch: TokenIds): Passes {
   return { losses: [keep(value), ...parts], expertShares, grads: new Map(named) };
 }
 
+export function freePasses({ losses, expertShares, grads }: Passes): void {
+  dispose([...losses, ...(expertShares ? [expertShares] : []), ...grads.values()]);
+}
+
 /** Reads the losses back, and which parameters were reached. */
 export function readPasses({ losses, expertShares, grads }: Passes): Omit<Gradients, 'release'> {
   const values = losses.map((each) => each.dataSync()[0] as number);

@@ -2,7 +2,7 @@ import { clipScale, globalNorm } from '@vwn/core';
 import type { LanguageModel } from '@vwn/layers';
 import { add, dispose, keep, mul, scalar, tidy, type Tensor } from '@tensorflow/tfjs-core';
 import { CapturedGradients } from './captured-gradients';
-import { CapturedUpdate } from './captured-update';
+import { CapturedWholeStep } from './captured-whole-step';
 import { gradientsOf, type Gradients } from './gradients';
 import type { AdamWOptimizer } from './optimizer/adamw';
 
@@ -46,17 +46,16 @@ export function trainingStep(
  * in a step. Between steps it holds the gradients, and the memory of its activations; `dispose` lets go of both.
  */
 export class CapturedTrainingStep {
-  private readonly whole: CapturedUpdate;
+  private readonly whole: CapturedWholeStep;
   /** Of steps that can't be captured as a whole: of several batches, or of experts. */
   private readonly gradients: CapturedGradients;
-
   private reason: string | undefined;
 
   constructor(
     private readonly model: LanguageModel,
     private readonly optimizer: AdamWOptimizer,
   ) {
-    this.whole = new CapturedUpdate(model, optimizer);
+    this.whole = new CapturedWholeStep(model, optimizer);
     this.gradients = new CapturedGradients(model);
   }
 

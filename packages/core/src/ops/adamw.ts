@@ -1,7 +1,6 @@
 import {
   add,
   div,
-  dispose,
   engine,
   mul,
   scalar,
@@ -104,6 +103,7 @@ export interface AdamWAllOptions extends Betas {
  * has it; else tensor by tensor.
  */
 export function adamWAll(parameters: readonly AdamWParameter[], options: AdamWAllOptions): void {
+  if (parameters.length === 0) return;
   const { lr, beta1, beta2, gradScale = 1 } = options;
   const rows = new Map<string, number>();
   const values: number[] = [];
@@ -115,10 +115,11 @@ export function adamWAll(parameters: readonly AdamWParameter[], options: AdamWAl
     rows.set(key, row);
     return { ...each, row };
   });
-  const factors = tensor2d(values, [rows.size, 3]);
-  const scale = typeof gradScale === 'number' ? scalar(gradScale) : gradScale;
-  adamWByFactors(withRows, { ...options, factors, gradScale: scale });
-  dispose(typeof gradScale === 'number' ? [factors, scale] : [factors]);
+  tidy(() => {
+    const factors = tensor2d(values, [rows.size, 3]);
+    const scale = typeof gradScale === 'number' ? scalar(gradScale) : gradScale;
+    adamWByFactors(withRows, { ...options, factors, gradScale: scale });
+  });
 }
 
 /** A row of the factors of {@link adamWByFactors}. */
