@@ -103,9 +103,11 @@ class Pool {
     failure_ = nullptr;
     done_.store(0, std::memory_order_relaxed);
     {
+      // Tasks first: a worker that sees the round before them finds nothing to do, and sits the round out.
       std::lock_guard<std::mutex> lock(mutex_);
-      const uint64_t round = round_.fetch_add(1, std::memory_order_release) + 1;
+      const uint64_t round = round_.load(std::memory_order_relaxed) + 1;
       ticket_.store(round << ticketBits | static_cast<uint64_t>(tasks), std::memory_order_release);
+      round_.store(round, std::memory_order_release);
     }
     if (sleeping_.load(std::memory_order_seq_cst) > 0) wake_.notify_all();
     work(0);
