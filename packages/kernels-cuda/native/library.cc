@@ -4,6 +4,7 @@
 #include "blas/cublaslt.h"
 #include "device-memory.h"
 #include "problem.h"
+#include "recorder.h"
 #include "runtime.h"
 
 namespace vwn {
@@ -16,7 +17,7 @@ const char *const libraryName = "vwn-cuda";
 Library openLibrary() {
   cuda::openDevice();
   const std::string device = cuda::deviceName() + ", " + cuda::blasName();
-  return {cuda::table, device, {device}, false};
+  return {cuda::table, device, {device}, false, cuda::recorder()};
 }
 
 void *allocateBlock(size_t bytes) { return cuda::allocateOnDevice(bytes); }

@@ -61,6 +61,18 @@ enum class Slot { partial, packed, rows, left, right, weight, total, losses, wor
 /** Grow-only memory of the device, 256-byte aligned, of undefined content. */
 void *scratch(Slot slot, int64_t bytes);
 int64_t scratchBytes();
+/** How often memory that scratch() has given was given up for more: whoever kept its address must ask again. */
+int64_t scratchMoves();
+
+/** Launches and clearings that are done together, again and again; a CUDA graph on a GPU. */
+struct Graph;
+/** What is asked for from here on goes into a graph, and is not done. Nothing may be read, copied or allocated. */
+void beginGraph();
+Graph *endGraph();
+void abandonGraph() noexcept;
+bool isMakingGraph();
+void launchGraph(const Graph &graph);
+void freeGraph(Graph *graph) noexcept;
 
 void zero(void *data, int64_t bytes);
 /** Whether memory is a GPU's, and the stream (CUstream) that its work goes to, for libraries that add to it. */

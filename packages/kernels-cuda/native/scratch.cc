@@ -1,4 +1,5 @@
 #include <new>
+#include <stdexcept>
 
 #include "device-memory.h"
 #include "runtime.h"
@@ -12,6 +13,7 @@ struct Block {
   int64_t bytes = 0;
 };
 Block blocks[static_cast<int>(Slot::count)];
+int64_t moves = 0;
 
 }  // namespace
 
@@ -19,11 +21,14 @@ void *scratch(Slot slot, int64_t bytes) {
   Block &block = blocks[static_cast<int>(slot)];
   if (block.bytes >= bytes) return block.data;
   // Work that still reads the old block was asked for before: freeing waits for it.
+  if (isMakingGraph()) throw std::runtime_error("scratch memory cannot grow while calls are recorded: run them once before");
+  if (block.data) moves++;
   freeOnDevice(block.data);
-  block = {allocateOnDevice(static_cast<size_t>(bytes)), bytes};
-  if (block.data) return block.data;
-  block.bytes = 0;
-  throw std::bad_alloc();
+  block = {};
+  block.data = allocateOnDevice(static_cast<size_t>(bytes));
+  if (!block.data) throw std::bad_alloc();
+  block.bytes = bytes;
+  return block.data;
 }
 
 int64_t scratchBytes() {
@@ -31,6 +36,8 @@ int64_t scratchBytes() {
   for (const Block &block : blocks) sum += block.bytes;
   return sum;
 }
+
+int64_t scratchMoves() { return moves; }
 
 }  // namespace cuda
 }  // namespace vwn

@@ -1,6 +1,6 @@
 /** The loader against a driver that is not there, and against one that the C++ compiler makes here; no GPU is needed. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,17 +17,30 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function loadWith(wrong?: string, driver = join(folder, 'libcuda.so'), cublasLt = 'none'): Record<string, unknown> {
+const log = () => join(folder, 'launches.txt');
+
+function loadWith(
+  wrong?: string,
+  driver = join(folder, 'libcuda.so'),
+  cublasLt = 'none',
+  settings: Record<string, string> = {},
+): Record<string, unknown> {
   const env = {
     ...process.env,
     VWN_CUDA_DRIVER: driver,
     VWN_CUBLASLT: cublasLt,
+    FAKE_CUDA_LOG: log(),
     ...(wrong ? { FAKE_CUDA: wrong } : {}),
+    ...settings,
   };
+  rmSync(log(), { force: true });
   const { stdout, status } = spawnSync(process.execPath, [here('support/use-driver.mjs')], { env, encoding: 'utf8' });
   expect(status).toBe(0);
   return JSON.parse(stdout) as Record<string, unknown>;
 }
+
+/** Launches since the library was loaded last. */
+const launches = () => (existsSync(log()) ? readFileSync(log(), 'utf8').trim().split('\n') : []);
 
 describe('loading the library for GPUs', () => {
   it('says that there is no driver where there is none, and harms nothing', () => {
@@ -88,6 +101,31 @@ if (hasKernels)
 
     it('throws what the driver says of a kernel that failed, with the kernel’s name', () => {
       expect(loadWith('broken-kernel').error).toBe('kernel fill_f32: an illegal memory access was encountered');
+    });
+
+    it('runs recorded calls as one graph, again and again', () => {
+      expect(loadWith()).toMatchObject({ played: [true, true] });
+      expect(launches()).toEqual(['kernel', 'graph of 2', 'graph of 2']);
+    });
+
+    it('records nothing where VWN_CUDA_GRAPHS is 0', () => {
+      expect(loadWith(undefined, undefined, 'none', { VWN_CUDA_GRAPHS: '0' })).toMatchObject({ records: false });
+    });
+
+    it.each([
+      ['no-capture', 'no CUDA graph can be begun: recording: operation not permitted when stream is capturing'],
+      [
+        'broken-capture',
+        'no CUDA graph can be made of the calls: recording: operation failed due to a previous error during capture',
+      ],
+    ])('throws what the driver says of a recording that fails, and how to do without (%s)', (wrong, text) => {
+      expect(loadWith(wrong).error).toBe(`${text}; VWN_CUDA_GRAPHS=0 does without graphs`);
+    });
+
+    it('throws what the driver says of a graph that fails', () => {
+      expect(loadWith('broken-graph').error).toBe(
+        'running a graph of kernels: an illegal memory access was encountered',
+      );
     });
 
     it('throws what the driver says of images that it cannot load', () => {

@@ -23,6 +23,7 @@ std::vector<vwn_function> functions;
 double *arguments = nullptr;
 std::vector<vwn_buffer> buffers;
 bool isHostMemory = true;
+vwn::Recorder *recorder = nullptr;
 
 napi_value fail(napi_env env, const char *text) {
   napi_throw_error(env, "VWN_NATIVE", text);
@@ -82,22 +83,69 @@ napi_value run(napi_env env, napi_callback_info) {
   return problem ? fail(env, problem) : nullptr;
 }
 
-/** runAll(calls): calls that stand one behind the other in a Float64Array. One that fails is left in the argument array. */
-napi_value runAll(napi_env env, napi_callback_info info) {
+/** Runs the calls that stand one behind the other in a Float64Array. Says what went wrong, where in the argument array. */
+const char *runCalls(napi_env env, napi_callback_info info) {
   size_t count = 1, room = 0, length = 0;
   napi_value values[1];
   napi_typedarray_type type = napi_int8_array;
   void *data = nullptr;
+  arguments[0] = -1;
   if (napi_get_cb_info(env, info, &count, values, nullptr, nullptr) != napi_ok || count != 1 ||
       napi_get_typedarray_info(env, values[0], &type, &room, &data, nullptr, nullptr) != napi_ok ||
       type != napi_float64_array)
-    return fail(env, "runAll: a Float64Array of calls is needed");
+    return "a Float64Array of calls is needed";
   const double *at = static_cast<const double *>(data);
   for (const double *const end = at + room; at < end; at += length) {
     const char *problem = runCall(at, static_cast<size_t>(end - at), length);
     if (!problem) continue;
     arguments[0] = at[0];
-    return fail(env, problem);
+    return problem;
+  }
+  return nullptr;
+}
+
+/** runAll(calls): the function of one that fails is left in the argument array. */
+napi_value runAll(napi_env env, napi_callback_info info) {
+  const char *problem = runCalls(env, info);
+  return problem ? fail(env, problem) : nullptr;
+}
+
+/** record(calls) → number: keeps what the calls do. The function of one that fails is left in the argument array, or −1. */
+napi_value record(napi_env env, napi_callback_info info) {
+  try {
+    recorder->begin();
+    if (const char *problem = runCalls(env, info)) {
+      recorder->abandon();
+      return fail(env, problem);
+    }
+    arguments[0] = -1;
+    return number(env, recorder->end());
+  } catch (const std::exception &error) {
+    arguments[0] = -1;
+    return fail(env, error.what());
+  }
+}
+
+/** play(recording) → whether it was done; else it must be recorded anew. */
+napi_value play(napi_env env, napi_callback_info info) {
+  double wanted = 0;
+  napi_value result;
+  arguments[0] = -1;
+  if (!argument(env, info, wanted)) return fail(env, "play: the number of a recording is needed");
+  try {
+    return napi_get_boolean(env, recorder->play(static_cast<int>(wanted)), &result) == napi_ok ? result : nullptr;
+  } catch (const std::exception &error) {
+    return fail(env, error.what());
+  }
+}
+
+napi_value releaseRecording(napi_env env, napi_callback_info info) {
+  double wanted = 0;
+  if (!argument(env, info, wanted)) return fail(env, "release: the number of a recording is needed");
+  try {
+    recorder->release(static_cast<int>(wanted));
+  } catch (const std::exception &error) {
+    return fail(env, error.what());
   }
   return nullptr;
 }
@@ -206,6 +254,15 @@ double *argumentArray() {
   return arguments;
 }
 
+napi_value recordings(napi_env env) {
+  napi_value object;
+  napi_create_object(env, &object);
+  method(env, object, "record", record);
+  method(env, object, "play", play);
+  method(env, object, "release", releaseRecording);
+  return object;
+}
+
 /** Everything of the library that stays as it is. */
 void describe(napi_env env, napi_value exports, const vwn::Library &library) {
   napi_value names, sets;
@@ -235,6 +292,7 @@ NAPI_MODULE_INIT() {
   try {
     const vwn::Library library = vwn::openLibrary();
     isHostMemory = library.isHostMemory;
+    recorder = library.recorder;
     describe(env, exports, library);
   } catch (const std::exception &error) {
     // A later try, which Node makes in an environment of its own, must not find this one in its way.
@@ -249,6 +307,7 @@ NAPI_MODULE_INIT() {
   method(env, exports, "runAll", runAll);
   method(env, exports, "allocate", allocate);
   if (!isHostMemory) method(env, exports, "read", read), method(env, exports, "write", write);
+  if (recorder) napi_set_named_property(env, exports, "recordings", recordings(env));
   method(env, exports, "threads", threads);
   method(env, exports, "setThreads", setThreads);
   method(env, exports, "scratchBytes", scratch);

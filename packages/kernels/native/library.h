@@ -8,6 +8,24 @@
 
 namespace vwn {
 
+/**
+ * Keeps work instead of doing it, to have it done again and again. Between begin() and end(), or abandon(), nothing that
+ * functions ask for is done. Failures throw std::runtime_error.
+ */
+class Recorder {
+ public:
+  virtual void begin() = 0;
+  /** The number of what was kept. */
+  virtual int end() = 0;
+  virtual void abandon() noexcept = 0;
+  /** False, with nothing done, where it must be recorded anew: memory of the library that it uses has moved. */
+  virtual bool play(int recording) = 0;
+  virtual void release(int recording) = 0;
+
+ protected:
+  ~Recorder() = default;
+};
+
 struct Library {
   const vwn_entry *entries; /* ends with a null name */
   std::string instructionSet;
@@ -15,6 +33,8 @@ struct Library {
   std::vector<std::string> instructionSets;
   /* Whether the host's own instructions read and write the memory of blocks. */
   bool isHostMemory;
+  /* nullptr where work is done when it is asked for */
+  Recorder *recorder = nullptr;
 };
 
 /** e.g. `vwn-cpu`, for texts. */

@@ -1,7 +1,8 @@
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import { util, type backend_util, type DataType, type TensorInfo } from '@tensorflow/tfjs-core';
 import { BackendError, type Precision } from '@vwn/core';
-import { kernelFailed, KernelRecorder, type NativeCapture } from './native-capture';
+import { kernelFailed } from './call-list';
+import { KernelRecorder, type NativeCapture } from './native-capture';
 import { MemoryPool } from './memory-pool';
 import { StorageType, type NativeLibrary } from './native-library';
 import { TensorData } from './tensor-data';

@@ -1,13 +1,8 @@
-import { BackendError } from '@vwn/core';
 import type { Arena } from './arena';
+import { CallList } from './call-list';
 import type { MemoryPool } from './memory-pool';
 import type { NativeLibrary } from './native-library';
 import type { TensorData } from './tensor-data';
-
-/** What a kernel's failure becomes, whoever ran it. */
-export function kernelFailed(name: string, error: unknown): BackendError {
-  return new BackendError(`kernel ${name} failed`, { got: error instanceof Error ? error.message : String(error) });
-}
 
 /** Writes down the native calls of a capture under way. */
 export class KernelRecorder {
@@ -45,7 +40,8 @@ export class KernelRecorder {
   finish(library: NativeLibrary, feeds: readonly TensorData[]): { capture: NativeCapture } | { reason: string } {
     this.pool.endArena(this.arena);
     const { arena, pool, used } = this;
-    const capture = new NativeCapture(library, pool, arena, this.calls.slice(0, this.length), used, feeds);
+    const calls = new CallList(library, this.calls.slice(0, this.length));
+    const capture = new NativeCapture(pool, arena, calls, used, feeds);
     if (!arena.isAccessed && capture.isValid()) return { capture };
     capture.dispose();
     const reason = arena.isAccessed
@@ -58,10 +54,9 @@ export class KernelRecorder {
 /** Native calls with their addresses, to be run again. */
 export class NativeCapture {
   constructor(
-    private readonly library: NativeLibrary,
     private readonly pool: MemoryPool,
     private readonly arena: Arena,
-    private readonly calls: Float64Array,
+    private readonly calls: CallList,
     private readonly used: ReadonlyMap<TensorData, number>,
     private readonly feeds: readonly TensorData[],
   ) {}
@@ -73,18 +68,15 @@ export class NativeCapture {
     return true;
   }
 
-  /** @throws BackendError with the function's name and its own text */
+  /** @throws as {@link CallList.run} */
   replay(values: readonly ArrayLike<number>[]): void {
     this.feeds.forEach((data, i) => data.overwrite(values[i] as ArrayLike<number>));
     this.pool.countReplay(this.arena);
-    try {
-      this.library.runAll(this.calls);
-    } catch (error) {
-      throw kernelFailed(this.library.functions[this.library.arguments[0] as number] as string, error);
-    }
+    this.calls.run();
   }
 
   dispose(): void {
+    this.calls.dispose();
     if (this.arena.isOpen) this.pool.closeArena(this.arena);
   }
 }

@@ -5,6 +5,18 @@ export interface NativeBlock {
   readonly address: number;
 }
 
+/** Work that is kept, to be done again and again without its calls. */
+export interface NativeRecordings {
+  /**
+   * Keeps what the calls do, instead of doing it. Returns the recording's number.
+   * @throws Error with the text of the call that failed, its function's index in `arguments[0]`; −1 where no call did
+   */
+  record(calls: Float64Array): number;
+  /** Does what was kept. False, with nothing done, where it must be recorded anew: the library's own memory has moved. */
+  play(recording: number): boolean;
+  release(recording: number): void;
+}
+
 /** What a native library offers behind `include/vwn_kernels.h`; its loader checks {@link abiVersion}. */
 export interface NativeLibrary {
   readonly abiVersion: number;
@@ -23,6 +35,8 @@ export interface NativeLibrary {
    * @throws Error with that one's text, its function's index in `arguments[0]`
    */
   runAll(calls: Float64Array): void;
+  /** Absent where work is done when it is asked for. */
+  readonly recordings?: NativeRecordings;
   /** A 64-byte aligned block, or null when there is no memory left. */
   allocate(bytes: number): NativeBlock | null;
   /** Copies from a device's memory all that `into` holds; absent where {@link NativeBlock.buffer} is the memory. */

@@ -1,7 +1,7 @@
 /**
  * The functions of the CUDA driver that this library calls, found at run time: it loads, and says what is missing, on
  * machines that have neither driver nor GPU. Declared here, since the toolkit's cuda.h is on few of them; this part of
- * the interface has not changed since CUDA 3.2.
+ * the interface has not changed since CUDA 3.2, of graphs since 11.4.
  */
 #pragma once
 #include <cstddef>
@@ -16,11 +16,15 @@ struct ContextOfDriver;
 struct ModuleOfDriver;
 struct FunctionOfDriver;
 struct StreamOfDriver;
+struct GraphOfDriver;
+struct ExecutableGraphOfDriver;
 
 /* CUdevice_attribute, CUfunction_attribute and CUresult, as far as they are used. */
 constexpr int multiprocessorCount = 16, capabilityMajor = 75, capabilityMinor = 76, sharedBytesOptIn = 97;
 constexpr int dynamicSharedBytes = 8;
 constexpr Result outOfDeviceMemory = 2;
+/* CUstreamCaptureMode: other threads of the process may allocate meanwhile. */
+constexpr int captureOfThread = 1;
 
 /* field, symbol, parameters */
 #define VWN_DRIVER_FUNCTIONS(each)                                                                                      \
@@ -42,6 +46,13 @@ constexpr Result outOfDeviceMemory = 2;
   each(fill, cuMemsetD8Async, (Address address, unsigned char value, size_t bytes, StreamOfDriver *stream))             \
   each(toDevice, cuMemcpyHtoDAsync_v2, (Address to, const void *from, size_t bytes, StreamOfDriver *stream))            \
   each(fromDevice, cuMemcpyDtoHAsync_v2, (void *to, Address from, size_t bytes, StreamOfDriver *stream))                \
+  each(beginCapture, cuStreamBeginCapture_v2, (StreamOfDriver * stream, int mode))                                       \
+  each(endCapture, cuStreamEndCapture, (StreamOfDriver * stream, GraphOfDriver **graph))                                \
+  each(instantiate, cuGraphInstantiateWithFlags,                                                                        \
+       (ExecutableGraphOfDriver * *executable, GraphOfDriver *graph, unsigned long long flags))                         \
+  each(launchGraph, cuGraphLaunch, (ExecutableGraphOfDriver * executable, StreamOfDriver *stream))                      \
+  each(freeGraph, cuGraphDestroy, (GraphOfDriver * graph))                                                              \
+  each(freeExecutable, cuGraphExecDestroy, (ExecutableGraphOfDriver * executable))                                      \
   each(launch, cuLaunchKernel,                                                                                          \
        (FunctionOfDriver * function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned threadsX,                 \
         unsigned threadsY, unsigned threadsZ, unsigned sharedBytes, StreamOfDriver *stream, void **arguments,           \

@@ -27,6 +27,7 @@ struct Gpu {
   std::string name;
   int multiprocessors = 1;
   int64_t sharedBytes = sharedBytesUnasked;
+  bool isCapturing = false;
 };
 
 Gpu &gpu() {
@@ -118,6 +119,43 @@ void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedB
                       static_cast<unsigned>(threads), 1, 1, static_cast<unsigned>(sharedBytes), gpu().stream,
                       arguments.values, nullptr),
         "kernel " + name);
+}
+
+/** The driver's own: nothing stands behind the name but its executable graph. */
+struct Graph {};
+
+void beginGraph() {
+  check(gpu().driver.beginCapture(gpu().stream, captureOfThread), "recording");
+  gpu().isCapturing = true;
+}
+
+bool isMakingGraph() { return gpu().isCapturing; }
+
+Graph *endGraph() {
+  const Driver &driver = gpu().driver;
+  gpu().isCapturing = false;
+  GraphOfDriver *graph = nullptr;
+  ExecutableGraphOfDriver *executable = nullptr;
+  check(driver.endCapture(gpu().stream, &graph), "recording");
+  const Result result = driver.instantiate(&executable, graph, 0);
+  (void)driver.freeGraph(graph);
+  check(result, "making a graph");
+  return reinterpret_cast<Graph *>(executable);
+}
+
+void abandonGraph() noexcept {
+  gpu().isCapturing = false;
+  GraphOfDriver *graph = nullptr;
+  if (gpu().driver.endCapture(gpu().stream, &graph) == 0 && graph) (void)gpu().driver.freeGraph(graph);
+}
+
+void launchGraph(const Graph &graph) {
+  auto *const executable = reinterpret_cast<ExecutableGraphOfDriver *>(const_cast<Graph *>(&graph));
+  check(gpu().driver.launchGraph(executable, gpu().stream), "running a graph of kernels");
+}
+
+void freeGraph(Graph *graph) noexcept {
+  if (graph) (void)gpu().driver.freeExecutable(reinterpret_cast<ExecutableGraphOfDriver *>(graph));
 }
 
 void zero(void *data, int64_t bytes) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <typeindex>
 #include <utility>
 #include <vector>
@@ -54,9 +55,9 @@ T shuffled(T value, unsigned from) {
   return value;
 }
 
-/** A kernel by name: how to call it with pointers to its arguments, and their types. */
+/** A kernel by name: what one of its threads does, given pointers to the arguments, which are copied; their types. */
 struct Kernel {
-  std::function<void(void **)> call;
+  std::function<std::function<void()>(void **)> bind;
   std::vector<std::type_index> types;
 };
 
@@ -64,13 +65,13 @@ class Registered {
  public:
   template <class... A>
   Registered(const char *name, void (*kernel)(A...)) {
-    add(name, {[kernel](void **values) { apply(kernel, values, std::index_sequence_for<A...>()); }, {typeid(A)...}});
+    add(name, {[kernel](void **values) { return bound(kernel, values, std::index_sequence_for<A...>()); }, {typeid(A)...}});
   }
 
  private:
   template <class... A, size_t... i>
-  static void apply(void (*kernel)(A...), void **values, std::index_sequence<i...>) {
-    kernel(*static_cast<A *>(values[i])...);
+  static std::function<void()> bound(void (*kernel)(A...), void **values, std::index_sequence<i...>) {
+    return [kernel, arguments = std::tuple<A...>(*static_cast<A *>(values[i])...)] { std::apply(kernel, arguments); };
   }
   static void add(const char *name, Kernel kernel);
 };

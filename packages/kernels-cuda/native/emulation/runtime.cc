@@ -3,13 +3,18 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
+#include <memory>
 #include <new>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include "../device-memory.h"
 #include "fibres.h"
+#include "stream.h"
 
 namespace vwn {
 namespace emulation {
@@ -49,11 +54,27 @@ void Registered::add(const char *name, Kernel kernel) { kernels().emplace(name, 
 
 namespace cuda {
 
-void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedBytes, const Arguments &arguments) {
-  const emulation::Kernel &kernel = emulation::kernelFor(name, arguments);
-  if (threads < 1 || threads > 256 || threads % 32 != 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff)
-    throw std::runtime_error("kernel " + name + " cannot be launched on a grid or a block of this size");
-  if (sharedBytes > sharedLimit()) throw std::runtime_error("kernel " + name + " asks for more shared memory than there is");
+/** What it does in turn. Arguments are copied when work is asked for, as a GPU's driver does. */
+struct Graph {
+  std::vector<std::function<void()>> works;
+};
+
+namespace {
+
+/** The one that is being made. */
+std::unique_ptr<Graph> making;
+
+void doOrKeep(std::function<void()> work) {
+  if (making) making->works.push_back(std::move(work));
+  else work();
+}
+
+/** What a driver refuses while it records. */
+void refuseWhileRecording(const char *what) {
+  if (making) throw std::runtime_error(std::string(what) + " cannot be recorded");
+}
+
+void runGrid(Grid grid, int threads, int64_t sharedBytes, const std::function<void()> &body) {
   emulation::Running &running = emulation::running;
   running.threads = {static_cast<unsigned>(threads), 1, 1};
   running.blocks = {static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z)};
@@ -62,13 +83,41 @@ void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedB
       for (int64_t x = 0; x < grid.x; x++) {
         running.block = {static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)};
         emulation::fillWithNaN(sharedBytes);
-        emulation::runBlock([&] { kernel.call(arguments.values); });
+        emulation::runBlock(body);
       }
 }
 
-void zero(void *data, int64_t bytes) { std::memset(data, 0, static_cast<size_t>(bytes)); }
+}  // namespace
+
+void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedBytes, const Arguments &arguments) {
+  const emulation::Kernel &kernel = emulation::kernelFor(name, arguments);
+  if (threads < 1 || threads > 256 || threads % 32 != 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff)
+    throw std::runtime_error("kernel " + name + " cannot be launched on a grid or a block of this size");
+  if (sharedBytes > sharedLimit()) throw std::runtime_error("kernel " + name + " asks for more shared memory than there is");
+  doOrKeep([grid, threads, sharedBytes, body = kernel.bind(arguments.values)] { runGrid(grid, threads, sharedBytes, body); });
+}
+
+void zero(void *data, int64_t bytes) {
+  doOrKeep([data, bytes] { std::memset(data, 0, static_cast<size_t>(bytes)); });
+}
+
+void beginGraph() {
+  refuseWhileRecording("a recording");
+  making = std::make_unique<Graph>();
+}
+Graph *endGraph() { return making.release(); }
+void abandonGraph() noexcept { making.reset(); }
+bool isMakingGraph() { return making != nullptr; }
+void launchGraph(const Graph &graph) {
+  for (const std::function<void()> &work : graph.works) work();
+}
+void freeGraph(Graph *graph) noexcept { delete graph; }
+
 bool onGpu() { return false; }
-void *workStream() { return nullptr; }
+void *workStream() {
+  static emulation::Stream stream{doOrKeep};
+  return &stream;
+}
 /** Few, so that kernels which loop over what their grid does not cover are seen to do so. */
 int multiprocessors() { return 3; }
 int64_t sharedLimit() { return emulation::sharedBytesOfBlock; }
@@ -77,10 +126,19 @@ int64_t chunkBytes() { return 16 << 10; }
 
 void openDevice() {}
 std::string deviceName() { return "emulated on the host"; }
-void *allocateOnDevice(size_t bytes) { return std::aligned_alloc(256, (bytes + 255) / 256 * 256); }
+void *allocateOnDevice(size_t bytes) {
+  refuseWhileRecording("an allocation");
+  return std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+}
 void freeOnDevice(void *data) { std::free(data); }
-void copyFromDevice(void *to, const void *from, size_t bytes) { std::memcpy(to, from, bytes); }
-void copyToDevice(void *to, const void *from, size_t bytes) { std::memcpy(to, from, bytes); }
+void copyFromDevice(void *to, const void *from, size_t bytes) {
+  refuseWhileRecording("a copy to the host");
+  std::memcpy(to, from, bytes);
+}
+void copyToDevice(void *to, const void *from, size_t bytes) {
+  refuseWhileRecording("a copy from the host");
+  std::memcpy(to, from, bytes);
+}
 
 }  // namespace cuda
 }  // namespace vwn

@@ -1,6 +1,7 @@
 /**
- * One function of the C header run by vwn-cpu and by the emulated vwn-cuda on the same operands. What vwn-cpu computes is
- * checked elsewhere, against golden vectors; here it says what every function of vwn-cuda must leave in every buffer.
+ * One function of the C header run by vwn-cpu and by vwn-cuda (emulated unless VWN_CUDA_ADDON names another) on the same
+ * operands. What vwn-cpu computes is checked elsewhere, against golden vectors; here it says what every function of
+ * vwn-cuda must leave in every buffer.
  */
 import type { NativeLibrary } from '@vwn/kernels';
 import { createRequire } from 'node:module';
@@ -18,13 +19,14 @@ export interface Operand {
 const storages: readonly Storage[] = ['f32', 'bf16', 'i32', 'u8'];
 const bytesOf = { f32: 4, bf16: 2, i32: 4, u8: 1 } as const;
 const require = createRequire(import.meta.url);
-const addon = (path: string) => require(fileURLToPath(new URL(`../../../${path}`, import.meta.url))) as NativeLibrary;
+const addon = (named: string | undefined, built: string) =>
+  require(named ?? fileURLToPath(new URL(`../../../${built}`, import.meta.url))) as NativeLibrary;
 
 let opened: { cpu: NativeLibrary; cuda: NativeLibrary } | undefined;
 const libraries = () =>
   (opened ??= {
-    cpu: addon('kernels-cpu/build/vwn_cpu.node'),
-    cuda: addon('kernels-cuda/build/emulated/vwn_cuda.node'),
+    cpu: addon(process.env.VWN_CPU_ADDON, 'kernels-cpu/build/vwn_cpu.node'),
+    cuda: addon(process.env.VWN_CUDA_ADDON, 'kernels-cuda/build/emulated/vwn_cuda.node'),
   });
 
 /** Operands of random values in [-1, 1), the same for the same seed. */
@@ -68,6 +70,9 @@ export function runOn(library: NativeLibrary, name: string, operands: readonly O
     return decoded(after, operands[i]?.storage ?? 'f32');
   });
 }
+
+/** The emulated library itself. */
+export const cudaLibrary = (): NativeLibrary => libraries().cuda;
 
 /** What the emulated library says that it runs on. */
 export const cudaDevice = (): string => libraries().cuda.instructionSet;

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "../../native/emulation/stream.h"
+
 namespace {
 
 constexpr int f32 = 0, half = 14, invalid = 7, unsupported = 15, failed = 13;
@@ -82,6 +84,44 @@ bool isAligned(const void *data, uint64_t alignment) { return reinterpret_cast<u
 
 const char *nameOf(int type) { return type == f32 ? "f32" : "bf16"; }
 
+/** Copies of all that was said, which may be destroyed before a graph is run. */
+struct Multiplication {
+  Operation operation;
+  Layout layouts[3];
+  Sizes sizes;
+  float alpha, beta;
+  const void *a, *b;
+  void *c, *workspace;
+  uint64_t workspaceBytes;
+};
+
+void note(const Multiplication &all) {
+  const char *log = std::getenv("FAKE_CUBLASLT_LOG");
+  FILE *file = log ? std::fopen(log, "a") : nullptr;
+  if (!file) return;
+  const auto &[m, n, k, fit] = all.sizes;
+  std::fprintf(file, "%s %s %lux%lux%lu of %d%s\n", nameOf(all.layouts[0].type), nameOf(all.layouts[2].type), n, m, k,
+               all.layouts[2].batch, all.beta == 0 ? "" : " added");
+  std::fclose(file);
+}
+
+void multiply(const Multiplication &all) {
+  const auto &[a, b, c] = all.layouts;
+  const auto &[transposeA, transposeB] = all.operation.transposed;
+  std::memset(all.workspace, 0xff, all.workspaceBytes);
+  for (int32_t batch = 0; batch < c.batch; batch++)
+    for (uint64_t row = 0; row < all.sizes.m; row++)
+      for (uint64_t column = 0; column < all.sizes.n; column++) {
+        float sum = 0;
+        for (uint64_t k = 0; k < all.sizes.k; k++)
+          sum += at(a, all.a, batch, transposeA ? k : row, transposeA ? row : k) *
+                 at(b, all.b, batch, transposeB ? column : k, transposeB ? k : column);
+        const float before = all.beta == 0 ? 0 : all.beta * at(c, all.c, batch, row, column);
+        put(c, all.c, batch, row, column, all.alpha * sum + before);
+      }
+  note(all);
+}
+
 }  // namespace
 
 extern "C" {
@@ -149,30 +189,15 @@ int cublasLtMatmulAlgoGetHeuristic(void *, const Operation *operation, const Lay
 }
 int cublasLtMatmul(void *handle, const Operation *operation, const float *alpha, const void *dataA, const Layout *a,
                    const void *dataB, const Layout *b, const float *beta, const void *dataC, const Layout *c, void *dataD,
-                   const Layout *, const Algorithm *plan, void *workspace, size_t workspaceBytes, void *) {
+                   const Layout *, const Algorithm *plan, void *workspace, size_t workspaceBytes, void *stream) {
   const Sizes sizes = sizesOf(*operation, *a, *b, *c);
   const bool planned = plan && plan->magic == magic && plan->operation == operation && handle;
   if (!planned || !sizes.fit || dataC != dataD || !workspace || workspaceBytes < plan->workspace) return invalid;
   if (!isAligned(dataA, plan->alignment[0]) || !isAligned(dataB, plan->alignment[1]) || !isAligned(dataD, plan->alignment[2]))
     return invalid;
   if (is("broken")) return failed;
-  std::memset(workspace, 0xff, plan->workspace);
-  for (int32_t batch = 0; batch < c->batch; batch++)
-    for (uint64_t row = 0; row < sizes.m; row++)
-      for (uint64_t column = 0; column < sizes.n; column++) {
-        float sum = 0;
-        for (uint64_t k = 0; k < sizes.k; k++)
-          sum += at(*a, dataA, batch, operation->transposed[0] ? k : row, operation->transposed[0] ? row : k) *
-                 at(*b, dataB, batch, operation->transposed[1] ? column : k, operation->transposed[1] ? k : column);
-        const float before = *beta == 0 ? 0 : *beta * at(*c, dataC, batch, row, column);
-        put(*c, dataD, batch, row, column, *alpha * sum + before);
-      }
-  if (const char *log = std::getenv("FAKE_CUBLASLT_LOG"))
-    if (FILE *file = std::fopen(log, "a")) {
-      std::fprintf(file, "%s %s %lux%lux%lu of %d%s\n", nameOf(a->type), nameOf(c->type), sizes.n, sizes.m, sizes.k, c->batch,
-                   *beta == 0 ? "" : " added");
-      std::fclose(file);
-    }
+  const Multiplication all{*operation, {*a, *b, *c}, sizes, *alpha, *beta, dataA, dataB, dataD, workspace, plan->workspace};
+  static_cast<vwn::emulation::Stream *>(stream)->add([all] { multiply(all); });
   return 0;
 }
 }

@@ -1,7 +1,9 @@
 /**
  * A CUDA driver without a GPU, for tests of the loader: memory is the host's, kernels do nothing, and FAKE_CUDA says what
- * is wrong: no-gpu, old, no-kernels, no-memory or broken-kernel.
+ * is wrong: no-gpu, old, no-kernels, no-memory, broken-kernel, no-capture, broken-capture or broken-graph. FAKE_CUDA_LOG
+ * names a file that gets a line for each launch of a kernel or of a graph.
  */
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -11,12 +13,27 @@ bool isWrong(const char *what) {
   return wrong && std::strcmp(wrong, what) == 0;
 }
 int something;
+
+void note(const char *what, int count) {
+  const char *log = std::getenv("FAKE_CUDA_LOG");
+  if (FILE *file = log ? std::fopen(log, "a") : nullptr) std::fprintf(file, what, count), std::fclose(file);
+}
+
+bool isCapturing;
+struct Graph {
+  int launches = 0;
+};
+Graph captured;
 }  // namespace
 
 extern "C" {
 int cuInit(unsigned) { return 0; }
 int cuGetErrorString(int code, const char **text) {
-  *text = code == 700 ? "an illegal memory access was encountered" : code == 209 ? "no kernel image is available" : "unknown";
+  *text = code == 700   ? "an illegal memory access was encountered"
+          : code == 209 ? "no kernel image is available"
+          : code == 900 ? "operation not permitted when stream is capturing"
+          : code == 901 ? "operation failed due to a previous error during capture"
+                        : "unknown";
   return 0;
 }
 int cuDeviceGetCount(int *count) {
@@ -55,6 +72,7 @@ int cuStreamCreate(void **stream, unsigned) {
 }
 int cuStreamSynchronize(void *) { return 0; }
 int cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
+  if (isCapturing) return 900;
   if (isWrong("no-memory")) return 2;
   *address = reinterpret_cast<unsigned long long>(std::malloc(bytes));
   return 0;
@@ -72,10 +90,43 @@ int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, 
   return 0;
 }
 int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *) {
+  if (isCapturing) return 900;
   std::memcpy(to, reinterpret_cast<void *>(from), bytes);
   return 0;
 }
 int cuLaunchKernel(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **) {
+  if (isCapturing) captured.launches++;
+  else note("kernel\n", 0);
   return isWrong("broken-kernel") ? 700 : 0;
+}
+int cuStreamBeginCapture_v2(void *, int) {
+  if (isCapturing || isWrong("no-capture")) return 900;
+  isCapturing = true;
+  captured = {};
+  return 0;
+}
+int cuStreamEndCapture(void *, Graph **graph) {
+  *graph = nullptr;
+  if (!isCapturing) return 901;
+  isCapturing = false;
+  if (isWrong("broken-capture")) return 901;
+  *graph = new Graph(captured);
+  return 0;
+}
+int cuGraphInstantiateWithFlags(Graph **executable, const Graph *graph, unsigned long long) {
+  *executable = new Graph(*graph);
+  return 0;
+}
+int cuGraphLaunch(const Graph *executable, void *) {
+  note("graph of %d\n", executable->launches);
+  return isWrong("broken-graph") ? 700 : 0;
+}
+int cuGraphDestroy(Graph *graph) {
+  delete graph;
+  return 0;
+}
+int cuGraphExecDestroy(Graph *executable) {
+  delete executable;
+  return 0;
 }
 }

@@ -1,4 +1,7 @@
-/** Loads the addon for GPUs on the driver that VWN_CUDA_DRIVER names, writes, fills and reads a block; prints JSON. */
+/**
+ * Loads the addon for GPUs on the driver that VWN_CUDA_DRIVER names; writes, fills and reads a block, and fills it twice by
+ * a recording; prints JSON.
+ */
 import { createRequire } from 'node:module';
 
 const report = {};
@@ -17,12 +20,21 @@ try {
     const read = new Uint8Array(64);
     library.read(block.address, read);
     report.isWhatWasWritten = read.every((value, i) => value === i);
-    library.arguments.set([library.functions.indexOf('fill'), 1, 2, block.address, 16, 0, 16, 1]);
+    const fill = [library.functions.indexOf('fill'), 1, 2, block.address, 16, 0, 16, 1];
+    library.arguments.set(fill);
     library.run();
+    report.records = Boolean(library.recordings);
+    if (report.records) playTwice(library.recordings, Float64Array.from([...fill, ...fill]));
   }
 } catch (error) {
   report.error = error.message.split('\n')[0];
   if (!report.device) report.secondError = secondError();
+}
+
+function playTwice(recordings, calls) {
+  const recording = recordings.record(calls);
+  report.played = [recordings.play(recording), recordings.play(recording)];
+  recordings.release(recording);
 }
 
 function secondError() {
