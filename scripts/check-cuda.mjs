@@ -44,9 +44,16 @@ function checkBundle() {
   const work = mkdtempSync(join(tmpdir(), 'vwn-bundle-'));
   try {
     run(['bench/gpu/bundle.mjs', '--folder', join(work, 'vwn-gpu')], {});
-    const env = { VWN_CUDA_ADDON, BENCH_FLAGS: '--op rmsNorm --size small --repeat 1 --min-time 0.01' };
+    // Most of these tests have run above; here it is the bundle that is tested.
+    const env = {
+      VWN_CUDA_ADDON,
+      TESTS: 'fill recording kernel-capture connection-golden',
+      CHECK_FLAGS: '--steps 2',
+      TRAINING_FLAGS: '--tiny --turns 1',
+      BENCH_FLAGS: '--op rmsNorm --size small --repeat 1 --min-time 0.01',
+    };
     spawn(join(work, 'vwn-gpu', 'run.sh'), [join(work, 'results')], env);
-    for (const name of ['check', 'bench-fp32', 'bench-bf16'])
+    for (const name of ['check', 'training', 'bench-fp32', 'bench-bf16'])
       JSON.parse(readFileSync(join(work, 'results', `${name}.json`)));
   } finally {
     rmSync(work, { recursive: true });

@@ -17,10 +17,24 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeCommit } from '../support/machine.mjs';
+import { bundleTests } from './tests.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '..', '..');
 const largest = 64 * 2 ** 20;
+/** Options of esbuild for everything in it. */
+const common = {
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  logLevel: 'error',
+  external: ['@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu'],
+  banner: {
+    js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
+  },
+};
 const { values } = parseArgs({
   options: { out: { type: 'string', default: join(here, 'vwn-gpu.tar.xz') }, folder: { type: 'string' } },
 });
@@ -44,9 +58,15 @@ async function archive(file) {
 async function fill(folder) {
   mkdirSync(folder, { recursive: true });
   await bundlePrograms(folder);
+  await bundleTests(root, join(folder, 'tests'), common);
   copyFileSync(process.execPath, join(folder, 'node'));
-  copyFileSync(join(root, 'packages', 'kernels-cuda', 'build', 'vwn_cuda.node'), join(folder, 'vwn_cuda.node'));
+  for (const name of ['cpu', 'cuda'])
+    copyFileSync(
+      join(root, 'packages', `kernels-${name}`, 'build', `vwn_${name}.node`),
+      join(folder, `vwn_${name}.node`),
+    );
   copyFileSync(join(here, 'run.sh'), join(folder, 'run.sh'));
+  copyFileSync(join(here, '..', 'support', 'torch_step_server.py'), join(folder, 'torch_step_server.py'));
   cpSync(join(root, 'apps', 'cli', 'assets'), join(folder, 'assets'), { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{ "name": "vwn-gpu", "private": true }\n');
   for (const program of ['node', 'run.sh']) chmodSync(join(folder, program), 0o755);
@@ -57,25 +77,21 @@ async function fill(folder) {
 async function bundlePrograms(folder) {
   const fromCli = createRequire(join(root, 'apps', 'cli', 'package.json'));
   await build({
-    entryPoints: ['check', 'vwn'].map((name) => join(here, `${name}.mjs`)),
+    ...common,
+    entryPoints: ['gpu/check', 'gpu/vwn', 'gpu/training', 'support/step-server'].map((name) =>
+      join(here, '..', `${name}.mjs`),
+    ),
     outdir: folder,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    logLevel: 'error',
-    external: ['@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu'],
-    banner: {
-      js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
-    },
+    entryNames: '[name]',
     plugins: [
       {
         name: 'packages of this checkout',
-        setup: ({ onResolve }) =>
+        setup: ({ onResolve }) => {
           onResolve({ filter: /^@(vwn|tensorflow)\// }, ({ path, importer }) =>
             dirname(importer) === here ? { path: resolvePackage(fromCli, path) } : undefined,
-          ),
+          );
+          onResolve({ filter: /\/packages\.mjs$/ }, () => ({ path: join(here, 'linked-packages.mjs') }));
+        },
       },
     ],
   });

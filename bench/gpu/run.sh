@@ -1,6 +1,8 @@
 #!/bin/sh
 # On a machine with a GPU, from the folder that bench/gpu/bundle.mjs has packed: is it right, then how fast is it.
-#   run.sh RESULTS    a folder for what comes out
+#   run.sh RESULTS    a folder for what comes out; ends with 1 where a check failed, after everything has run
+# PEER: the PyTorch model to compare whole training steps with. TESTS: names of tests, instead of all. CHECK_FLAGS,
+# TRAINING_FLAGS, BENCH_FLAGS: more flags of the programs.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 results=${1:?a folder for the results is needed}
@@ -13,11 +15,42 @@ if command -v nvidia-smi >/dev/null; then
   brought=$(find /usr /opt "${HOME:-/root}" -name 'libcublasLt.so.1[23]' 2>/dev/null | sort | tail -n 1)
   export VWN_CUBLASLT="${VWN_CUBLASLT:-$brought}"
 fi
+
+failed=
+# step NAME COMMAND…: what the command prints goes to RESULTS/NAME.txt, its end to the terminal.
+step() {
+  name=$1
+  shift
+  echo "== $name"
+  "$@" >"$results/$name.txt" 2>&1 || failed="$failed $name"
+  tail -n 12 "$results/$name.txt"
+}
+tests() {
+  for name in ${TESTS:-$(cd "$here/tests" && ls ./*.test.mjs)}; do
+    name=$(basename "$name" .test.mjs)
+    step "test-$name" env VWN_TEST_BACKENDS=vwn-cuda VWN_CPU_ADDON="$here/vwn_cpu.node" \
+      "$here/node" --test --test-reporter=spec "$here/tests/$name.test.mjs"
+  done
+}
+
+# shellcheck disable=SC2086
+check() {
+  "$here/node" "$here/check.mjs" ${CHECK_FLAGS:-} "$@"
+}
+check_own_products() {
+  VWN_CUBLASLT=none check --out "$results/check-own-products.json"
+}
+step check check --out "$results/check.json"
+step check-own-products check_own_products
+tests
 if command -v compute-sanitizer >/dev/null; then
-  compute-sanitizer --error-exitcode 1 "$here/node" "$here/check.mjs" >"$results/compute-sanitizer.txt"
+  step compute-sanitizer compute-sanitizer --error-exitcode 1 "$here/node" "$here/check.mjs"
 fi
-"$here/node" "$here/check.mjs" --out "$results/check.json"
-VWN_CUBLASLT=none "$here/node" "$here/check.mjs" --out "$results/check-own-products.json"
+# shellcheck disable=SC2086
+step training "$here/node" "$here/training.mjs" ${PEER:+--peer "$PEER"} ${TRAINING_FLAGS:-} --out "$results/training.json"
 for precision in fp32 bf16; do
-  "$here/node" "$here/vwn.mjs" bench --backend vwn-cuda --precision "$precision" --peer torch ${BENCH_FLAGS:-} --out "$results/bench-$precision.json"
+  # shellcheck disable=SC2086
+  step "bench-$precision" "$here/node" "$here/vwn.mjs" bench --backend vwn-cuda --precision "$precision" \
+    --peer torch ${BENCH_FLAGS:-} --out "$results/bench-$precision.json"
 done
+[ -z "$failed" ] || { echo "failed:$failed"; exit 1; }

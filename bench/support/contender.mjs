@@ -18,8 +18,8 @@ export function ourCommand({ backend, precision, width, sizes, threads, root = c
   };
 }
 
-export function torchCommand({ python, peer, mode, precision, width, sizes, threads, preload }) {
-  const settings = JSON.stringify({ mode, precision, width, sizes, threads });
+export function torchCommand({ python, peer, mode, device = 'cpu', precision, width, sizes, threads, preload }) {
+  const settings = JSON.stringify({ mode, device, precision, width, sizes, threads });
   return {
     command: python,
     args: [join(support, 'torch_step_server.py'), peer, settings],

@@ -1,7 +1,7 @@
 """PyTorch's side of a comparison in turns (turns.mjs): keeps one model of the peer and takes as many steps as each line
 on stdin asks for, as the peer's own `bench` command does. The peer's file brings Config, VwnForCausalLM, decay_groups.
 
-Arguments: the peer's file, and JSON: { mode, precision, width: { m, n }, sizes, threads }.
+Arguments: the peer's file, and JSON: { mode, device, precision, width: { m, n }, sizes, threads }.
 Stdout: a line `steps: JSON` when it is ready, then one for each line read.
 """
 import importlib.util
@@ -28,20 +28,22 @@ def model_config(peer, sizes, m, n):
         m=m, n=n, mtp_depth=sizes["mtp"], **norm)
 
 
-def training_step(peer, mode, precision, width, sizes):
+def training_step(peer, mode, device, precision, width, sizes):
     torch.manual_seed(0)
-    model = peer.VwnForCausalLM(model_config(peer, sizes, width["m"], width["n"]))
+    model = peer.VwnForCausalLM(model_config(peer, sizes, width["m"], width["n"])).to(device)
     optimizer = torch.optim.AdamW(peer.decay_groups(model, 0.1), lr=1e-3, betas=(0.9, 0.95), fused=True)
-    ids = torch.randint(0, sizes["vocab"], (sizes["batch"], sizes["seq"] + 1 + sizes["mtp"]))
+    ids = torch.randint(0, sizes["vocab"], (sizes["batch"], sizes["seq"] + 1 + sizes["mtp"])).to(device)
     forward = torch.compile(model) if mode == "compile" else model
 
     def step():
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             loss, _ = forward(ids)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if device == "cuda":
+            torch.cuda.synchronize()
         return loss
 
     return step, sum(p.numel() for p in model.parameters())
