@@ -34,14 +34,31 @@ function parameterSizes({ m, n, db, write, read, dynamic, normed }: Step): numbe
   ];
 }
 
+const statesOf = ({ m, n, db, tokens }: Step) => [tokens * n * db, tokens * m * db] as const;
+
+function inputsOf(step: Step, storage: Storage): { inputs: Operand[]; parameters: Operand[] } {
+  const [state, backbone] = statesOf(step);
+  const h = randomOperand(state, storage, 1);
+  return {
+    inputs: step.write ? [h, randomOperand(backbone, storage, 2)] : [h],
+    parameters: parameterSizes(step).map((size, i) => randomOperand(size, 'f32', i + 20, 0.7)),
+  };
+}
+
+/** Operands and numbers of the forward pass. */
+function forward(step: Step, storage: Storage): [Operand[], number[]] {
+  const [state, backbone] = statesOf(step);
+  const { inputs, parameters } = inputsOf(step, storage);
+  const outputs = [...(step.write ? [result(state, storage)] : []), ...(step.read ? [result(backbone, storage)] : [])];
+  return [[...inputs, ...parameters, ...outputs], numbers(step)];
+}
+
 function check(step: Step, storage: Storage, hasDhNext = step.write): void {
-  const { m, n, db, tokens, write, read } = step;
-  const [state, backbone] = [tokens * n * db, tokens * m * db];
-  const [h, out, dhNext, dx] = [state, backbone, state, backbone].map((size, i) => randomOperand(size, storage, i + 1));
-  const inputs = write ? [h as Operand, out as Operand] : [h as Operand];
-  const parameters = parameterSizes(step).map((size, i) => randomOperand(size, 'f32', i + 20, 0.7));
-  const outputs = [...(write ? [result(state, storage)] : []), ...(read ? [result(backbone, storage)] : [])];
-  const operands = [...inputs, ...parameters, ...outputs];
+  const { write, read } = step;
+  const [state, backbone] = statesOf(step);
+  const [dhNext, dx] = [randomOperand(state, storage, 3), randomOperand(backbone, storage, 4)];
+  const { inputs, parameters } = inputsOf(step, storage);
+  const [operands] = forward(step, storage);
   expectSame('connection_step', operands, numbers(step));
   const hNext = runOnCuda('connection_step', operands, numbers(step))[
     inputs.length + parameters.length
@@ -50,8 +67,8 @@ function check(step: Step, storage: Storage, hasDhNext = step.write): void {
     ...inputs,
     ...parameters,
     ...(write && read ? [{ storage, values: hNext }] : []),
-    ...(hasDhNext ? [dhNext as Operand] : []),
-    ...(read ? [dx as Operand] : []),
+    ...(hasDhNext ? [dhNext] : []),
+    ...(read ? [dx] : []),
     result(state, storage),
     ...(write ? [result(backbone, storage)] : []),
     ...parameters.map(({ values }) => result(values.length)),
@@ -91,6 +108,38 @@ describe.each<Storage>(['f32', 'bf16'])('a connection step in %s', (storage) => 
   it('takes a next state whose gradient nobody asked for, and no tokens', () => {
     check({ m: 2, n: 3, db: 4, tokens: 3, write: true, read: true, dynamic: true }, storage, false);
     check({ m: 2, n: 3, db: 4, tokens: 0, write: true, read: true, dynamic: true, normed: true }, storage);
+  });
+});
+
+describe('a connection step by tensor cores', () => {
+  /** One token at a time or four, one buffer or two, last tiles that are not full, and one token. */
+  const shapes = [
+    [4, 16, 16, 50],
+    [4, 16, 512, 6],
+    [8, 16, 48, 5],
+    [1, 32, 16, 7],
+    [16, 32, 16, 3],
+    [8, 64, 32, 9],
+    [8, 64, 128, 2],
+    [3, 64, 16, 1],
+  ] as const;
+  for (const { title, ...half } of halves)
+    it.each(shapes)(`${title}: (%d,%d), %d columns, %d tokens`, (m, n, db, tokens) => {
+      expectSame('connection_step', ...forward({ m, n, db, tokens, dynamic: true, ...half }, 'bf16'));
+    });
+
+  it('keeps what is not finite to the token that has it', () => {
+    const step = { m: 4, n: 16, db: 16, tokens: 6, write: true, read: true, dynamic: true };
+    const [[h, ...rest], numbers] = forward(step, 'bf16');
+    const values = Float32Array.from((h as Operand).values);
+    [values[16 * 16 + 3], values[3 * 16 * 16]] = [Number.NaN, Number.POSITIVE_INFINITY];
+    const after = runOnCuda('connection_step', [{ storage: 'bf16', values }, ...rest], numbers);
+    const [state, x] = after.slice(-2) as [Float64Array, Float64Array];
+    const isFinite = (all: Float64Array, token: number, size: number) =>
+      all.slice(token * size, (token + 1) * size).every(Number.isFinite);
+    const tokens = [0, 1, 2, 3, 4, 5];
+    expect(tokens.map((token) => isFinite(state, token, 16 * 16))).toEqual([true, false, true, false, true, true]);
+    expect(tokens.map((token) => isFinite(x, token, 4 * 16))).toEqual([true, false, true, false, true, true]);
   });
 });
 

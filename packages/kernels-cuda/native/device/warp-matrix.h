@@ -125,6 +125,12 @@ VWN_DEVICE Left leftAt(const bf16 *tile, int stride) {
   loadFour(tile + laneOfWarp() % 16 * stride + laneOfWarp() / 16 * 8, left.words);
   return left;
 }
+/** A left factor whose columns are 16 rows of a tile: its transpose lies there. */
+VWN_DEVICE Left leftAtTransposed(const bf16 *tile, int stride) {
+  Left left;
+  loadFourTransposed(tile + (laneOfWarp() / 16 * 8 + laneOfWarp() % 8) * stride + laneOfWarp() / 8 % 2 * 8, left.words);
+  return left;
+}
 /** Two right factors whose columns are 16 rows of a tile. */
 VWN_DEVICE void rightsOfRows(const bf16 *tile, int stride, Right (&rights)[2]) {
   uint32_t words[4];
@@ -136,6 +142,14 @@ VWN_DEVICE void rightsOfRows(const bf16 *tile, int stride, Right (&rights)[2]) {
 VWN_DEVICE void rightsAt(const bf16 *tile, int stride, Right (&rights)[2]) {
   uint32_t words[4];
   loadFourTransposed(tile + laneOfWarp() % 16 * stride + laneOfWarp() / 16 * 8, words);
+  rights[0] = {words[0], words[1]};
+  rights[1] = {words[2], words[3]};
+}
+/** As rightsAt, of a tile that has only `rows` rows: the others are those of `zeros`, 16 bytes. */
+VWN_DEVICE void rightsAtRows(const bf16 *tile, int stride, int rows, const bf16 *zeros, Right (&rights)[2]) {
+  uint32_t words[4];
+  const int row = laneOfWarp() % 16;
+  loadFourTransposed(row < rows ? tile + row * stride + laneOfWarp() / 16 * 8 : zeros, words);
   rights[0] = {words[0], words[1]};
   rights[1] = {words[2], words[3]};
 }

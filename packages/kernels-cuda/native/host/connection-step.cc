@@ -1,6 +1,7 @@
 /** From one sublayer to the next in one pass; kernels in device/connection-step.cu and connection-step-grad.cu. */
 #include <type_traits>
 
+#include "../device/connection-tile-shape.h"
 #include "../runtime.h"
 #include "connection-inputs.h"
 #include "functions.h"
@@ -37,6 +38,19 @@ void clear(const ConnectionShape &s, const ConnectionGradients &to) {
   if (s.dynamic) zero(to.alphaScale, alpha), zero(to.alphaFn, fn);
 }
 
+/** The forward pass by tensor cores. False where the shape is not for them. */
+bool launchTiles(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading, void *h,
+                 void *out, void *hNext, void *x) {
+  if (!takesTiles(s)) return false;
+  const ConnectionTiles tiles = tilesFor(s, sharedLimit());
+  if (tiles.tokens == 0) return false;
+  const int64_t bytes = bytesOfTiles(s, tiles), atOnce = sharedLimit() / bytes * multiprocessors();
+  const int64_t count = (s.tokens + tiles.tokens - 1) / tiles.tokens;
+  launch("connectionTiles_bf16", {count < atOnce ? count : atOnce}, 256, bytes, s, tiles, writing, reading,
+         static_cast<const bf16 *>(h), static_cast<const bf16 *>(out), static_cast<bf16 *>(hNext), static_cast<bf16 *>(x));
+  return true;
+}
+
 }  // namespace
 
 /**
@@ -56,6 +70,7 @@ const char *connection_step(const vwn_call *raw) {
   if (s.write) call.sameType({0, 1, reader.next - 1});
   if (s.read) call.sameType({0, reader.next});
   if (call.problem()) return call.problem();
+  if (call.type(0) == VWN_BF16 && launchTiles(s, writing, reading, h, out, hNext, x)) return nullptr;
   const int64_t floats = forwardRoom(s);
   const Workers workers(s, floats, 16 * multiprocessors());
   withFloats(h, call.type(0), [&](auto *from) {

@@ -1,0 +1,44 @@
+/** How a connection step by tensor cores divides its work; a kernel's argument. */
+#pragma once
+#include <cstdint>
+#include <initializer_list>
+
+#include "connection-shape.h"
+
+namespace vwn {
+namespace cuda {
+
+/** A block takes `tokens` tokens at once, whose slots are 16, 32 or 64 rows; the next ones are on their way into another buffer. */
+struct ConnectionTiles {
+  int32_t tokens, buffers;
+};
+
+/** Columns of coefficients in shared memory: those of Â, and B's or A°'s in whole tiles of 16. */
+constexpr int columnsOfTile = 16;
+
+/** Elements of bf16 from one row to the next: 16 bytes more than there are, so that no bank serves two rows of a matrix. */
+constexpr int64_t strideOfTile(int64_t columns) { return columns + 8; }
+
+/** What tiles can do: bf16, whole matrices of 16, and room for what was read in the place of a state. */
+inline bool takesTiles(const ConnectionShape &s) {
+  return s.dynamic && (s.n == 16 || s.n == 32 || s.n == 64) && s.m <= columnsOfTile && 2 * s.m <= s.n && s.db % 16 == 0;
+}
+
+/** Bytes of shared memory: states, backbones, coefficients, weights of both sets, reciprocals, sums, zeros. */
+inline int64_t bytesOfTiles(const ConnectionShape &s, const ConnectionTiles &t) {
+  const int64_t stride = strideOfTile(s.db), slots = t.tokens * s.n;
+  const int64_t rows = t.buffers * (slots + t.tokens * s.m) + slots + (s.n + 2 * columnsOfTile);
+  return 2 * (rows * stride + slots * strideOfTile(s.n + columnsOfTile)) + 4 * (slots + roomOfSums) + 16;
+}
+
+/** As many tokens as leave room for a second block; tokens = 0 where not even one fits. */
+inline ConnectionTiles tilesFor(const ConnectionShape &s, int64_t sharedBytes) {
+  for (const int64_t room : {sharedBytes / 2, sharedBytes})
+    for (int32_t tokens = static_cast<int32_t>(64 / s.n); tokens > 0; tokens /= 2)
+      for (const int32_t buffers : {2, 1})
+        if (bytesOfTiles(s, {tokens, buffers}) <= room) return {tokens, buffers};
+  return {0, 0};
+}
+
+}  // namespace cuda
+}  // namespace vwn

@@ -1,0 +1,284 @@
+/**
+ * The forward pass of a connection step in bf16 by tensor cores; connection-step.cu has the other shapes. What it computes
+ * and rounds is the same, but that coefficients and W are rounded to bf16 before they are multiplied. With H a token's state:
+ *   coefficients [n, columns] = H·W       rows of H by rows of Wᵀ
+ *   next [n, db] = Âᵀ·H + B·out           columns of Â by rows of H, rows of B by rows of out
+ *   x [m, db] = A°ᵀ·next
+ */
+#include "connection-tile-shape.h"
+#include "connection.h"
+#include "warp-matrix.h"
+
+namespace vwn {
+namespace cuda {
+namespace {
+
+/** Column tiles of which a warp holds the sums at once. */
+constexpr int tilesAtOnce = 3;
+
+struct alignas(16) Chunk {
+  uint32_t words[4];
+};
+constexpr int ofChunk = 8;
+
+/** A block's shared memory; matrices of bf16 have rows of `stride`, coefficients of `ofCoefficients`. */
+struct TileRoom {
+  bf16 *next, *coefficients, *writing, *reading, *zeros, *states, *backbones;
+  float *reciprocal, *sums;
+  int stride, ofCoefficients;
+};
+
+VWN_DEVICE TileRoom divide(const ConnectionShape &s, const ConnectionTiles &t, bf16 *at) {
+  const int64_t stride = s.db + ofChunk, slots = t.tokens * s.n, ofCoefficients = s.n + columnsOfTile + ofChunk;
+  TileRoom room{};
+  room.stride = static_cast<int>(stride), room.ofCoefficients = static_cast<int>(ofCoefficients);
+  room.zeros = at, at += ofChunk;
+  room.next = at, at += slots * stride;
+  room.coefficients = at, at += slots * ofCoefficients;
+  room.writing = at, at += (s.n + columnsOfTile) * stride;
+  room.reading = at, at += columnsOfTile * stride;
+  room.states = at, at += t.buffers * slots * stride;
+  room.backbones = at, at += t.buffers * t.tokens * s.m * stride;
+  room.reciprocal = reinterpret_cast<float *>(at);
+  room.sums = room.reciprocal + slots;
+  return room;
+}
+
+/** Rows of a set's W for the tile: fn · norm weight / √db of each column, zeros for columns that it lacks. */
+VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set, int64_t columns, int stride, bf16 *to) {
+  const float root = 1.0f / sqrtf(static_cast<float>(s.db));
+  for (int64_t at = threadIdx.x; at < columns * s.db; at += blockDim.x) {
+    const int64_t c = at % columns, d = at / columns;
+    float weight = 0;
+    if (c < set.columns) {
+      const Column column = columnOf(s, set, c);
+      weight = column.fn[d * column.stride + column.at] * set.parameters.normWeight[d] * root;
+    }
+    to[c * stride + d] = toBf16(weight);
+  }
+}
+
+/** Asks for `rows` rows of db, of which `present` are there; zeros are the rest. */
+VWN_DEVICE void copyRows(int db, const bf16 *from, int rows, int present, int stride, bf16 *to) {
+  const int chunks = db / ofChunk;
+  for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x)) {
+    const int row = at / chunks, d = at % chunks * ofChunk;
+    const bool isThere = row < present;
+    copyAsync(to + row * stride + d, isThere ? from + row * db + d : from, isThere);
+  }
+}
+
+VWN_DEVICE int warpsOfBlock() { return static_cast<int>(blockDim.x) / warpSize_; }
+
+/** 1/rms of each row; a warp a row. */
+VWN_DEVICE void normalizeRows(const ConnectionShape &s, const TileRoom &room, int rows, const bf16 *state) {
+  for (int i = warpOfBlock(); i < rows; i += warpsOfBlock()) {
+    float squares = 0;
+    for (int d = laneOfWarp(); d < s.db; d += warpSize_) {
+      const float value = toFloat(state[i * room.stride + d]);
+      squares += value * value;
+    }
+    squares = warpSum(squares);
+    if (laneOfWarp() == 0) room.reciprocal[i] = 1.0f / sqrtf(squares / static_cast<float>(s.db) + s.eps);
+  }
+  __syncthreads();
+}
+
+/** Rows of 16 are shared out to warps, and a row's tiles of 16 columns to the warps that have it. */
+struct Share {
+  int row, part, parts;
+};
+VWN_DEVICE Share shareOf(int rows) {
+  const int rowTiles = rows / 16;
+  return {warpOfBlock() % rowTiles * 16, warpOfBlock() / rowTiles, warpsOfBlock() / rowTiles};
+}
+
+/** Calls body(row, column, value) for the numbers of a sum that this lane holds, of a tile at `row` and `column`. */
+template <class Body>
+VWN_DEVICE void eachOf(const Sum &sum, int row, int column, const Body &body) {
+#pragma unroll
+  for (int i = 0; i < 4; i++)
+    body(row + laneOfWarp() / 4 + i / 2 * 8, column + laneOfWarp() % 4 * 2 + i % 2, sum.values[i]);
+}
+
+/** The same for the tiles of 16 columns, every `parts`-th from `first` on, whose sums a warp has. */
+template <class Body>
+VWN_DEVICE void eachOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &share, int first, int tiles, const Body &body) {
+#pragma unroll
+  for (int i = 0; i < tilesAtOnce; i++) {
+    const int tile = first + i * share.parts;
+    if (tile >= tiles) break;
+    eachOf(sums[i][0], share.row, tile * 16, body);
+    eachOf(sums[i][1], share.row, tile * 16 + 8, body);
+  }
+}
+
+/** Eqs. 11–14 for all rows: alpha = S ∘ tanh(norm(h)·W/√db) + static, zeros in columns that the set lacks. */
+VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set, const TileRoom &room, int rows, int columns,
+                             const bf16 *state, const bf16 *weights) {
+  const Share share = shareOf(rows);
+  const int tiles = columns / 16, n = static_cast<int>(s.n);
+  for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
+    Sum sums[tilesAtOnce][2] = {};
+    for (int k = 0; k < static_cast<int>(s.db); k += 16) {
+      const Left a = leftAt(state + share.row * room.stride + k, room.stride);
+#pragma unroll
+      for (int i = 0; i < tilesAtOnce; i++) {
+        const int tile = first + i * share.parts;
+        if (tile >= tiles) break;
+        Right b[2];
+        rightsOfRows(weights + tile * 16 * room.stride + k, room.stride, b);
+        multiplyAdd(sums[i][0], a, b[0]);
+        multiplyAdd(sums[i][1], a, b[1]);
+      }
+    }
+    eachOfTiles(sums, share, first, tiles, [&](int row, int column, float product) {
+      float alpha = 0;
+      if (column < set.columns) {
+        const Column of = columnOf(s, set, column);
+        const int64_t at = row % n * of.stride + of.at;
+        alpha = tanhf(product * room.reciprocal[row]) * of.scale[at] + of.offset[at];
+      }
+      room.coefficients[row * room.ofCoefficients + column] = toBf16(alpha);
+    });
+  }
+  __syncthreads();
+}
+
+/** next = Âᵀ·state + B·out, rounded as it is stored. */
+VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int rows, const bf16 *state, const bf16 *backbone) {
+  const Share share = shareOf(rows);
+  const int n = static_cast<int>(s.n), m = static_cast<int>(s.m), tiles = static_cast<int>(s.db) / 16;
+  const int token = share.row / n, slot = share.row % n;
+  const bf16 *own = room.coefficients + token * n * room.ofCoefficients;
+  for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
+    Sum sums[tilesAtOnce][2] = {};
+    for (int k = 0; k <= n; k += 16) {
+      const bool isBeta = k == n;
+      const Left a = isBeta ? leftAt(own + slot * room.ofCoefficients + n, room.ofCoefficients)
+                            : leftAtTransposed(own + k * room.ofCoefficients + slot, room.ofCoefficients);
+#pragma unroll
+      for (int i = 0; i < tilesAtOnce; i++) {
+        const int tile = first + i * share.parts;
+        if (tile >= tiles) break;
+        Right b[2];
+        if (isBeta) rightsAtRows(backbone + token * m * room.stride + tile * 16, room.stride, m, room.zeros, b);
+        else rightsAt(state + (token * n + k) * room.stride + tile * 16, room.stride, b);
+        multiplyAdd(sums[i][0], a, b[0]);
+        multiplyAdd(sums[i][1], a, b[1]);
+      }
+    }
+    eachOfTiles(sums, share, first, tiles,
+                [&](int row, int column, float value) { room.next[row * room.stride + column] = toBf16(value); });
+  }
+  __syncthreads();
+}
+
+/** x = A°ᵀ·state, [tokens, m, db] in float32. */
+VWN_DEVICE void readRows(const ConnectionShape &s, const TileRoom &room, int tokens, const bf16 *state, float *x) {
+  const int n = static_cast<int>(s.n), m = static_cast<int>(s.m), db = static_cast<int>(s.db), tiles = db / 16;
+  for (int task = warpOfBlock(); task < tokens * tiles; task += warpsOfBlock()) {
+    const int token = task / tiles, tile = task % tiles;
+    Sum sums[2] = {};
+    for (int k = 0; k < n; k += 16) {
+      Right b[2];
+      rightsAt(state + (token * n + k) * room.stride + tile * 16, room.stride, b);
+      const Left a = leftAtTransposed(room.coefficients + (token * n + k) * room.ofCoefficients, room.ofCoefficients);
+      multiplyAdd(sums[0], a, b[0]);
+      multiplyAdd(sums[1], a, b[1]);
+    }
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+      eachOf(sums[half], 0, tile * 16 + half * 8, [&](int c, int d, float value) {
+        if (c < m) x[(token * m + c) * db + d] = value;
+      });
+  }
+  __syncthreads();
+}
+
+VWN_DEVICE void storeRows(int db, const bf16 *from, int rows, int stride, bf16 *to) {
+  const int chunks = db / ofChunk;
+  for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x))
+    *reinterpret_cast<Chunk *>(to + at * ofChunk) =
+        *reinterpret_cast<const Chunk *>(from + at / chunks * stride + at % chunks * ofChunk);
+}
+
+/** Through the sublayer's norm, where there is one, to where it is stored. */
+VWN_DEVICE void storeRead(const ConnectionShape &s, const ConnectionParameters &reading, const TileRoom &room, int tokens,
+                          const float *x, bf16 *to) {
+  const int size = static_cast<int>(s.m * s.db);
+  for (int token = 0; token < tokens; token++) {
+    const float *own = x + token * size;
+    const float r = s.normed ? reciprocalOfBackbone(s, own, room.sums) : 1.0f;
+    for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x))
+      to[token * size + i] = toBf16(s.normed ? own[i] * r * reading.sublayerNorm[i] : own[i]);
+  }
+}
+
+template <class T>
+VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles &t, const ConnectionParameters &writing,
+                                const ConnectionParameters &reading, const T *h, const T *out, T *hNext, T *x) {
+  VWN_SHARED(bf16, shared);
+  const TileRoom room = divide(s, t, shared);
+  const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
+  const int n = static_cast<int>(s.n), m = static_cast<int>(s.m), db = static_cast<int>(s.db), slots = t.tokens * n;
+  const int64_t ofState = s.n * s.db, ofBackbone = s.m * s.db;
+  const int64_t tiles = (s.tokens + t.tokens - 1) / t.tokens;
+  const auto countOf = [&](int64_t tile) {
+    const int64_t left = s.tokens - tile * t.tokens;
+    return left < t.tokens ? static_cast<int>(left) : t.tokens;
+  };
+  const auto stateOf = [&](int turn) { return room.states + turn % t.buffers * slots * room.stride; };
+  const auto backboneOf = [&](int turn) { return room.backbones + turn % t.buffers * t.tokens * m * room.stride; };
+  const auto ask = [&](int64_t tile, int turn) {
+    const int64_t first = tile * t.tokens;
+    if (tile < tiles) {
+      copyRows(db, h + first * ofState, slots, countOf(tile) * n, room.stride, stateOf(turn));
+      if (s.write) copyRows(db, out + first * ofBackbone, t.tokens * m, countOf(tile) * m, room.stride, backboneOf(turn));
+    }
+    commitCopies();
+  };
+  if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
+  if (s.write) loadWeights(s, write, s.n + columnsOfTile, room.stride, room.writing);
+  if (s.read) loadWeights(s, read, columnsOfTile, room.stride, room.reading);
+  if (t.buffers > 1) ask(blockIdx.x, 0);
+  int turn = 0;
+  for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x, turn++) {
+    if (t.buffers > 1) {
+      ask(tile + gridDim.x, turn + 1);
+      awaitCopies<1>();
+    } else {
+      ask(tile, turn);
+      awaitCopies<0>();
+    }
+    __syncthreads();
+    const int64_t first = tile * t.tokens;
+    const int count = countOf(tile);
+    const bf16 *state = stateOf(turn);
+    if (s.write) {
+      normalizeRows(s, room, slots, state);
+      evaluateRows(s, write, room, slots, n + columnsOfTile, state, room.writing);
+      writeRows(s, room, slots, state, backboneOf(turn));
+      storeRows(db, room.next, count * n, room.stride, hNext + first * ofState);
+      state = room.next;
+    }
+    if (s.read) {
+      // The state that is not needed any more, or not yet, has room for what is read.
+      float *what = reinterpret_cast<float *>(s.write ? stateOf(turn) : room.next);
+      normalizeRows(s, room, slots, state);
+      evaluateRows(s, read, room, slots, columnsOfTile, state, room.reading);
+      readRows(s, room, t.tokens, state, what);
+      storeRead(s, reading, room, count, what, x + first * ofBackbone);
+    }
+    __syncthreads();
+  }
+}
+// Two blocks at once: one computes while the other waits on memory.
+VWN_ENTRY_IN_BLOCKS(connectionTiles, bf16, ::vwn::cuda::bf16, 2,
+                    (ConnectionShape shape, ConnectionTiles tiles, ConnectionParameters writing, ConnectionParameters reading,
+                     const real *h, const real *out, real *hNext, real *x),
+                    (shape, tiles, writing, reading, h, out, hNext, x))
+
+}  // namespace
+}  // namespace cuda
+}  // namespace vwn
