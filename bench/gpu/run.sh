@@ -1,8 +1,8 @@
 #!/bin/sh
 # On a machine with a GPU, from the folder that bench/gpu/bundle.mjs has packed: is it right, then how fast is it.
 #   run.sh RESULTS    a folder for what comes out; ends with 1 where a check failed, after everything has run
-# PEER: the PyTorch model to compare whole training steps with. TESTS: names of tests, instead of all. CHECK_FLAGS,
-# TRAINING_FLAGS, BENCH_FLAGS: more flags of the programs.
+# PEER: the PyTorch model to compare whole training steps with. STEPS: which of the steps below, instead of all; TESTS: which
+# tests. CHECK_FLAGS, TRAINING_FLAGS, BENCH_FLAGS: more flags of the programs.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 results=${1:?a folder for the results is needed}
@@ -21,6 +21,7 @@ failed=
 step() {
   name=$1
   shift
+  case " ${STEPS:-$name} " in *" $name "*) ;; *) return 0 ;; esac
   echo "== $name"
   "$@" >"$results/$name.txt" 2>&1 || failed="$failed $name"
   tail -n 12 "$results/$name.txt"
@@ -44,7 +45,7 @@ step check check --out "$results/check.json"
 step check-own-products check_own_products
 tests
 if command -v compute-sanitizer >/dev/null; then
-  step compute-sanitizer compute-sanitizer --error-exitcode 1 "$here/node" "$here/check.mjs"
+  step compute-sanitizer compute-sanitizer --error-exitcode 1 "$here/node" "$here/check.mjs" --steps 3
 fi
 # shellcheck disable=SC2086
 step training "$here/node" "$here/training.mjs" ${PEER:+--peer "$PEER"} ${TRAINING_FLAGS:-} --out "$results/training.json"
