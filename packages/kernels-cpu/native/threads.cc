@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -106,7 +107,9 @@ class Pool {
       // Tasks first: a worker that sees the round before them finds nothing to do, and sits the round out.
       std::lock_guard<std::mutex> lock(mutex_);
       const uint64_t round = round_.load(std::memory_order_relaxed) + 1;
-      ticket_.store(round << ticketBits | static_cast<uint64_t>(tasks), std::memory_order_release);
+      for (int part = 0; part < wanted_; part++)
+        parts_[part].ticket.store(round << ticketBits | static_cast<uint64_t>(firstOf(part + 1) - firstOf(part)),
+                                  std::memory_order_release);
       round_.store(round, std::memory_order_release);
     }
     if (sleeping_.load(std::memory_order_seq_cst) > 0) wake_.notify_all();
@@ -116,17 +119,28 @@ class Pool {
   }
 
  private:
+  int64_t firstOf(int part) const { return tasks_ * part / wanted_; }
+
   /**
-   * Takes tasks until none is left. Claims are by comparison, so that a worker which wakes late, perhaps in another
-   * round, claims nothing that is not there; and what it has claimed keeps the round's fields as they are.
+   * Takes tasks until none is left: first a thread's own part, which are the rows that it has had in the kernel before and
+   * that lie in its caches, then what is left of the others'.
    */
   void work(int thread) {
-    uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    for (int i = 0; i < wanted_; i++) workOn((thread + i) % wanted_, thread);
+  }
+
+  /**
+   * Claims are by comparison, so that a worker which wakes late, perhaps in another round, claims nothing that is not
+   * there; and what it has claimed keeps the round's fields as they are.
+   */
+  void workOn(int part, int thread) {
+    std::atomic<uint64_t> &open = parts_[part].ticket;
+    uint64_t ticket = open.load(std::memory_order_acquire);
     while (const uint64_t left = ticket & ((uint64_t{1} << ticketBits) - 1)) {
-      if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel)) continue;
-      attempt(tasks_ - static_cast<int64_t>(left), thread);
+      if (!open.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel)) continue;
+      attempt(firstOf(part + 1) - static_cast<int64_t>(left), thread);
       done_.fetch_add(1, std::memory_order_release);
-      ticket = ticket_.load(std::memory_order_acquire);
+      ticket = open.load(std::memory_order_acquire);
     }
   }
 
@@ -149,6 +163,7 @@ class Pool {
 
   void start() {
     if (!workers_.empty()) return;
+    parts_ = std::make_unique<Part[]>(static_cast<size_t>(wanted_));
     stopping_.store(false);
     patience_ = wanted_ > usableCpus() ? Clock::duration(patienceOfMany) : Clock::duration(patience);
     const uint64_t seen = round_.load();
@@ -199,8 +214,11 @@ class Pool {
   std::atomic<uint64_t> round_{0};
   std::atomic<int> sleeping_{0};
   std::atomic<bool> stopping_{false};
-  /** Round in the upper bits, tasks left to claim in the lower. */
-  alignas(64) std::atomic<uint64_t> ticket_{0};
+  /** A thread's own tasks: the round in the upper bits, tasks left to claim in the lower. */
+  struct alignas(64) Part {
+    std::atomic<uint64_t> ticket{0};
+  };
+  std::unique_ptr<Part[]> parts_;
   alignas(64) std::atomic<int64_t> done_{0};
   TaskFunction function_ = nullptr;
   void *context_ = nullptr;
