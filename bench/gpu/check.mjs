@@ -1,5 +1,5 @@
 /**
- * Is vwn-cuda right on this GPU? The whole case table forward and backward, in both precisions, and the losses of a small
+ * Is vwn-cuda right on this GPU? The whole case table forward and backward, in both precisions, and the losses of small
  * models' first steps, captured as training has them, against TensorFlow.js's own `cpu` backend in float32. Exits with 1
  * where anything is off.
  *
@@ -12,29 +12,38 @@ import { evaluateCase, goldenTolerance, maxRelativeError, opCases } from '@vwn/c
 import { loadLibrary } from '@vwn/kernels-cuda';
 import { LanguageModel } from '@vwn/layers';
 import { AdamWOptimizer, CapturedTrainingStep } from '@vwn/trainer';
-import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { resolve } from 'node:path';
+import { wholeNumber } from '../support/flags.mjs';
+import { runScript, writeResult } from '../support/script.mjs';
 
 /** bf16 as packages/kernels-cpu/test/bf16.test.ts has it: a rounding is 0.2 %, and a gradient has seen three. */
 const tolerances = { fp32: goldenTolerance, bf16: { forward: 1e-2, gradient: 2e-2 } };
 const widths = [undefined, { m: 2, n: 3, reduce_norm: 'none' }, { m: 4, n: 16 }];
 
-const { out, steps } = parseArgs({
-  options: { out: { type: 'string' }, steps: { type: 'string', default: '100' } },
-}).values;
-const report = { device: loadLibrary().instructionSet, cases: [], losses: [] };
-for (const precision of ['fp32', 'bf16']) {
-  for (const opCase of opCases.filter(({ size }) => size === 'small'))
-    report.cases.push(await checkCase(opCase, precision));
-  for (const width of widths) report.losses.push(await checkLosses(width, precision));
-}
-const failed = [...report.cases, ...report.losses].filter(({ passed }) => !passed);
-for (const each of failed) process.stdout.write(`FAILED ${JSON.stringify(each)}\n`);
-process.stdout.write(
-  `${report.device}: ${report.cases.length} cases and ${report.losses.length} models, ${failed.length} failed\n`,
+await runScript(
+  import.meta.url,
+  { out: { type: 'string' }, steps: { type: 'string', default: '100' } },
+  async ({ out, steps }) => {
+    const report = await checkAll(wholeNumber(steps, 'steps', 1));
+    const failed = [...report.cases, ...report.losses].filter(({ passed }) => !passed);
+    for (const each of failed) process.stdout.write(`FAILED ${JSON.stringify(each)}\n`);
+    process.stdout.write(
+      `${report.device}: ${report.cases.length} cases and ${report.losses.length} models, ${failed.length} failed\n`,
+    );
+    if (out) writeResult(resolve(out), { ...report, failed: failed.length });
+    if (failed.length > 0) process.exitCode = 1;
+  },
 );
-if (out) writeFileSync(out, `${JSON.stringify({ ...report, failed: failed.length }, null, 1)}\n`);
-process.exit(failed.length === 0 ? 0 : 1);
+
+async function checkAll(steps) {
+  const report = { device: loadLibrary().instructionSet, cases: [], losses: [] };
+  for (const precision of ['fp32', 'bf16']) {
+    for (const opCase of opCases.filter(({ size }) => size === 'small'))
+      report.cases.push(await checkCase(opCase, precision));
+    for (const width of widths) report.losses.push(await checkLosses(width, precision, steps));
+  }
+  return report;
+}
 
 async function on(backend, precision, work) {
   await tf.setBackend(backend);
@@ -65,16 +74,16 @@ function together(results, pick) {
 }
 
 /** In float32 as close as the golden trajectories, for as many steps as these have; 1 % in all. */
-async function checkLosses(virtual_width, precision) {
-  const want = await on('cpu', precision, () => lossesOf(virtual_width));
-  const got = await on('vwn-cuda', precision, () => lossesOf(virtual_width));
+async function checkLosses(virtual_width, precision, steps) {
+  const want = await on('cpu', precision, () => lossesOf(virtual_width, steps));
+  const got = await on('vwn-cuda', precision, () => lossesOf(virtual_width, steps));
   const errors = want.map((loss, i) => Math.abs(got[i] - loss) / loss);
   const [first, all] = [Math.max(...errors.slice(0, 8)), Math.max(...errors)];
   const passed = first < (precision === 'fp32' ? goldenTolerance.trajectoryLoss : 1e-2) && all < 1e-2;
   return { name: `losses of ${JSON.stringify(virtual_width ?? 'plain')}`, precision, passed, first, all };
 }
 
-function lossesOf(virtual_width) {
+function lossesOf(virtual_width, steps) {
   const config = parseModelConfig({
     hidden_size: 32,
     num_hidden_layers: 2,
@@ -91,7 +100,7 @@ function lossesOf(virtual_width) {
   const training = new CapturedTrainingStep(model, optimizer);
   const settings = { lr: 1e-3, maxGradNorm: 1 };
   try {
-    return Array.from({ length: Number(steps) }, (_, i) => training.run([batches[i % 4]], settings).loss);
+    return Array.from({ length: steps }, (_, i) => training.run([batches[i % 4]], settings).loss);
   } finally {
     training.dispose();
     optimizer.dispose();

@@ -13,14 +13,13 @@
  *   --out FILE          result file
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { cost, selectBackend } from '@vwn/core';
 import * as core from '@vwn/core';
 import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compare, comparisonText, runOf } from '../support/comparison.mjs';
 import { ourCommand, torchCommand } from '../support/contender.mjs';
-import { turnFlags, turnsOf } from '../support/flags.mjs';
+import { turnFlags, turnsOf, wholeNumber } from '../support/flags.mjs';
 import { describeMachine } from '../support/machine.mjs';
 import { runScript, today, writeResult } from '../support/script.mjs';
 import { alignedTable, round } from '../support/statistics.mjs';
@@ -64,11 +63,11 @@ await runScript(
 );
 
 async function main(values) {
-  const { details } = await selectBackend(backend);
+  const { details } = await core.selectBackend(backend);
   const device = details.instructions;
-  const plan = turnsOf(values, { warmup: values.tiny ? 1 : 5, steps: Number(values.steps) });
+  const plan = turnsOf(values, { warmup: values.tiny ? 1 : 5, steps: wholeNumber(values.steps, 'steps', 1) });
   const peak = values['peak-tflops']
-    ? Number(values['peak-tflops'])
+    ? wholeNumber(values['peak-tflops'], 'peak-tflops', 1)
     : peaks.find(([name]) => device.includes(name))?.[1];
   const copy = await copyGbPerSecond(tf, values.tiny ? 2 ** 12 : 2 ** 28);
   console.log(`${device}: ${round(copy, 1)} GB/s copied, peak ${peak ?? 'not known (--peak-tflops)'} TFLOP/s`);
@@ -115,7 +114,7 @@ async function runGpt({ peer, python, 'peer-device': device }, plan, sizes, peak
 /** Model FLOPs utilization: the FLOPs that the model needs, whatever else is computed, over the peak. */
 function withShare(run, width, sizes, peak) {
   if (!peak || !run.tokens_per_s) return run;
-  const flops = cost(modelConfig(core, sizes, width), { sequenceLength: sizes.seq }).model.trainingFlops;
+  const flops = core.cost(modelConfig(core, sizes, width), { sequenceLength: sizes.seq }).model.trainingFlops;
   return { ...run, model_flops_utilization: round((run.tokens_per_s * flops) / (peak * 1e12), 3) };
 }
 

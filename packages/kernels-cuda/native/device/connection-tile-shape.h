@@ -13,11 +13,11 @@ struct ConnectionTiles {
   int32_t tokens, buffers;
 };
 
-/** Columns of coefficients in shared memory: those of Â, and B's or A°'s in whole tiles of 16. */
+/** Columns that B's or A°'s coefficients have in shared memory: the most that m may be. */
 constexpr int columnsOfTile = 16;
 
-/** Elements of bf16 from one row to the next: 16 bytes more than there are, so that no bank serves two rows of a matrix. */
-constexpr int64_t strideOfTile(int64_t columns) { return columns + 8; }
+/** Elements of bf16 in 16 bytes: so many more than columns a row has in shared memory, that no bank serves two rows of a matrix. */
+constexpr int ofChunk = 8;
 
 /** What tiles can do: bf16, whole matrices of 16, and room for what was read in the place of a state. */
 inline bool takesTiles(const ConnectionShape &s) {
@@ -26,9 +26,9 @@ inline bool takesTiles(const ConnectionShape &s) {
 
 /** Bytes of shared memory: states, backbones, coefficients, weights of both sets, reciprocals, sums, zeros. */
 inline int64_t bytesOfTiles(const ConnectionShape &s, const ConnectionTiles &t) {
-  const int64_t stride = strideOfTile(s.db), slots = t.tokens * s.n;
+  const int64_t stride = s.db + ofChunk, slots = t.tokens * s.n;
   const int64_t rows = t.buffers * (slots + t.tokens * s.m) + slots + (s.n + 2 * columnsOfTile);
-  return 2 * (rows * stride + slots * strideOfTile(s.n + columnsOfTile)) + 4 * (slots + roomOfSums) + 16;
+  return 2 * (rows * stride + slots * (s.n + columnsOfTile + ofChunk)) + 4 * (slots + roomOfSums) + 16;
 }
 
 /** As many tokens as leave room for a second block; tokens = 0 where not even one fits. */

@@ -19,7 +19,6 @@ constexpr int tilesAtOnce = 3;
 struct alignas(16) Chunk {
   uint32_t words[4];
 };
-constexpr int ofChunk = 8;
 
 /** A block's shared memory; matrices of bf16 have rows of `stride`, coefficients of `ofCoefficients`. */
 struct TileRoom {
@@ -67,8 +66,6 @@ VWN_DEVICE void copyRows(int db, const bf16 *from, int rows, int present, int st
     copyAsync(to + row * stride + d, isThere ? from + row * db + d : from, isThere);
   }
 }
-
-VWN_DEVICE int warpsOfBlock() { return static_cast<int>(blockDim.x) / warpSize_; }
 
 /** 1/rms of each row; a warp a row. */
 VWN_DEVICE void normalizeRows(const ConnectionShape &s, const TileRoom &room, int rows, const bf16 *state) {

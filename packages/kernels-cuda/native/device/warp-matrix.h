@@ -24,6 +24,7 @@ struct Sum {
 
 VWN_DEVICE int laneOfWarp() { return static_cast<int>(threadIdx.x) % warpSize_; }
 VWN_DEVICE int warpOfBlock() { return static_cast<int>(threadIdx.x) / warpSize_; }
+VWN_DEVICE int warpsOfBlock() { return static_cast<int>(blockDim.x) / warpSize_; }
 
 /** Two numbers rounded to bf16 in one word, the lower half first. */
 VWN_DEVICE uint32_t packed(float lower, float upper) {

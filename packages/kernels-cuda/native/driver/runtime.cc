@@ -121,8 +121,9 @@ void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedB
         "kernel " + name);
 }
 
-/** The driver's own: nothing stands behind the name but its executable graph. */
-struct Graph {};
+struct Graph {
+  ExecutableGraphOfDriver *executable;
+};
 
 void beginGraph() {
   check(gpu().driver.beginCapture(gpu().stream, captureOfThread), "recording");
@@ -140,7 +141,7 @@ Graph *endGraph() {
   const Result result = driver.instantiate(&executable, graph, 0);
   (void)driver.freeGraph(graph);
   check(result, "making a graph");
-  return reinterpret_cast<Graph *>(executable);
+  return new Graph{executable};
 }
 
 void abandonGraph() noexcept {
@@ -150,12 +151,12 @@ void abandonGraph() noexcept {
 }
 
 void launchGraph(const Graph &graph) {
-  auto *const executable = reinterpret_cast<ExecutableGraphOfDriver *>(const_cast<Graph *>(&graph));
-  check(gpu().driver.launchGraph(executable, gpu().stream), "running a graph of kernels");
+  check(gpu().driver.launchGraph(graph.executable, gpu().stream), "running a graph of kernels");
 }
 
 void freeGraph(Graph *graph) noexcept {
-  if (graph) (void)gpu().driver.freeExecutable(reinterpret_cast<ExecutableGraphOfDriver *>(graph));
+  if (graph) (void)gpu().driver.freeExecutable(graph->executable);
+  delete graph;
 }
 
 void zero(void *data, int64_t bytes) {
