@@ -11,7 +11,7 @@
  *   --out FILE     result file; default bench/results/MACHINE/DATE-gemm.json
  *
  * The peers are compiled here: they need g++ and their headers (Debian: libopenblas-dev, libdnnl-dev); one that cannot be
- * compiled is left out, and the result says so. All of them are timed hot: the same matrices again and again, as float32
+ * compiled, or has no bf16 for this processor, is left out, and the result says so. All of them are timed hot: the same matrices again and again, as float32
  * results; ours rounds float32 weights to bf16 as it packs them, which the peers get as bf16.
  */
 import { spawnSync } from 'node:child_process';
@@ -131,9 +131,16 @@ function buildPeers(folder, threads) {
     const { status, stderr } = spawnSync('g++', args, { encoding: 'utf8' });
     if (status !== 0)
       missing.push(`${name} (${(stderr ?? '').split('\n').find((each) => /error/.test(each)) ?? 'no g++'})`);
-    else for (const precision of precisions) peers.push({ name, precision, run: peerRun(program, threads) });
+    else
+      for (const precision of precisions)
+        if (offers(program, precision)) peers.push({ name, precision, run: peerRun(program, threads) });
+        else missing.push(`${name} in ${precision} (it has no such product for this processor)`);
   }
   return { peers, missing };
+}
+
+function offers(program, precision) {
+  return spawnSync(program, [precision, '0', '16', '16', '16', '0', '0']).status !== 3;
 }
 
 function peerRun(program, threads) {

@@ -15,15 +15,23 @@ namespace vwn {
 namespace VWN_ISA {
 namespace {
 
-/** Units of K that one pass over a block of C takes: a panel of B of that depth stays near the core. */
-constexpr int64_t depthOfPass = 512;
+/**
+ * Units of K that one pass over a block of C takes: a panel of B of that depth stays near the core, in its second cache
+ * where panels are wide (128 KiB), in its first where they are not (24 KiB with AVX2).
+ */
+constexpr int64_t depthOfPass = panelsAreWide ? 512 : 384;
 /**
  * A float32 B is read where it lies up to so many rows of C, which would not use a copy often enough for it to pay, or if it
- * is small enough (4 MiB) to stay in the caches between those who read it.
+ * is small enough (4 MiB) to stay in the caches between those who read it. Narrow panels of it are single cache lines far
+ * apart, often all in one set of the first cache.
  */
-constexpr int64_t mostRowsOfDirectB = 768, mostFloatsOfDirectB = int64_t{1} << 20;
+constexpr int64_t mostRowsOfDirectB = panelsAreWide ? 768 : 2 * tileRows;
+constexpr int64_t mostFloatsOfDirectB = panelsAreWide ? int64_t{1} << 20 : 0;
 /** Rows and columns of a task's block of C. */
-constexpr int64_t blockRows = 20 * tileRows, blockColumns = 8 * panelColumns;
+constexpr int64_t blockRows = 20 * tileRows, blockColumns = 512;
+/** Floats of a block of A, packed in either way. */
+constexpr int64_t mostOfPackedA = packsTiles ? (blockRows / tileRows + 1) * strideOfTiles(depthOfPass)
+                                             : strideOfUnits(blockRows + tileRows) * depthOfPass;
 
 template <bool pairs, int MR, int NV>
 VWN_INLINE void oneTile(int64_t K, const float *a, int64_t rowStride, int64_t stride, const float *b, int64_t ldb,
@@ -96,7 +104,7 @@ class Gemm {
   int64_t packedFloats() const { return directB || borrows ? 0 : units * panels * panelColumns; }
   bool reserve(float *forB) {
     packed = forB;
-    scratch = threadScratch(Slot::packedA, strideOfUnits(blockRows + tileRows) * depthOfPass * 4 + 64);
+    scratch = threadScratch(Slot::packedA, mostOfPackedA * 4 + 64);
     output = threadScratch(Slot::output, (blockRows + tileRows) * blockColumns * 4);
     return packed && scratch && output;
   }
@@ -154,11 +162,13 @@ class Gemm {
       return {static_cast<const float *>(A.data) + row * ld + unit, ld, 1, tileRows * ld};
     }
     const auto pack = [&](const auto *data) {
-      if (A.transposed) packUnits<pairs>(data + k * A.ld + row, A.ld, rows, elements, room);
+      if (A.transposed && packsTiles) packTiles<pairs>(data + k * A.ld + row, A.ld, rows, elements, room);
+      else if (A.transposed) packUnits<pairs>(data + k * A.ld + row, A.ld, rows, elements, room);
       else packRows<pairs>(data + row * A.ld + k, A.ld, rows, elements, depthOfPass, room);
     };
     if (A.type == VWN_BF16) pack(static_cast<const bf16 *>(A.data));
     else pack(static_cast<const float *>(A.data));
+    if (A.transposed && packsTiles) return {room, 1, tileRows, strideOfTiles(depth)};
     if (A.transposed) return {room, 1, strideOfUnits(rows), tileRows};
     return {room, depthOfPass, 1, tileRows * depthOfPass};
   }
