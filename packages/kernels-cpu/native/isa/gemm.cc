@@ -1,6 +1,7 @@
 /**
  * Matrix product: B is packed whole, in parallel; then blocks of C are tasks, each with its own packed part of A where A
- * cannot be read in place. Every element of C is summed in one fixed order, whatever the number of threads.
+ * cannot be read in place. Few rows are multiplied without packing. Every element of C is summed in one fixed order,
+ * whatever the number of threads.
  */
 #include "gemm.h"
 
@@ -9,6 +10,7 @@
 
 #include "../threads.h"
 #include "../workspace.h"
+#include "gemm-few-rows.h"
 #include "gemm-pack.h"
 
 namespace vwn {
@@ -255,6 +257,7 @@ class Gemm {
 
 bool runGemm(const Product &product, bool parallel, Epilogue epilogue = nullptr, const void *context = nullptr) {
   if (product.M == 0 || product.N == 0) return true;
+  if (!epilogue && hasFewRows(product)) return multiplyFewRows(product, parallel), true;
   if (product.halves && hasPairs) return Gemm<hasPairs>(product, threadCount(), epilogue, context).run(parallel);
   return Gemm<false>(product, threadCount(), epilogue, context).run(parallel);
 }
@@ -285,6 +288,7 @@ bool runSome(const Product *products, int64_t count, int64_t &next, int64_t shar
   int64_t floats = 0;
   for (; next < count; next++) {
     if (products[next].M == 0 || products[next].N == 0) continue;
+    if (hasFewRows(products[next])) break;
     Gemm<pairs> one(products[next], sharers);
     if (!members.empty()) one.borrowFrom(members.back());
     if (!members.empty() && floats + one.packedFloats() > mostPackedAtOnce) break;
@@ -331,6 +335,10 @@ bool groupedGemm(const Product *products, int64_t count) {
   for (int64_t i = 0; i < count; i++) work += workOf(products[i]);
   const bool parallel = work > mostForOneThread;
   for (int64_t next = 0; next < count;) {
+    if (hasFewRows(products[next])) {
+      multiplyFewRows(products[next++], parallel);
+      continue;
+    }
     const bool halves = products[next].halves && hasPairs;
     const bool done = halves ? runSome<hasPairs>(products, count, next, sharers, parallel)
                              : runSome<false>(products, count, next, sharers, parallel);

@@ -1,0 +1,74 @@
+/**
+ * Products with so few rows of A that a packed B would take longer to make than to use: B, stored [N, K], is read where it
+ * lies, once, W of its rows at a time, in dots along K. The next token of a text that is being generated is such a row.
+ */
+#pragma once
+#include "gemm.h"
+#include "rows.h"
+#include "transpose.h"
+#include "vwn_kernels.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+constexpr int64_t mostFewRows = 4;
+
+inline bool hasFewRows(const Product &p) {
+  return p.M <= mostFewRows && p.b.transposed && !p.a.transposed && p.otherCount == 0;
+}
+
+/** Lane k is the dot of `row` with rows[k], all of K numbers. */
+template <class A, class B>
+VWN_INLINE vf dotsWithRows(int64_t K, const A *row, const B *const (&rows)[W]) {
+  vf sums[W] = {};
+  int64_t d = 0;
+  for (; d + W <= K; d += W) {
+    const vf left = load(row + d);
+#pragma GCC unroll 16
+    for (int k = 0; k < W; k++) sums[k] += left * load(rows[k] + d);
+  }
+  if (d < K) {
+    const vf left = loadFirst(row + d, K - d);
+#pragma GCC unroll 16
+    for (int k = 0; k < W; k++) sums[k] += left * loadFirst(rows[k] + d, K - d);
+  }
+  return sumsOfRows(sums);
+}
+
+/** Columns [begin, end) of C; `end` is the last or a multiple of W away. */
+template <class A, class B, class C>
+void columnsOfFewRows(const Product &p, const A *a, const B *b, C *c, int64_t begin, int64_t end) {
+  for (int64_t j = begin; j < end; j += W) {
+    const B *rows[W];
+    for (int64_t k = 0; k < W; k++) rows[k] = b + (j + k < end ? j + k : end - 1) * p.b.ld;
+    for (int64_t i = 0; i < p.M; i++) {
+      const int64_t count = end - j < W ? end - j : W;
+      C *out = c + i * p.ldc + j;
+      const vf old = p.accumulate ? loadFirst(out, count) : vf{};
+      storeFirst(out, old + dotsWithRows(p.K, a + i * p.a.ld, rows), count);
+    }
+  }
+}
+
+/** A product that hasFewRows, on all threads where `parallel`. */
+inline void multiplyFewRows(const Product &p, bool parallel) {
+  const auto typed = [](const void *data, int32_t type, const auto &then) {
+    if (type == VWN_BF16) then(static_cast<const bf16 *>(data));
+    else then(static_cast<const float *>(data));
+  };
+  const auto columns = [&](int64_t first, int64_t last) {
+    const int64_t begin = first * W, end = last * W < p.N ? last * W : p.N;
+    typed(p.a.data, p.a.type, [&](const auto *a) {
+      typed(p.b.data, p.b.type, [&](const auto *b) {
+        if (p.type == VWN_BF16) columnsOfFewRows(p, a, b, static_cast<bf16 *>(p.c), begin, end);
+        else columnsOfFewRows(p, a, b, static_cast<float *>(p.c), begin, end);
+      });
+    });
+  };
+  const int64_t vectors = (p.N + W - 1) / W;
+  if (parallel) parallelRange(vectors, leastRows(W * p.K), columns);
+  else columns(0, vectors);
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn
