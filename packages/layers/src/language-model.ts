@@ -86,10 +86,19 @@ export class LanguageModel {
    * @throws ShapeError for ids out of the vocabulary (checked when given as numbers)
    */
   logits(ids: TokenIds, cache?: KeyValueCache): Tensor {
-    const input = idsTensor(ids, this.config.vocab_size);
-    const h = this.forward(input, {}, cache);
-    cache?.advance(input.shape[1] as number);
-    return linear(this.headInput(h), this.unembedding);
+    return linear(this.headInput(this.states(ids, cache)), this.unembedding);
+  }
+
+  /**
+   * Logits of the token after the last: ids int32 [B, T] → [B, V], as {@link logits} without those of other positions, which
+   * a long prompt does not need.
+   * @throws ShapeError as logits
+   */
+  lastLogits(ids: TokenIds, cache?: KeyValueCache): Tensor {
+    const h = this.states(ids, cache);
+    const [B = 0, T = 0, wide = 0] = h.shape;
+    const last = T === 1 ? h : slice(h, [0, T - 1, 0], [B, 1, wide]);
+    return reshape(linear(this.headInput(last), this.unembedding), [B, this.config.vocab_size]);
   }
 
   /**
@@ -132,6 +141,14 @@ export class LanguageModel {
 
   dispose(): void {
     this.parameters.dispose();
+  }
+
+  /** Over-width states of ids that follow those of the cache, if there is one, which then holds them too. */
+  private states(ids: TokenIds, cache?: KeyValueCache): Tensor {
+    const input = idsTensor(ids, this.config.vocab_size);
+    const h = this.forward(input, {}, cache);
+    cache?.advance(input.shape[1] as number);
+    return h;
   }
 
   private forward(ids: Tensor, context: ForwardContext, cache?: KeyValueCache): Tensor {

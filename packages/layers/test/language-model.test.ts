@@ -63,6 +63,24 @@ describeOnBackends('a language model', () => {
     model.dispose();
   });
 
+  it.each(variants)('(%s) gives the logits after the last token alone, with a cache or without', (_name, more) => {
+    const model = build(more);
+    const whole = model.logits(ids);
+    const last = tf.reshape(tf.slice(whole, [0, 6, 0], [2, 1, 31]), [2, 31]).dataSync();
+    const cache = model.newCache();
+    const first = model.lastLogits(
+      ids.map((row) => row.slice(0, 5)),
+      cache,
+    );
+    expect(first.shape).toEqual([2, 31]);
+    const rest = ids.map((row) => row.slice(5));
+    expect(maxRelativeError(model.lastLogits(rest, cache).dataSync(), last)).toBeLessThan(1e-5);
+    expect(cache.length).toBe(7);
+    expect(maxRelativeError(model.lastLogits(ids).dataSync(), last)).toBeLessThan(1e-5);
+    cache.dispose();
+    model.dispose();
+  });
+
   it('keeps nothing but its parameters after loss, gradients and logits', () => {
     const model = build({ virtual_width: { m: 4, n: 8 }, num_local_experts: 2, num_nextn_predict_layers: 1 });
     const step = () => {

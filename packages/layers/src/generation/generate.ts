@@ -1,5 +1,5 @@
 import { type Rng, ShapeError } from '@vwn/core';
-import { dispose, reshape, slice, tensor2d, tidy, type Tensor2D } from '@tensorflow/tfjs-core';
+import { dispose, tensor2d, tidy } from '@tensorflow/tfjs-core';
 import type { LanguageModel } from '../language-model';
 import { sampleToken, type SamplingOptions } from './sampling';
 
@@ -56,12 +56,7 @@ async function lastLogits(
   pending: readonly number[],
   cache: ReturnType<LanguageModel['newCache']>,
 ): Promise<Float32Array> {
-  const row = tidy(() => {
-    const ids = tensor2d([...pending], [1, pending.length], 'int32') as Tensor2D;
-    const logits = model.logits(ids, cache);
-    const vocabulary = logits.shape[2] as number;
-    return reshape(slice(logits, [0, pending.length - 1, 0], [1, 1, vocabulary]), [vocabulary]);
-  });
+  const row = tidy(() => model.lastLogits(tensor2d([...pending], [1, pending.length], 'int32'), cache));
   const values = (await row.data()) as Float32Array;
   dispose(row);
   return values;
