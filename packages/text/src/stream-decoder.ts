@@ -5,7 +5,7 @@ const maxUnfinished = 3;
 
 /**
  * Turns a stream of token ids into text, never showing half a UTF-8 character. All that is shown together is the
- * decoder's text of all ids.
+ * decoder's text of all ids. A text's own U+FFFD looks like an unfinished character: at the end it is held back until `end`.
  */
 export class StreamDecoder {
   /** Ids shown last: a decoder may look at neighbours (leading spaces), so it is given them again. */
