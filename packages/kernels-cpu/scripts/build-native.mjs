@@ -47,9 +47,12 @@ await buildOrSayWhy('vwn-cpu', addon, (compiler) => {
   ];
   const sets = setsFor(compiler);
   const brought = sets.map((isa) => `-DVWN_BRINGS_${isa}`);
+  // Of an inline function that several sets share (the standard library's), the linker keeps the first it sees: that must
+  // be the one of the oldest processors.
+  const oldestFirst = [...sets].reverse();
   const units = [
     ...[addonSource, ...filesIn(native, '.cc')].map((source) => ({ source, flags: [...flags, ...brought] })),
-    ...sets.flatMap((isa) =>
+    ...oldestFirst.flatMap((isa) =>
       filesIn(join(native, 'isa'), '.cc').map((source) => ({
         source,
         flags: [...flags, ...instructionSets[isa], `-DVWN_ISA=${isa}`],
