@@ -68,6 +68,7 @@ describe('matmul by cuBLASLt', () => {
           [randomOperand(20 * 48, a), randomOperand(48 * 30, 'f32', 2), result(600)],
           [20, 30, 48, ta, tb, 1, 1, 0, 0],
           1e-5,
+          1,
         );
     expect(products()).toEqual(new Array(8).fill('bf16 f32 20x30x48 of 1'));
   });
@@ -85,7 +86,7 @@ describe('matmul by cuBLASLt', () => {
           randomOperand((strideB ? batch : 1) * K * N, 'f32', 2),
           result(batch * M * N),
         ];
-        expectSame('matmul', operands, [M, N, K, 1, 0, halves, batch, strideA, strideB], 1e-5);
+        expectSame('matmul', operands, [M, N, K, 1, 0, halves, batch, strideA, strideB], 1e-5, halves);
       }
     expect(products()).toHaveLength(6);
   });

@@ -29,9 +29,9 @@ describe.each(storages)('grouped_linear in %s', (storage) => {
     for (const halves of [0, 1]) {
       const tolerance = storage === 'f32' ? 2e-5 : 1e-2;
       const ys = outs.map((out) => result(rows * out, storage));
-      expectSame('grouped_linear', [...operands, ...ys], numbers(halves), tolerance);
+      expectSame('grouped_linear', [...operands, ...ys], numbers(halves), tolerance, halves);
       const gradient = [...operands, ...dys, result(rows * width, storage), ...dWeights];
-      expectSame('grouped_linear_grad', gradient, numbers(halves), tolerance);
+      expectSame('grouped_linear_grad', gradient, numbers(halves), tolerance, halves);
     }
   });
 

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { expectSame, randomOperand, result, runOnCuda, type Operand, type Storage } from './support/both-libraries';
+import {
+  asHalves,
+  expectSame,
+  randomOperand,
+  result,
+  runOnCuda,
+  type Operand,
+  type Storage,
+} from './support/both-libraries';
 
 const storages: Storage[] = ['f32', 'bf16'];
 
@@ -37,6 +45,7 @@ describe('matmul', () => {
       [randomOperand(20 * 48), randomOperand(48 * 30, 'f32', 2), result(600)],
       [20, 30, 48, 0, 0, 1, 1, 0, 0],
       1e-5,
+      1,
     );
   });
 
@@ -109,7 +118,8 @@ describe('linear_cross_entropy', () => {
       const targets = integers(Array.from({ length: N }, (_, i) => (i === 3 ? -100 : (7 * i) % V)));
       for (const storage of storages)
         for (const halves of [0, 1]) {
-          const [hidden, weight] = [randomOperand(N * D, storage, 1, 2), randomOperand(V * D, 'f32', 2, 2)];
+          const drawn = [randomOperand(N * D, storage, 1, 2), randomOperand(V * D, 'f32', 2, 2)] as const;
+          const [hidden, weight] = halves ? [asHalves(drawn[0]), asHalves(drawn[1])] : drawn;
           const numbers = [N, D, V, -100, halves];
           const tolerance = storage === 'f32' && halves === 0 ? 2e-5 : 1e-2;
           expectSame('linear_cross_entropy', [hidden, weight, targets, result(N), result(N)], numbers, tolerance);

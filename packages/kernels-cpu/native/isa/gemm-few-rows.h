@@ -13,8 +13,9 @@ namespace VWN_ISA {
 
 constexpr int64_t mostFewRows = 4;
 
+/** Not where `halves` rounds operands to bf16, which dots do not. */
 inline bool hasFewRows(const Product &p) {
-  return p.M <= mostFewRows && p.b.transposed && !p.a.transposed && p.otherCount == 0;
+  return p.M <= mostFewRows && p.b.transposed && !p.a.transposed && p.otherCount == 0 && !(p.halves && hasPairs);
 }
 
 /** Lane k is the dot of `row` with rows[k], all of K numbers. */
