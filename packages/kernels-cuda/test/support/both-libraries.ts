@@ -92,7 +92,11 @@ export function expectSame(
   tolerance = operands.some(({ storage }) => storage === 'bf16') ? 1e-2 : 2e-5,
   halves = 0,
 ): void {
-  const expected = runOn(libraries().cpu, name, halves ? operands.map(asHalves) : operands, numbers);
+  const given = halves ? operands.map(asHalves) : operands;
+  const expected = runOn(libraries().cpu, name, given, numbers).map((after, i) => {
+    const isOnlyRead = halves && after.every((value, k) => Object.is(value, given[i]?.values[k]));
+    return isOnlyRead ? Float64Array.from(operands[i]?.values ?? []) : after;
+  });
   const actual = runOn(libraries().cuda, name, operands, numbers);
   expected.forEach((want, i) => {
     const got = actual[i] as Float64Array;
