@@ -73,10 +73,6 @@ std::function<void()> product(const Shape &s, bool halves) {
 }
 #endif
 
-}  // namespace
-
-namespace {
-
 double best_rate(const Shape &s, bool halves, double seconds) {
   const std::function<void()> run = product(s, halves);
   using Clock = std::chrono::steady_clock;

@@ -11,8 +11,9 @@
  *   --out FILE     result file; default bench/results/MACHINE/DATE-gemm.json
  *
  * The peers are compiled here: they need g++ and their headers (Debian: libopenblas-dev, libdnnl-dev); one that cannot be
- * compiled, or has no bf16 for this processor, is left out, and the result says so. All of them are timed hot: the same matrices again and again, as float32
- * results; ours rounds float32 weights to bf16 as it packs them, which the peers get as bf16.
+ * compiled, or has no bf16 for this processor, is left out, and the result says so. All of them are timed hot: the same
+ * matrices again and again, as float32 results; ours rounds float32 weights to bf16 as it packs them, which the peers get
+ * as bf16.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -139,6 +140,7 @@ function buildPeers(folder, threads) {
   return { peers, missing };
 }
 
+/** Whether the library has products of this precision for this processor. */
 function offers(program, precision) {
   return spawnSync(program, [precision, '0', '16', '16', '16', '0', '0']).status !== 3;
 }

@@ -70,8 +70,9 @@ async function timeText({ core, generate }, { model, precision }, { prompt, toke
   usePrecision(core, precision);
   const rng = core.Rng.fromSeed(0);
   const ids = Array.from({ length: prompt }, () => rng.int(model.config.vocab_size));
+  const text = generate(model, ids, { maxTokens: tokens, rng });
   const start = performance.now();
-  for await (const id of generate(model, ids, { maxTokens: tokens, rng })) ids.push(id);
+  while (!(await text.next()).done);
   return performance.now() - start;
 }
 

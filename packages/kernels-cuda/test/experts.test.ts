@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { expectSame, randomOperand, result, runOnCuda, type Operand, type Storage } from './support/both-libraries';
+import {
+  asHalves,
+  expectSame,
+  randomOperand,
+  result,
+  runOnCuda,
+  type Operand,
+  type Storage,
+} from './support/both-libraries';
 
 const storages: Storage[] = ['f32', 'bf16'];
 const integers = (values: readonly number[]): Operand => ({ storage: 'i32', values });
@@ -29,9 +37,10 @@ describe.each(storages)('grouped_linear in %s', (storage) => {
     for (const halves of [0, 1]) {
       const tolerance = storage === 'f32' ? 2e-5 : 1e-2;
       const ys = outs.map((out) => result(rows * out, storage));
-      expectSame('grouped_linear', [...operands, ...ys], numbers(halves), tolerance, halves);
-      const gradient = [...operands, ...dys, result(rows * width, storage), ...dWeights];
-      expectSame('grouped_linear_grad', gradient, numbers(halves), tolerance, halves);
+      const [given, dGiven] = halves ? [operands.map(asHalves), dys.map(asHalves)] : [operands, dys];
+      expectSame('grouped_linear', [...given, ...ys], numbers(halves), tolerance);
+      const gradient = [...given, ...dGiven, result(rows * width, storage), ...dWeights];
+      expectSame('grouped_linear_grad', gradient, numbers(halves), tolerance);
     }
   });
 

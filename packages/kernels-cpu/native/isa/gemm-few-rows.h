@@ -13,7 +13,7 @@ namespace VWN_ISA {
 
 constexpr int64_t mostFewRows = 4;
 
-/** Not where `halves` rounds operands to bf16, which dots do not. */
+/** Processors that multiply bf16 round the operands of a product of `halves`, which the dots here do not. */
 inline bool hasFewRows(const Product &p) {
   return p.M <= mostFewRows && p.b.transposed && !p.a.transposed && p.otherCount == 0 && !(p.halves && hasPairs);
 }
