@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "amx.h"
+
 namespace vwn {
 
 // Which sets a build brings is the build's to say: VWN_BRINGS_… for each.
@@ -35,16 +37,20 @@ const std::vector<InstructionSet> &instructionSets() {
                                      __builtin_cpu_supports("avx512cd");
 #endif
 #if defined(VWN_BRINGS_avx512bf16)
-    list.push_back({"avx512bf16", avx512bf16::table, v4 && __builtin_cpu_supports("avx512bf16")});
+    const bool pairs = v4 && __builtin_cpu_supports("avx512bf16");
+#if defined(VWN_BRINGS_amx)
+    list.push_back({"amx", avx512bf16::table, pairs && amxRunsHere(), true});
+#endif
+    list.push_back({"avx512bf16", avx512bf16::table, pairs, false});
 #endif
 #if defined(VWN_BRINGS_avx512)
-    list.push_back({"avx512", avx512::table, v4});
+    list.push_back({"avx512", avx512::table, v4, false});
 #endif
 #if defined(VWN_BRINGS_avx2)
-    list.push_back({"avx2", avx2::table, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")});
+    list.push_back({"avx2", avx2::table, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), false});
 #endif
 #if defined(VWN_BRINGS_portable)
-    list.push_back({"portable", portable::table, true});
+    list.push_back({"portable", portable::table, true, false});
 #endif
     return list;
   }();

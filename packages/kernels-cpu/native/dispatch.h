@@ -11,6 +11,7 @@ struct InstructionSet {
   const char *name;
   const vwn_entry *entries; /* ends with a null name */
   bool runsHere;
+  bool usesAmx; /* for products of pairs: the same functions as those of the set behind it */
 };
 
 /** Best first; the last one runs everywhere. */

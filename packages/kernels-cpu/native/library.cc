@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 
+#include "amx.h"
 #include "dispatch.h"
 
 namespace vwn {
@@ -13,6 +14,7 @@ Library openLibrary() {
   std::string why;
   const InstructionSet *chosen = chooseInstructionSet(why);
   if (!chosen) throw std::runtime_error(why);
+  amxIsChosen = chosen->usesAmx;
   Library library{chosen->entries, chosen->name, {}, true};
   for (const InstructionSet &set : instructionSets())
     if (set.runsHere) library.instructionSets.emplace_back(set.name);

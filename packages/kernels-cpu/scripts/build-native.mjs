@@ -37,6 +37,12 @@ const requirements = {
   portable: [],
 };
 
+/**
+ * AMX is no set of its own here: functions of `avx512bf16` that multiply pairs ask at run time whether to use it, and then the
+ * set is called `amx`. Compilers use these flags for nothing else.
+ */
+const amx = { of: 'avx512bf16', flags: ['-mamx-tile', '-mamx-bf16'], macro: '__AMX_BF16__' };
+
 await buildOrSayWhy('vwn-cpu', addon, (compiler) => {
   const flags = [
     ...commonFlags(compiler, import.meta.url),
@@ -46,7 +52,9 @@ await buildOrSayWhy('vwn-cpu', addon, (compiler) => {
     ...(sanitize ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'] : ['-O3']),
   ];
   const sets = setsFor(compiler);
-  const brought = sets.map((isa) => `-DVWN_BRINGS_${isa}`);
+  const withAmx = sets.includes(amx.of) && macrosOf(compiler, amx.flags).has(amx.macro);
+  const flagsOf = (isa) => [...instructionSets[isa], ...(withAmx && isa === amx.of ? amx.flags : [])];
+  const brought = [...sets, ...(withAmx ? ['amx'] : [])].map((isa) => `-DVWN_BRINGS_${isa}`);
   // Of an inline function that several sets share (the standard library's), the linker keeps the first it sees: that must
   // be the one of the oldest processors.
   const oldestFirst = [...sets].reverse();
@@ -55,7 +63,7 @@ await buildOrSayWhy('vwn-cpu', addon, (compiler) => {
     ...oldestFirst.flatMap((isa) =>
       filesIn(join(native, 'isa'), '.cc').map((source) => ({
         source,
-        flags: [...flags, ...instructionSets[isa], `-DVWN_ISA=${isa}`],
+        flags: [...flags, ...flagsOf(isa), `-DVWN_ISA=${isa}`],
         tag: isa,
       })),
     ),

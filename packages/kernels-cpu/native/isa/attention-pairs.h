@@ -17,20 +17,34 @@ VWN_INLINE bool usesPairs(const Sizes &s) {
   return inPairs<T> && s.d % 2 == 0;
 }
 
-/** [d/2, keys]: words of a key or value, transposed. */
+/** [d/2, keys]: words of a key or value, transposed; 0 behind the last of them. */
 VWN_INLINE void transposePairs(const Sizes &s, const bf16 *from, float *to) {
   transposePadded(s.S, s.d / 2, asPairs(from), s.K * s.d / 2, to, s.keys);
+  for (int64_t j = roundUp(s.S); j < s.keys; j += W)
+    for (int64_t k = 0; k < s.d / 2; k++) store(to + k * s.keys + j, vf{});
+}
+
+/** Keys or values two by two, [keys/2, wide], 0 behind the last of them. */
+VWN_INLINE void interleaveKeys(const Sizes &s, const bf16 *from, float *to) {
+  const int64_t words = (s.S + 1) / 2;
+  interleaveRows(from, s.K * s.d, s.S, s.d, to, s.wide);
+  std::memset(to + words * s.wide, 0, static_cast<size_t>((s.keys / 2 - words) * s.wide) * 4);
+}
+
+/** Words of the keys that a block sees: whole tiles for AMX. */
+VWN_INLINE int64_t wordsOfKeys(const Sizes &s, int64_t seen) {
+  return hasAmx && amxIsChosen ? s.wholeKeys(seen) / 2 : (seen + 1) / 2;
 }
 
 VWN_INLINE void loadPairsForward(const Tensors<bf16> &x, const Sizes &s, int64_t at, const Head &to) {
   transposePairs(s, x.k + at, to.keysT);
-  interleaveRows(x.v + at, s.K * s.d, s.S, s.d, to.rows, s.wide);
+  interleaveKeys(s, x.v + at, to.rows);
 }
 
 VWN_INLINE void loadPairsBackward(const Tensors<bf16> &x, const Sizes &s, int64_t at, const Head &to) {
   transposePairs(s, x.k + at, to.keysT);
   transposePairs(s, x.v + at, to.valuesT);
-  interleaveRows(x.k + at, s.K * s.d, s.S, s.d, to.rows, s.wide);
+  interleaveKeys(s, x.k + at, to.rows);
 }
 
 /** Scores of `rows` queries: [rows, keys]. */
@@ -40,15 +54,15 @@ VWN_INLINE void pairScores(const Sizes &s, const bf16 *queries, int64_t rows, in
 
 VWN_INLINE void forwardBlockOfPairs(const Tensors<bf16> &x, const Sizes &s, int64_t at, int64_t first, int64_t rows,
                                     const Head &head, float *room, bf16 *y) {
-  const int64_t past = s.S - s.T, seen = past + first + rows, width = roundUp(seen);
-  float *scores = room, *out = scores + forwardRows * s.keys;
+  const int64_t past = s.S - s.T, seen = past + first + rows, width = s.wholeKeys(seen);
+  float *scores = room, *out = scores + s.forwardRows * s.keys;
   pairScores(s, x.q + at, rows, width, head.keysT, scores);
-  float inverse[forwardRows];
+  float inverse[mostForwardRows];
   for (int64_t i = 0; i < rows; i++) {
     float *row = scores + i * s.keys;
     inverse[i] = softmaxRow(row, asHalves(row), past + first + i + 1, width, s.scale, false);
   }
-  smallProduct<Into::fresh, pair>(rows, s.wide, (seen + 1) / 2, scores, s.keys, 1, head.rows, s.wide, out, s.wide);
+  smallProduct<Into::fresh, pair>(rows, s.wide, wordsOfKeys(s, seen), scores, s.keys, 1, head.rows, s.wide, out, s.wide);
   for (int64_t i = 0; i < rows; i++)
     for (int64_t j = 0; j < s.wide; j += W) store(out + i * s.wide + j, load(out + i * s.wide + j) * inverse[i]);
   writeRows(out, s.wide, rows, s.d, y + at, s.H * s.d);
@@ -56,7 +70,7 @@ VWN_INLINE void forwardBlockOfPairs(const Tensors<bf16> &x, const Sizes &s, int6
 
 VWN_INLINE void backwardBlockOfPairs(const Tensors<bf16> &x, const Sizes &s, int64_t at, int64_t first, int64_t rows,
                                      const Head &head, const Room &r, bf16 *dq) {
-  const int64_t past = s.S - s.T, seen = past + first + rows, width = roundUp(seen), stride = s.H * s.d;
+  const int64_t past = s.S - s.T, seen = past + first + rows, width = s.wholeKeys(seen), stride = s.H * s.d;
   interleaveRows(x.q + at, stride, rows, s.d, r.queries, s.wide);
   interleaveRows(x.dy + at, stride, rows, s.d, r.dOut, s.wide);
   pairScores(s, x.q + at, rows, width, head.keysT, r.p);
@@ -74,7 +88,7 @@ VWN_INLINE void backwardBlockOfPairs(const Tensors<bf16> &x, const Sizes &s, int
   const int64_t pairs = (rows + 1) / 2;
   smallProduct<Into::sum, pair>(seen, s.wide, pairs, r.p, 1, 2 * s.keys, r.dOut, s.wide, r.dValues, s.wide);
   smallProduct<Into::sum, pair>(seen, s.wide, pairs, r.dP, 1, 2 * s.keys, r.queries, s.wide, r.dKeys, s.wide);
-  smallProduct<Into::fresh, pair>(rows, s.wide, (seen + 1) / 2, asPairs(halves), s.keys / 2, 1, head.rows, s.wide, r.dQuery, s.wide);
+  smallProduct<Into::fresh, pair>(rows, s.wide, wordsOfKeys(s, seen), asPairs(halves), s.keys / 2, 1, head.rows, s.wide, r.dQuery, s.wide);
   writeRows(r.dQuery, s.wide, rows, s.d, dq + at, stride);
 }
 

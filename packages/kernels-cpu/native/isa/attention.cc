@@ -33,15 +33,15 @@ void loadHeadBackward(const Tensors<T> &x, const Sizes &s, int64_t at, const Hea
 
 template <class T>
 void forwardBlock(const Tensors<T> &x, const Sizes &s, int64_t b, int64_t h, int64_t first, const Head &head, float *room, T *y) {
-  const int64_t rows = s.T - first < forwardRows ? s.T - first : forwardRows, stride = s.H * s.d;
-  const int64_t past = s.S - s.T, seen = past + first + rows, width = roundUp(seen);
+  const int64_t rows = s.T - first < s.forwardRows ? s.T - first : s.forwardRows, stride = s.H * s.d;
+  const int64_t past = s.S - s.T, seen = past + first + rows, width = s.wholeKeys(seen);
   const int64_t at = (b * s.T + first) * stride + h * s.d;
   if constexpr (inPairs<T>)
     if (usesPairs<T>(s)) return forwardBlockOfPairs(x, s, at, first, rows, head, room, y);
-  float *queries = room, *scores = queries + forwardRows * s.wide, *out = scores + forwardRows * s.keys;
+  float *queries = room, *scores = queries + s.forwardRows * s.wide, *out = scores + s.forwardRows * s.keys;
   copyRows(x.q + at, stride, rows, s.d, s.wide, queries);
   smallProduct<Into::fresh>(rows, width, s.d, queries, s.wide, 1, head.keysT, s.keys, scores, s.keys);
-  float inverse[forwardRows];
+  float inverse[mostForwardRows];
   for (int64_t i = 0; i < rows; i++) inverse[i] = softmaxRow(scores + i * s.keys, scores + i * s.keys, past + first + i + 1, width, s.scale, false);
   smallProduct<Into::fresh>(rows, s.wide, seen, scores, s.keys, 1, head.rows, s.wide, out, s.wide);
   for (int64_t i = 0; i < rows; i++)
@@ -51,30 +51,31 @@ void forwardBlock(const Tensors<T> &x, const Sizes &s, int64_t b, int64_t h, int
 
 template <class T>
 const char *forward(const Tensors<T> &x, const Sizes &s, T *y) {
-  const int64_t headFloats = s.d * s.keys + s.S * s.wide, roomFloats = forwardRows * (2 * s.wide + s.keys);
+  const int64_t headFloats = s.d * s.keys + s.keys * s.wide, roomFloats = s.forwardRows * (2 * s.wide + s.keys);
   const ThreadScratch scratch = threadScratch(Slot::lanes, (headFloats + roomFloats) * 4);
   if (!scratch) return outOfMemory;
   // With fewer heads than threads, a head's queries are cut too; each part loads the head for itself.
   const int64_t heads = s.B * s.K, threads = threadCount();
-  const int64_t blocks = s.group * ((s.T + forwardRows - 1) / forwardRows);
+  const int64_t blocks = s.group * ((s.T + s.forwardRows - 1) / s.forwardRows);
   int64_t parts = heads >= 4 * threads ? 1 : (4 * threads + heads - 1) / (heads < 1 ? 1 : heads);
   parts = parts > blocks ? blocks : parts;
   parallelFor(heads * parts, [&](int64_t task, int thread) {
+    const AmxScope amx;
     const int64_t b = task / parts / s.K, k = task / parts % s.K;
     float *base = scratch.of<float>(thread);
     const Head head{base, nullptr, base + s.d * s.keys};
     loadHeadForward(x, s, b, k, head);
     // Later blocks see more keys: parts take every parts-th block, so that they cost the same.
     for (int64_t block = task % parts; block < blocks; block += parts)
-      forwardBlock(x, s, b, k * s.group + block % s.group, block / s.group * forwardRows, head, base + headFloats, y);
+      forwardBlock(x, s, b, k * s.group + block % s.group, block / s.group * s.forwardRows, head, base + headFloats, y);
   });
   return nullptr;
 }
 
 template <class T>
 void backwardBlock(const Tensors<T> &x, const Sizes &s, int64_t b, int64_t h, int64_t first, const Head &head, const Room &r, T *dq) {
-  const int64_t rows = s.T - first < backwardRows ? s.T - first : backwardRows, stride = s.H * s.d;
-  const int64_t past = s.S - s.T, seen = past + first + rows, width = roundUp(seen);
+  const int64_t rows = s.T - first < s.backwardRows ? s.T - first : s.backwardRows, stride = s.H * s.d;
+  const int64_t past = s.S - s.T, seen = past + first + rows, width = s.wholeKeys(seen);
   const int64_t at = (b * s.T + first) * stride + h * s.d;
   if constexpr (inPairs<T>)
     if (usesPairs<T>(s)) return backwardBlockOfPairs(x, s, at, first, rows, head, r, dq);
@@ -95,10 +96,11 @@ void backwardBlock(const Tensors<T> &x, const Sizes &s, int64_t b, int64_t h, in
 
 template <class T>
 const char *backward(const Tensors<T> &x, const Sizes &s, T *dq, T *dk, T *dv) {
-  const int64_t matrix = s.d * s.keys, rows = s.S * s.wide, block = backwardRows * s.wide, scores = backwardRows * s.keys;
+  const int64_t matrix = s.d * s.keys, rows = s.keys * s.wide, block = s.backwardRows * s.wide, scores = s.backwardRows * s.keys;
   const ThreadScratch scratch = threadScratch(Slot::lanes, (2 * matrix + 3 * rows + 3 * block + 3 * scores) * 4);
   if (!scratch) return outOfMemory;
   parallelFor(s.B * s.K, [&](int64_t task, int thread) {
+    const AmxScope amx;
     const int64_t b = task / s.K, k = task % s.K, stride = s.K * s.d, at = b * s.S * stride + k * s.d;
     float *base = scratch.of<float>(thread);
     const auto take = [&](int64_t floats) {
@@ -112,7 +114,7 @@ const char *backward(const Tensors<T> &x, const Sizes &s, T *dq, T *dk, T *dv) {
     std::memset(room.dKeys, 0, static_cast<size_t>(rows) * 4);
     std::memset(room.dValues, 0, static_cast<size_t>(rows) * 4);
     for (int64_t g = 0; g < s.group; g++)
-      for (int64_t first = 0; first < s.T; first += backwardRows)
+      for (int64_t first = 0; first < s.T; first += s.backwardRows)
         backwardBlock(x, s, b, k * s.group + g, first, head, room, dq);
     writeRows(room.dKeys, s.wide, s.S, s.d, dk + at, stride);
     writeRows(room.dValues, s.wide, s.S, s.d, dv + at, stride);

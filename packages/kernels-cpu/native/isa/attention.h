@@ -3,7 +3,7 @@
 #include "call.h"
 #include "pairs.h"
 #include "rows.h"
-#include "tile.h"
+#include "products.h"
 #include "transpose.h"
 
 namespace vwn {
@@ -11,14 +11,26 @@ namespace VWN_ISA {
 
 VWN_INLINE int64_t roundUp(int64_t x) { return (x + W - 1) / W * W; }
 
+/** Rows of queries that a block has: as many as make tiles of products even. */
+constexpr int64_t mostForwardRows = 32;
+inline int64_t rowsOfForwardBlock() { return hasAmx && amxIsChosen ? 32 : 24; }
+inline int64_t rowsOfBackwardBlock() { return hasAmx && amxIsChosen ? 64 : 36; }
+
 struct Sizes {
   int64_t B, T, S, H, K, d;
-  int64_t group, wide, keys; /* query heads a key head; d and S rounded up to whole vectors */
+  int64_t group, wide, keys; /* query heads a key head; d and S rounded up to whole vectors, S to two with AMX */
+  int64_t forwardRows = rowsOfForwardBlock(), backwardRows = rowsOfBackwardBlock();
   float scale;
 
   explicit Sizes(Call &call)
       : B(call.dimension(0)), T(call.dimension(1)), S(call.dimension(2)), H(call.dimension(3)), K(call.dimension(4)), d(call.dimension(5)),
-        group(K > 0 ? H / K : 0), wide(roundUp(d)), keys(roundUp(S)), scale(1.0f / std::sqrt(static_cast<float>(d))) {}
+        group(K > 0 ? H / K : 0), wide(roundUp(d)), keys(wholeKeys(S)), scale(1.0f / std::sqrt(static_cast<float>(d))) {}
+
+  /** Keys that a block computes with when it sees so many: AMX takes pairs of 32 at a time. */
+  static int64_t wholeKeys(int64_t seen) {
+    const int64_t grain = hasAmx && amxIsChosen ? 2 * W : W;
+    return (seen + grain - 1) / grain * grain;
+  }
 
   const char *problem() const {
     if (K < 1 || H % K || S < T || d < 1) return "attention: heads or lengths do not fit together";
@@ -88,21 +100,18 @@ struct Tensors {
   const T *q, *k, *v, *dy;
 };
 
-/** Rows of queries that a block has. */
-constexpr int64_t forwardRows = 24, backwardRows = 36;
-
 /** What a thread holds of one key/value head; in pairs, half as many rows of words. */
 struct Head {
   float *keysT;   /* [d, keys] */
   float *valuesT; /* [d, keys], backward only */
-  float *rows;    /* keys (backward) or values (forward), [S, wide] */
+  float *rows;    /* keys (backward) or values (forward), [keys, wide] */
 };
 
 /** What a thread holds of one block in the backward pass. */
 struct Room {
-  float *queries, *dOut, *dQuery; /* [backwardRows, wide] */
-  float *p, *dP;                  /* [backwardRows, keys] */
-  float *halves;                  /* [backwardRows, keys] of bf16, for pairs */
+  float *queries, *dOut, *dQuery; /* [s.backwardRows, wide] */
+  float *p, *dP;                  /* [s.backwardRows, keys] */
+  float *halves;                  /* [s.backwardRows, keys] of bf16, for pairs */
   float *dKeys, *dValues;         /* [S, wide] */
 };
 

@@ -86,6 +86,7 @@ const char *connection_step(const vwn_call *raw) {
     // A few blocks a task: a block of 64 slots takes microseconds.
     constexpr int64_t blocksOfTask = 16;
     parallelFor((s.blocks() + blocksOfTask - 1) / blocksOfTask, [&](int64_t task, int thread) {
+      const AmxScope amx;
       const int64_t end = (task + 1) * blocksOfTask < s.blocks() ? (task + 1) * blocksOfTask : s.blocks();
       for (int64_t index = task * blocksOfTask; index < end; index++) {
         const Span span(s, index);
@@ -139,6 +140,7 @@ const char *connection_step_grad(const vwn_call *raw) {
     parallelFor(parts, [&](int64_t index, int thread) {
       const Range range = part(s.blocks(), parts, index);
       const Sums sums = sumsOf(index);
+      const AmxScope amx;
       for (int64_t block = range.begin; block < range.end; block++) {
         const Span span(s, block);
         const Ahead ahead = aheadOf(s, block, io);

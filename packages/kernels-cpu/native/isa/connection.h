@@ -10,7 +10,7 @@
 #include "call.h"
 #include "pairs.h"
 #include "rows.h"
-#include "tile.h"
+#include "products.h"
 #include "transpose.h"
 
 namespace vwn {

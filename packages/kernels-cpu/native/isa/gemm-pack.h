@@ -15,9 +15,8 @@
 namespace vwn {
 namespace VWN_ISA {
 
-constexpr int64_t panelColumns = tileVectors * W;
 /** Whether a row of a panel is several cache lines, of which a processor finds the next by itself. */
-constexpr bool panelsAreWide = panelColumns * 4 >= 256;
+constexpr bool panelsAreWide = tileVectors * W * 4 >= 256;
 
 /** Units (one lane each) of W columns of row k (and k + 1), zero beyond `count` columns and K. */
 template <bool pairs, class T>
@@ -40,18 +39,17 @@ void packPanelOfRows(const T *b, int64_t ld, int64_t K, int64_t columns, int64_t
     }
 }
 
-/** W × W block of units starting at (column j, unit u) of a B stored [N, K]. */
+/** W × W block of units: W of each of W rows, 0 in what exceeds `rows` of them and `elements` of each. */
 template <bool pairs, class T>
-VWN_INLINE void loadTransposedBlock(const T *b, int64_t ld, int64_t columns, int64_t elements, vf *block) {
+VWN_INLINE void loadBlock(const T *from, int64_t ld, int64_t rows, int64_t elements, vf *block) {
   constexpr int step = pairs ? 2 : 1;
 #pragma GCC unroll 16
   for (int j = 0; j < W; j++) {
-    const T *row = b + j * ld;
-    if (j >= columns) block[j] = vf{};
+    const T *row = from + j * ld;
+    if (j >= rows) block[j] = vf{};
     else if constexpr (pairs) block[j] = elements >= W * step ? loadPairs(row) : loadFirstPairs(row, elements);
     else block[j] = elements >= W ? load(row) : loadFirst(row, elements);
   }
-  transposeBlock(block);
 }
 
 template <bool pairs, class T>
@@ -61,7 +59,8 @@ void packPanelOfColumns(const T *b, int64_t ld, int64_t K, int64_t columns, int6
   for (int64_t u = 0; u < units; u += W)
     for (int64_t j = 0; j < width; j += W) {
       vf block[W];
-      loadTransposedBlock<pairs>(b + j * ld + u * step, ld, columns - j, K - u * step, block);
+      loadBlock<pairs>(b + j * ld + u * step, ld, columns - j, K - u * step, block);
+      transposeBlock(block);
       const int64_t height = units - u < W ? units - u : W;
       for (int64_t i = 0; i < height; i++) store(to + (u + i) * width + j, block[i]);
     }

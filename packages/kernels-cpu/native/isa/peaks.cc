@@ -1,6 +1,7 @@
 /** What this machine reaches at best: multiply-adds from registers, and copies between memories larger than caches. */
 #include <chrono>
 
+#include "amx-registers.h"
 #include "call.h"
 #include "kernels.h"
 #include "rows.h"
@@ -42,6 +43,27 @@ __attribute__((noinline)) vf dotRounds(vf a, vf b) {
 #endif
 
 /** Best rate of all threads together over `seconds`, in units a second; work() does `units` of them on one thread. */
+#if defined(__AMX_BF16__)
+/** `rounds` products of tiles for each of four sums. */
+__attribute__((noinline)) void amxRounds() {
+  const AmxScope amx;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  _tile_zero(5);
+  _tile_zero(6);
+  _tile_zero(7);
+  for (int64_t round = 0; round < rounds; round++) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+}
+#endif
+
 template <class Work>
 double bestRate(double seconds, double units, const Work &work) {
   const auto begin = Clock::now();
@@ -53,6 +75,23 @@ double bestRate(double seconds, double units, const Work &work) {
     best = rate > best ? rate : best;
   } while (secondsSince(begin) < seconds);
   return best;
+}
+
+/** GFLOP of a call of the functions above whose sums take `each` a lane. */
+constexpr double workOfRounds(int each) { return static_cast<double>(rounds) * sums * W * each / 1e9; }
+
+/** GFLOP/s of bf16 operands; 0 where the processor has no instruction for them. */
+double rateOfHalves([[maybe_unused]] double seconds, [[maybe_unused]] vf a, [[maybe_unused]] vf b) {
+#if defined(__AMX_BF16__)
+  constexpr double gigaFlops = static_cast<double>(rounds) * 4 * (16 * 16 * 32) * 2 / 1e9;
+  if (amxIsChosen) return bestRate(seconds, gigaFlops, [](int64_t) { amxRounds(); });
+#endif
+#if defined(__AVX512BF16__)
+  volatile float keep = 0;
+  return bestRate(seconds, workOfRounds(4), [&](int64_t) { keep = sumLanes(dotRounds(a, b)); });
+#else
+  return 0;
+#endif
 }
 
 }  // namespace
@@ -69,13 +108,8 @@ const char *measure_peaks(const vwn_call *raw) {
   const double seconds = call.exact(0) >= 0 && call.exact(0) < 60000 ? call.exact(0) / 1000 : 0;
   volatile float keep = 0.999f;
   const vf a = splat(keep), b = splat(1.0f - keep);
-  const auto flops = [](int each) { return static_cast<double>(rounds) * sums * W * each / 1e9; };
-  result[0] = static_cast<float>(bestRate(seconds, flops(2), [&](int64_t) { keep = sumLanes(fmaRounds(a, b)); }));
-#if defined(__AVX512BF16__)
-  result[1] = static_cast<float>(bestRate(seconds, flops(4), [&](int64_t) { keep = sumLanes(dotRounds(a, b)); }));
-#else
-  result[1] = 0;
-#endif
+  result[0] = static_cast<float>(bestRate(seconds, workOfRounds(2), [&](int64_t) { keep = sumLanes(fmaRounds(a, b)); }));
+  result[1] = static_cast<float>(rateOfHalves(seconds, a, b));
   const int64_t threads = threadCount();
   const auto copy = [&](int64_t index) {
     const Range range = part(size, threads, index);

@@ -19,9 +19,6 @@ constexpr int rowsOfTile(int vectors) {
   return vectors >= 4 ? 6 : vectors == 3 ? (tileVectors == 4 ? 8 : 4) : vectors == 2 ? (tileVectors == 4 ? 12 : 6) : (tileVectors == 4 ? 14 : 8);
 }
 
-/** What a tile does with what C held: nothing (it is written only), or adds to it. */
-enum class Into { fresh, sum };
-
 /** What an element of A and B is: a float32, or a word of two bf16, neighbours along K (then K counts words). */
 enum class Element { single, pair };
 
@@ -114,18 +111,6 @@ __attribute__((noinline)) void tileColumn(int64_t M, const Rest &...rest) {
   for (int64_t i = 0; i < M; i += height) tileOfRows<NV, MR>(M - i < height ? M - i : height, i, rest...);
 }
 
-/**
- * C[M × N] = start + Σ A·B over all products, with N a multiple of W; everything in a core's own caches. start(i, j) is
- * the vector at row i and column j; it may be what C holds there.
- */
-template <class Start, class... Products>
-VWN_INLINE void sumOfProducts(int64_t M, int64_t N, const Start &start, float *c, int64_t ldc, const Products &...products) {
-  int64_t j = 0;
-  for (; j + tileVectors * W <= N; j += tileVectors * W) tileColumn<tileVectors>(M, j, start, c, ldc, products...);
-  for (; tileVectors == 4 && j + 2 * W <= N; j += 2 * W) tileColumn<2>(M, j, start, c, ldc, products...);
-  for (; j + W <= N; j += W) tileColumn<1>(M, j, start, c, ldc, products...);
-}
-
 struct Zeros {
   inline __attribute__((always_inline)) vf operator()(int64_t, int64_t) const { return vf{}; }
 };
@@ -147,15 +132,6 @@ struct Plus {
   B b;
   inline __attribute__((always_inline)) vf operator()(int64_t i, int64_t j) const { return a(i, j) + b(i, j); }
 };
-
-/** C[M × N] = or += A·B. */
-template <Into into, Element element = Element::single>
-VWN_INLINE void smallProduct(int64_t M, int64_t N, int64_t K, const float *a, int64_t rowStride, int64_t stride,
-                             const float *b, int64_t ldb, float *c, int64_t ldc) {
-  const Factors<element> product{K, a, rowStride, stride, b, ldb};
-  if constexpr (into == Into::fresh) sumOfProducts(M, N, Zeros{}, c, ldc, product);
-  else sumOfProducts(M, N, Rows{c, ldc}, c, ldc, product);
-}
 
 }  // namespace VWN_ISA
 }  // namespace vwn

@@ -1,0 +1,39 @@
+/** Sums of products of small matrices, in a core's own caches, by vectors or, for pairs, by AMX. */
+#pragma once
+#include "amx-products.h"
+#include "tile.h"
+
+namespace vwn {
+namespace VWN_ISA {
+
+/** What a tile does with what C held: nothing (it is written only), or adds to it. */
+enum class Into { fresh, sum };
+
+template <class Product>
+constexpr bool isOfPairs = std::is_same_v<Product, Factors<Element::pair>>;
+
+/**
+ * C[M × N] = start + Σ A·B over all products, with N a multiple of W; everything in a core's own caches. start(i, j) is
+ * the vector at row i and column j; it may be what C holds there.
+ */
+template <class Start, class... Products>
+VWN_INLINE void sumOfProducts(int64_t M, int64_t N, const Start &start, float *c, int64_t ldc, const Products &...products) {
+  if constexpr (hasAmx && (isOfPairs<Products> && ...))
+    if (amxIsChosen && amxSumOfProducts(M, N, start, c, ldc, products...)) return;
+  int64_t j = 0;
+  for (; j + tileVectors * W <= N; j += tileVectors * W) tileColumn<tileVectors>(M, j, start, c, ldc, products...);
+  for (; tileVectors == 4 && j + 2 * W <= N; j += 2 * W) tileColumn<2>(M, j, start, c, ldc, products...);
+  for (; j + W <= N; j += W) tileColumn<1>(M, j, start, c, ldc, products...);
+}
+
+/** C[M × N] = or += A·B. */
+template <Into into, Element element = Element::single>
+VWN_INLINE void smallProduct(int64_t M, int64_t N, int64_t K, const float *a, int64_t rowStride, int64_t stride,
+                             const float *b, int64_t ldb, float *c, int64_t ldc) {
+  const Factors<element> product{K, a, rowStride, stride, b, ldb};
+  if constexpr (into == Into::fresh) sumOfProducts(M, N, Zeros{}, c, ldc, product);
+  else sumOfProducts(M, N, Rows{c, ldc}, c, ldc, product);
+}
+
+}  // namespace VWN_ISA
+}  // namespace vwn
