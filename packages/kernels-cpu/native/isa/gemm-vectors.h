@@ -75,14 +75,14 @@ struct VectorEngine {
                                                       : strideOfUnits(blockRows + tileRows) * depthOfPass;
   /**
    * A float32 B is read where it lies up to so many rows of C, which would not use a copy often enough for it to pay, or if it
-   * is small enough (4 MiB) to stay in the caches between those who read it. Narrow panels of it are single cache lines far
-   * apart, often all in one set of the first cache.
+   * is small enough (4 MiB) to stay in the caches between those who read it. But not by more than a few tiles where each of its
+   * rows, or of the narrow panels' cache lines, falls into the same sets of the first cache: rows of a multiple of 4 KiB.
    */
-  static constexpr int64_t mostRowsOfDirectB = panelsAreWide ? 768 : 2 * tileRows;
-  static constexpr int64_t mostFloatsOfDirectB = panelsAreWide ? int64_t{1} << 20 : 0;
   static bool readsInPlace(const Product &p) {
-    const bool worthNoCopy = p.M <= mostRowsOfDirectB || p.N * p.K <= mostFloatsOfDirectB;
-    return !pairs && !p.b.transposed && p.b.type == VWN_F32 && p.N % W == 0 && worthNoCopy && p.otherCount == 0;
+    if (pairs || p.b.transposed || p.b.type != VWN_F32 || p.N % W || p.otherCount) return false;
+    if (!panelsAreWide) return p.M <= 2 * tileRows;
+    if (p.b.ld % 1024 == 0) return p.M <= 4 * tileRows;
+    return p.M <= 768 || p.N * p.K <= int64_t{1} << 20;
   }
 
   /** Whether tiles can read A where it lies. */
