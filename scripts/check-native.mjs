@@ -25,7 +25,8 @@ if (sanitizer === undefined)
 else checkSanitized(sanitizer);
 
 function checkSanitized(runtime) {
-  run('sanitized build', [process.execPath, [join(kernels, 'scripts', 'build-native.mjs'), '--sanitize']], {});
+  const build = [join(kernels, 'scripts', 'build-native.mjs'), '--sanitize', '--sets', instructionSets.join(',')];
+  run('sanitized build', [process.execPath, build], {});
   const env = {
     LD_PRELOAD: runtime,
     // V8 never gives back what it holds at exit; what the kernels hold is counted by the tests of memory.

@@ -5,10 +5,21 @@
 export type RngState = readonly [number, number, number, number];
 
 export class Rng {
+  // Fields of their own: an array of them would be made anew for every number.
+  private a: number;
+  private b: number;
+  private c: number;
+  private counter: number;
+
   private constructor(
     private readonly label: string,
-    private words: [number, number, number, number],
-  ) {}
+    [a, b, c, counter]: RngState,
+  ) {
+    this.a = a;
+    this.b = b;
+    this.c = c;
+    this.counter = counter;
+  }
 
   static fromSeed(seed: number | string): Rng {
     return Rng.fromLabel(String(seed));
@@ -16,7 +27,7 @@ export class Rng {
 
   /** Goes on where {@link state} was taken. Forks of the result derive from `label`. */
   static fromState(state: RngState, label = ''): Rng {
-    return new Rng(label, [...state]);
+    return new Rng(label, state);
   }
 
   private static fromLabel(label: string): Rng {
@@ -31,7 +42,7 @@ export class Rng {
   }
 
   state(): RngState {
-    return [...this.words];
+    return [this.a, this.b, this.c, this.counter];
   }
 
   /** Uniform in [0, 1), 32 bits of it random. */
@@ -51,7 +62,9 @@ export class Rng {
   }
 
   normals(size: number, std = 1): Float32Array {
-    return Float32Array.from({ length: size }, () => this.normal() * std);
+    const values = new Float32Array(size);
+    for (let i = 0; i < size; i++) values[i] = this.normal() * std;
+    return values;
   }
 
   /** Fisher and Yates, in place; returns its argument. */
@@ -64,9 +77,12 @@ export class Rng {
   }
 
   private next(): number {
-    const [a, b, c, counter] = this.words;
-    const sum = (a + b + counter) | 0;
-    this.words = [b ^ (b >>> 9), (c + (c << 3)) | 0, (((c << 21) | (c >>> 11)) + sum) | 0, (counter + 1) | 0];
+    const { b, c } = this;
+    const sum = (this.a + b + this.counter) | 0;
+    this.a = b ^ (b >>> 9);
+    this.b = (c + (c << 3)) | 0;
+    this.c = (((c << 21) | (c >>> 11)) + sum) | 0;
+    this.counter = (this.counter + 1) | 0;
     return sum >>> 0;
   }
 }

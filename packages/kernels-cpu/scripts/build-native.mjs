@@ -2,10 +2,11 @@
  * Compiles the native library with the system's C++ compiler: every file of native/isa once for each instruction set,
  * the rest once, into build/vwn_cpu.node; see native-build.mjs of @vwn/kernels.
  *
- *   node scripts/build-native.mjs [--sanitize] [--verbose]
+ *   node scripts/build-native.mjs [--sanitize] [--sets avx2,portable] [--verbose]
  */
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import {
   addonSource,
   buildAddon,
@@ -18,7 +19,9 @@ import {
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const native = join(root, 'native');
-const sanitize = process.argv.includes('--sanitize');
+const { sanitize, sets: named } = parseArgs({
+  options: { sanitize: { type: 'boolean', default: false }, sets: { type: 'string' }, verbose: { type: 'boolean' } },
+}).values;
 const addon = join(root, sanitize ? 'build-sanitized' : 'build', 'vwn_cpu.node');
 const instructionSets =
   process.arch === 'x64'
@@ -49,7 +52,7 @@ await buildOrSayWhy('vwn-cpu', addon, (compiler) => {
     '-ffp-contract=fast',
     '-fno-math-errno',
     '-fno-trapping-math',
-    ...(sanitize ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'] : ['-O3']),
+    ...(sanitize ? ['-O1', '-g1', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'] : ['-O3']),
   ];
   const sets = setsFor(compiler);
   const withAmx = sets.includes(amx.of) && macrosOf(compiler, amx.flags).has(amx.macro);
@@ -73,9 +76,9 @@ await buildOrSayWhy('vwn-cpu', addon, (compiler) => {
   return buildAddon({ compiler, units, headers, link, addon });
 });
 
-/** All of them, or the one that this machine takes. */
+/** Those that are named, else all of them; or the one that this machine takes. */
 function setsFor(compiler) {
-  const all = Object.keys(instructionSets);
+  const all = Object.keys(instructionSets).filter((isa) => named?.split(',').includes(isa) ?? true);
   if (!forThisMachine) return all;
   const here = macrosOf(compiler, process.arch === 'x64' ? ['-march=native'] : []);
   return [all.find((isa) => requirements[isa].every((macro) => here.has(macro)))];

@@ -90,6 +90,15 @@ describeNative('precision bf16', () => {
     expect([...(nativeBackend().readSync(halves.dataId) as Float32Array)]).toEqual(expected);
   });
 
+  it('rounds the operands of a product alike, or not at all, for few rows and for many', () => {
+    // 255 terms of just below 1 + 2⁻⁸: 256 as they are, 255 when each is rounded to 1 first.
+    setPrecision('bf16');
+    const weight = tf.fill([3, 255], 1 + 0.9 * 2 ** -8);
+    const sums = [1, 4, 9].flatMap((rows) => [...linear(tf.ones([rows, 255]), weight).dataSync()]);
+    expect([255, 256]).toContain(sums[0]);
+    expect(new Set(sums).size).toBe(1);
+  });
+
   /** The same numbers in bf16, whatever made them. */
   const stored = (x: tf.Tensor) => {
     const info = nativeBackend().output(x.shape, StorageType.bf16);
