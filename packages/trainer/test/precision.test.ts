@@ -36,24 +36,33 @@ async function curve(...overrides: string[]): Promise<number[]> {
   return (await readMetrics(join(outDir, 'metrics.jsonl'))).map(({ loss }) => loss);
 }
 
-/** Means of five steps: one step in which a router sends a token elsewhere says nothing. */
-const smoothed = (losses: readonly number[]) =>
-  losses.slice(4).map((_, i) => losses.slice(i, i + 5).reduce((sum, loss) => sum + loss, 0) / 5);
+/** Mean losses of runs from several seeds, each point a mean of five steps. */
+async function meanCurve(seeds: readonly number[], ...overrides: string[]): Promise<number[]> {
+  const curves: number[][] = [];
+  for (const seed of seeds) curves.push(await curve(`train.seed=${seed}`, ...overrides));
+  const mean = (curves[0] as number[]).map((_, step) => meanOf(curves.map((each) => each[step] as number)));
+  return mean.slice(4).map((_, i) => meanOf(mean.slice(i, i + 5)));
+}
+const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 describeNative('training in bf16', () => {
   afterEach(() => useTestBackend('vwn-cpu'));
 
+  // A router that sends one token elsewhere changes all steps behind it, by up to 1 % and in either direction even where
+  // bf16 is only stored: of a mixture, several runs say what its precision does to the curve.
   it.each([
-    ['a plain model', 'model.virtual_width=null'],
-    ['virtual width and multi-token heads', 'model.num_nextn_predict_layers=1'],
-    ['a mixture of experts', 'model.num_local_experts=4'],
-  ])('stays within 1 %% of the float32 loss curve, and is not the same: %s', async (_, override) => {
-    const [whole, halves] = [await curve(override), await curve(override, 'train.precision=bf16')];
+    ['a plain model', [0], 'model.virtual_width=null'],
+    ['virtual width and multi-token heads', [0], 'model.num_nextn_predict_layers=1'],
+    ['a mixture of experts', [0, 1, 2, 3, 4, 5], 'model.num_local_experts=4'],
+  ])('stays within a hundredth of the float32 loss curve, and is not the same: %s', async (_, seeds, override) => {
+    const [whole, halves] = [
+      await meanCurve(seeds, override),
+      await meanCurve(seeds, override, 'train.precision=bf16'),
+    ];
     expect(halves).not.toEqual(whole);
     expect(whole.at(-1)).toBeLessThan((whole[0] as number) / 2);
-    const [expected, actual] = [smoothed(whole), smoothed(halves)];
-    expected.forEach((loss, i) =>
-      expect(Math.abs((actual[i] as number) - loss), `steps ${i + 1} to ${i + 5}`).toBeLessThan(0.01 * loss),
+    whole.forEach((loss, i) =>
+      expect(Math.abs((halves[i] as number) - loss), `steps ${i + 1} to ${i + 5}`).toBeLessThan(0.01 * loss),
     );
   });
 
