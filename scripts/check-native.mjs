@@ -1,7 +1,7 @@
 /**
- * What the unit tests on vwn-cpu leave open: golden vectors on every instruction set that this machine has (unit tests
- * run on the best one; the case table on all of them), and the case table under the address and undefined-behaviour
- * sanitizers, on every instruction set as well.
+ * What the unit tests on vwn-cpu leave open: golden vectors and products of any shape on every instruction set that this
+ * machine has (unit tests run on the best one; the case table on all of them), and the case table under the address and
+ * undefined-behaviour sanitizers, on every instruction set as well.
  */
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -11,14 +11,19 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const kernels = join(root, 'packages', 'kernels-cpu');
-const golden = ['packages/core/test/connection-golden.test.ts', 'packages/layers/test/language-model-golden.test.ts'];
+const onEverySet = [
+  'packages/core/test/connection-golden.test.ts',
+  'packages/layers/test/language-model-golden.test.ts',
+  'packages/kernels-cpu/test/exact-products.test.ts',
+];
 // The first runs the case table, with rows of odd sizes, on every instruction set.
 const sanitized = ['instruction-sets', 'bf16', 'misuse', 'values'].map(
   (name) => `packages/kernels-cpu/test/${name}.test.ts`,
 );
 
 const { instructionSets } = createRequire(import.meta.url)(join(kernels, 'build', 'vwn_cpu.node'));
-for (const isa of instructionSets) test(`golden vectors on ${isa}`, golden, { VWN_CPU_ISA: isa });
+for (const isa of instructionSets)
+  test(`golden vectors and exact products on ${isa}`, onEverySet, { VWN_CPU_ISA: isa });
 const sanitizer = sanitizerRuntime();
 if (sanitizer === undefined)
   process.stdout.write('  NOT TESTED here: the sanitizers, which this machine’s compiler lacks (libasan)\n');
