@@ -45,17 +45,20 @@ inline void releaseAmx() { _tile_release(); }
 constexpr bool hasAmx = false;
 #endif
 
+/** Whether products of pairs are made by AMX. */
+inline bool usesAmx() { return hasAmx && amxIsChosen; }
+
 /** While it lives, this thread may make products by sumOfProducts of products.h: those of pairs may be AMX's. */
 class AmxScope {
  public:
   AmxScope() {
 #if defined(__AMX_BF16__)
-    if (amxIsChosen) AmxShapes().use();
+    if (usesAmx()) AmxShapes().use();
 #endif
   }
   ~AmxScope() {
 #if defined(__AMX_BF16__)
-    if (amxIsChosen) releaseAmx();
+    if (usesAmx()) releaseAmx();
 #endif
   }
   AmxScope(const AmxScope &) = delete;

@@ -33,7 +33,7 @@ VWN_INLINE void interleaveKeys(const Sizes &s, const bf16 *from, float *to) {
 
 /** Words of the keys that a block sees: whole tiles for AMX. */
 VWN_INLINE int64_t wordsOfKeys(const Sizes &s, int64_t seen) {
-  return hasAmx && amxIsChosen ? s.wholeKeys(seen) / 2 : (seen + 1) / 2;
+  return s.byAmx ? s.wholeKeys(seen) / 2 : (seen + 1) / 2;
 }
 
 VWN_INLINE void loadPairsForward(const Tensors<bf16> &x, const Sizes &s, int64_t at, const Head &to) {

@@ -11,24 +11,24 @@ namespace VWN_ISA {
 
 VWN_INLINE int64_t roundUp(int64_t x) { return (x + W - 1) / W * W; }
 
-/** Rows of queries that a block has: as many as make tiles of products even. */
+/** Rows of queries that a block of the forward pass may have. */
 constexpr int64_t mostForwardRows = 32;
-inline int64_t rowsOfForwardBlock() { return hasAmx && amxIsChosen ? 32 : 24; }
-inline int64_t rowsOfBackwardBlock() { return hasAmx && amxIsChosen ? 64 : 36; }
 
 struct Sizes {
   int64_t B, T, S, H, K, d;
-  int64_t group, wide, keys; /* query heads a key head; d and S rounded up to whole vectors, S to two with AMX */
-  int64_t forwardRows = rowsOfForwardBlock(), backwardRows = rowsOfBackwardBlock();
+  bool byAmx;                        /* whether pairs are multiplied, and by AMX */
+  int64_t forwardRows, backwardRows; /* queries of a block: as many as make the tiles of its products even */
+  int64_t group, wide, keys;         /* query heads a key head; d in whole vectors; S as wholeKeys() has it */
   float scale;
 
   explicit Sizes(Call &call)
       : B(call.dimension(0)), T(call.dimension(1)), S(call.dimension(2)), H(call.dimension(3)), K(call.dimension(4)), d(call.dimension(5)),
+        byAmx(usesAmx() && call.type(0) == VWN_BF16 && d % 2 == 0), forwardRows(byAmx ? 32 : 24), backwardRows(byAmx ? 64 : 36),
         group(K > 0 ? H / K : 0), wide(roundUp(d)), keys(wholeKeys(S)), scale(1.0f / std::sqrt(static_cast<float>(d))) {}
 
   /** Keys that a block computes with when it sees so many: AMX takes pairs of 32 at a time. */
-  static int64_t wholeKeys(int64_t seen) {
-    const int64_t grain = hasAmx && amxIsChosen ? 2 * W : W;
+  int64_t wholeKeys(int64_t seen) const {
+    const int64_t grain = byAmx ? 2 * W : W;
     return (seen + grain - 1) / grain * grain;
   }
 

@@ -20,7 +20,7 @@ namespace {
 template <class Then>
 bool withEngine(bool halves, const Then &then) {
   if constexpr (hasAmx)
-    if (halves && amxIsChosen) return then(AmxEngine{});
+    if (halves && usesAmx()) return then(AmxEngine{});
   if (halves && hasPairs) return then(VectorEngine<hasPairs>{});
   return then(VectorEngine<false>{});
 }

@@ -84,7 +84,7 @@ constexpr double workOfRounds(int each) { return static_cast<double>(rounds) * s
 double rateOfHalves([[maybe_unused]] double seconds, [[maybe_unused]] vf a, [[maybe_unused]] vf b) {
 #if defined(__AMX_BF16__)
   constexpr double gigaFlops = static_cast<double>(rounds) * 4 * (16 * 16 * 32) * 2 / 1e9;
-  if (amxIsChosen) return bestRate(seconds, gigaFlops, [](int64_t) { amxRounds(); });
+  if (usesAmx()) return bestRate(seconds, gigaFlops, [](int64_t) { amxRounds(); });
 #endif
 #if defined(__AVX512BF16__)
   volatile float keep = 0;

@@ -19,7 +19,7 @@ constexpr bool isOfPairs = std::is_same_v<Product, Factors<Element::pair>>;
 template <class Start, class... Products>
 VWN_INLINE void sumOfProducts(int64_t M, int64_t N, const Start &start, float *c, int64_t ldc, const Products &...products) {
   if constexpr (hasAmx && (isOfPairs<Products> && ...))
-    if (amxIsChosen && amxSumOfProducts(M, N, start, c, ldc, products...)) return;
+    if (usesAmx() && amxSumOfProducts(M, N, start, c, ldc, products...)) return;
   int64_t j = 0;
   for (; j + tileVectors * W <= N; j += tileVectors * W) tileColumn<tileVectors>(M, j, start, c, ldc, products...);
   for (; tileVectors == 4 && j + 2 * W <= N; j += 2 * W) tileColumn<2>(M, j, start, c, ldc, products...);
