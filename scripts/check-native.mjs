@@ -1,7 +1,7 @@
 /**
  * What the unit tests on vwn-cpu leave open: golden vectors and products of any shape on every instruction set that this
  * machine has (unit tests run on the best one; the case table on all of them), and the case table under the address and
- * undefined-behaviour sanitizers, on every instruction set as well.
+ * undefined-behaviour sanitizers, on every instruction set that has code of its own.
  */
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -30,7 +30,9 @@ if (sanitizer === undefined)
 else checkSanitized(sanitizer);
 
 function checkSanitized(runtime) {
-  const build = [join(kernels, 'scripts', 'build-native.mjs'), '--sanitize', '--sets', instructionSets.join(',')];
+  // avx512 is avx512bf16 without its products of pairs, so where both are, one of them does for both.
+  const sets = instructionSets.filter((isa) => isa !== 'avx512' || !instructionSets.includes('avx512bf16'));
+  const build = [join(kernels, 'scripts', 'build-native.mjs'), '--sanitize', '--sets', sets.join(',')];
   run('sanitized build', [process.execPath, build], {});
   const env = {
     LD_PRELOAD: runtime,
@@ -39,7 +41,7 @@ function checkSanitized(runtime) {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     VWN_CPU_ADDON: join(kernels, 'build-sanitized', 'vwn_cpu.node'),
   };
-  test(`sanitized case table on ${instructionSets.join(', ')}; wrong calls; odd sizes`, sanitized, env);
+  test(`sanitized case table on ${sets.join(', ')}; wrong calls; odd sizes`, sanitized, env);
 }
 
 /** The library that a sanitized addon needs in the process before Node itself; undefined where there is none. */
