@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "amx-registers.h"
+#include "pairs.h"
 #include "tile.h"
 #include "transpose.h"
 
@@ -19,7 +20,7 @@ constexpr int64_t leastAmxRows = 4;
 /** Tiles of A that are copied at once, 32 KiB on the stack. */
 constexpr int64_t mostAmxCopies = 32;
 
-/** 16 rows of A: tile u begins `unitStride`·u floats on. */
+/** 16 rows of A, `rowBytes` apart: tile u begins u·unitStride floats on. */
 struct AmxRowsOfA {
   const float *data;
   int64_t rowBytes, unitStride;
@@ -30,8 +31,6 @@ VWN_INLINE int64_t amxTilesOf(int64_t units) { return (units + amxUnits - 1) / a
 /** Whether AMX can read 16 rows of A where they lie. */
 VWN_INLINE bool isWholeForAmx(const Factors<Element::pair> &of) { return of.stride == 1 && of.K % amxUnits == 0; }
 
-VWN_INLINE vf loadUpTo(const float *from, int64_t count) { return count >= W ? load(from) : loadFirst(from, count); }
-
 /** Rows [row, row + height) of A as tiles, 0 in what exceeds them. */
 VWN_APART void copyAmxRows(const Factors<Element::pair> &of, int64_t row, int64_t height, float *to) {
   for (int64_t k = 0; k < of.K; k += amxUnits, to += amxTile) {
@@ -39,15 +38,12 @@ VWN_APART void copyAmxRows(const Factors<Element::pair> &of, int64_t row, int64_
     const int64_t left = of.K - k;
     vf block[W];
     if (of.stride == 1) {
-#pragma GCC unroll 16
-      for (int i = 0; i < W; i++) block[i] = i < height ? loadUpTo(from + i * of.rowStride, left) : vf{};
+      loadBlock<false>(from, of.rowStride, height, left, block);
     } else {
-#pragma GCC unroll 16
-      for (int u = 0; u < W; u++) block[u] = u < left ? loadUpTo(from + u * of.stride, height) : vf{};
+      loadBlock<false>(from, of.stride, left, height, block);
       transposeBlock(block);
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < W; i++) store(to + i * W, block[i]);
+    storeAmxTile(block, to);
   }
 }
 

@@ -33,11 +33,17 @@ struct alignas(64) AmxShapes {
       rows[i] = static_cast<uint8_t>(isB ? amxUnits : isLower ? lower : upper);
     }
   }
+  /** Of this thread's registers, whose content is lost. */
   void use() const {
     finishWrites();
     _tile_loadconfig(this);
   }
 };
+
+VWN_INLINE void storeAmxTile(const vf (&rows)[W], float *to) {
+#pragma GCC unroll 16
+  for (int i = 0; i < W; i++) store(to + i * W, rows[i]);
+}
 
 /** Registers in use make it dearer to switch between threads. */
 inline void releaseAmx() { _tile_release(); }

@@ -109,9 +109,9 @@ struct Head {
 
 /** What a thread holds of one block in the backward pass. */
 struct Room {
-  float *queries, *dOut, *dQuery; /* [s.backwardRows, wide] */
-  float *p, *dP;                  /* [s.backwardRows, keys] */
-  float *halves;                  /* [s.backwardRows, keys] of bf16, for pairs */
+  float *queries, *dOut, *dQuery; /* [backwardRows, wide] */
+  float *p, *dP;                  /* [backwardRows, keys] */
+  float *halves;                  /* [backwardRows, keys] of bf16, for pairs */
   float *dKeys, *dValues;         /* [S, wide] */
 };
 

@@ -4,7 +4,7 @@
  */
 #pragma once
 #include "amx-registers.h"
-#include "gemm-vectors.h"
+#include "gemm-pack.h"
 
 namespace vwn {
 namespace VWN_ISA {
@@ -65,11 +65,11 @@ void packAmxTiles(const T *a, int64_t ld, bool transposed, int64_t rows, int64_t
       } else {
         loadBlock<true>(a + i * ld + k, ld, height, left, block);
       }
-#pragma GCC unroll 16
-      for (int row = 0; row < W; row++) store(to + row * W, block[row]);
+      storeAmxTile(block, to);
     }
 }
 
+/** As VectorEngine of gemm-vectors.h. */
 struct AmxEngine {
   static constexpr bool pairs = true;
   static constexpr int64_t step = 2, unitGrain = amxUnits, rowGrain = 2 * amxRows, columnsOfPanel = 2 * W;
@@ -98,7 +98,7 @@ struct AmxEngine {
   }
 
   template <class PanelAt>
-  static void multiply(const AmxView &a, int64_t rows, int64_t columns, int64_t depth, const PanelAt &panelAt, const Sums &sums) {
+  static void multiply(const AmxView &a, int64_t rows, int64_t columns, int64_t depth, const PanelAt &panelAt, const SumsOfC &sums) {
     const int64_t whole = rows / rowGrain * rowGrain, rest = rows - whole;
     const auto some = [&](int64_t from, int64_t to) {
       for (int64_t j = 0; j < columns; j += columnsOfPanel) {

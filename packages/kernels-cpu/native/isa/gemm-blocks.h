@@ -127,7 +127,7 @@ class Gemm {
         const int64_t depth = own - unit < Engine::depthOfPass ? own - unit : Engine::depthOfPass;
         const auto a = Engine::viewOfA(each, block.row, block.rows, unit, depth, scratch.of<float>(thread));
         const auto panelAt = [&](int64_t j) { return panelOf(block.column + j, before + unit); };
-        Engine::multiply(a, block.rows, block.columns, depth, panelAt, Sums{sums, ld, add});
+        Engine::multiply(a, block.rows, block.columns, depth, panelAt, SumsOfC{sums, ld, add});
       }
       before += own;
     }

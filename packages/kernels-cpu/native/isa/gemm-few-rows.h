@@ -13,6 +13,7 @@ namespace VWN_ISA {
 
 constexpr int64_t mostFewRows = 4;
 
+/** Whether the product is made here. */
 inline bool hasFewRows(const Product &p) {
   return p.M <= mostFewRows && p.b.transposed && !p.a.transposed && p.otherCount == 0;
 }

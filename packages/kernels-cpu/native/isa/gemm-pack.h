@@ -18,6 +18,19 @@ namespace VWN_ISA {
 /** Whether a row of a panel is several cache lines, of which a processor finds the next by itself. */
 constexpr bool panelsAreWide = tileVectors * W * 4 >= 256;
 
+/** Columns of B, `width` of them, in units. */
+struct Panel {
+  const float *data;
+  int64_t ld, width;
+};
+
+/** The part of C that an engine sums. */
+struct SumsOfC {
+  float *data;
+  int64_t ld;
+  bool add; /* to what is there */
+};
+
 /** Units (one lane each) of W columns of row k (and k + 1), zero beyond `count` columns and K. */
 template <bool pairs, class T>
 VWN_INLINE vf loadUnits(const T *row, int64_t ld, bool hasSecond, int64_t count) {
@@ -37,19 +50,6 @@ void packPanelOfRows(const T *b, int64_t ld, int64_t K, int64_t columns, int64_t
       const int64_t count = columns - j;
       store(to, count <= 0 ? vf{} : loadUnits<pairs>(b + k * ld + j, ld, k + 1 < K, count));
     }
-}
-
-/** W × W block of units: W of each of W rows, 0 in what exceeds `rows` of them and `elements` of each. */
-template <bool pairs, class T>
-VWN_INLINE void loadBlock(const T *from, int64_t ld, int64_t rows, int64_t elements, vf *block) {
-  constexpr int step = pairs ? 2 : 1;
-#pragma GCC unroll 16
-  for (int j = 0; j < W; j++) {
-    const T *row = from + j * ld;
-    if (j >= rows) block[j] = vf{};
-    else if constexpr (pairs) block[j] = elements >= W * step ? loadPairs(row) : loadFirstPairs(row, elements);
-    else block[j] = elements >= W ? load(row) : loadFirst(row, elements);
-  }
 }
 
 template <bool pairs, class T>

@@ -6,24 +6,11 @@ namespace vwn {
 namespace VWN_ISA {
 
 /** A part of A in the form that tiles read. */
-struct View {
+struct ViewOfA {
   const float *data;
   int64_t rowStride;  /* between rows of a tile */
   int64_t stride;     /* between units */
   int64_t tileStride; /* between tiles of tileRows rows */
-};
-
-/** Columns of B, `width` of them, in units. */
-struct Panel {
-  const float *data;
-  int64_t ld, width;
-};
-
-/** The part of C that is being summed. */
-struct Sums {
-  float *data;
-  int64_t ld;
-  bool add; /* to what is there */
 };
 
 template <bool pairs, int MR, int NV>
@@ -92,7 +79,7 @@ struct VectorEngine {
   }
 
   /** Rows [row, row + rows) and units [unit, unit + depth) of A, in `room` where they cannot be read as they lie. */
-  static View viewOfA(const Term &term, int64_t row, int64_t rows, int64_t unit, int64_t depth, float *room) {
+  static ViewOfA viewOfA(const Term &term, int64_t row, int64_t rows, int64_t unit, int64_t depth, float *room) {
     const Operand &A = term.a;
     const int64_t k = unit * step, elements = term.K - k < depth * step ? term.K - k : depth * step;
     if (isDirect(term)) {
@@ -113,7 +100,7 @@ struct VectorEngine {
 
   /** All panels of `columns` columns, panelAt(j) being the one at column j, times all rows of `a`. */
   template <class PanelAt>
-  static void multiply(const View &a, int64_t rows, int64_t columns, int64_t depth, const PanelAt &panelAt, const Sums &sums) {
+  static void multiply(const ViewOfA &a, int64_t rows, int64_t columns, int64_t depth, const PanelAt &panelAt, const SumsOfC &sums) {
     for (int64_t j = 0; j < columns; j += columnsOfPanel) {
       const Panel b = panelAt(j);
       for (int64_t i = 0, t = 0; i < rows; i += tileRows, t++) {
@@ -123,6 +110,7 @@ struct VectorEngine {
       }
     }
   }
+  /** Called by each thread when it has all sums of a block. */
   static void finish() {}
 };
 

@@ -34,6 +34,19 @@ VWN_INLINE vf loadFirstPairs(const T *p, int64_t count) {
   return loadPairs(copy);
 }
 
+/** W × W block of units: W of each of W rows, 0 in what exceeds `rows` of them and `elements` of each. */
+template <bool pairs, class T>
+VWN_INLINE void loadBlock(const T *from, int64_t ld, int64_t rows, int64_t elements, vf *block) {
+  constexpr int step = pairs ? 2 : 1;
+#pragma GCC unroll 16
+  for (int j = 0; j < W; j++) {
+    const T *row = from + j * ld;
+    if (j >= rows) block[j] = vf{};
+    else if constexpr (pairs) block[j] = elements >= W * step ? loadPairs(row) : loadFirstPairs(row, elements);
+    else block[j] = elements >= W ? load(row) : loadFirst(row, elements);
+  }
+}
+
 VWN_INLINE vh toHalf(const bf16 *p) { return *reinterpret_cast<const vh_any *>(p); }
 VWN_INLINE vh toHalf(const float *p) { return narrow(load(p)); }
 template <class T>
