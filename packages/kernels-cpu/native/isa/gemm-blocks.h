@@ -61,8 +61,16 @@ class Gemm {
   }
   bool isBorrower() const { return borrows; }
   int64_t blockTasks() const { return rowTasks() * columnTasks(); }
-  /** Column by column: a part of B stays near the core, and the last tasks, for which threads wait, are the narrow ones. */
-  void block(int64_t task, int thread) const { blockOfC(task % rowTasks(), task / rowTasks(), thread); }
+  /**
+   * Column by column, so that of B stays near the core what it is at, and the last tasks, for which threads wait, are the
+   * narrow ones. Where columns do not share out evenly, the tasks of one sharer's rows come first, then those of the next's: each
+   * thread's own part of them (threads.cc) is as much work as another's.
+   */
+  void block(int64_t task, int thread) const {
+    const int64_t tasks = rowTasks(), parts = tasks % sharers || p.N % (sharers * blockColumns) == 0 ? 1 : sharers;
+    const int64_t rows = tasks / parts, ofPart = rows * columnTasks(), place = task % ofPart;
+    blockOfC(task / ofPart * rows + place % rows, place / rows, thread);
+  }
   /** The terms' panels stand behind each other, so that together they are one panel of all units. */
   void packB(int64_t panel) const {
     float *to = packed + panel * panelColumns * units;
