@@ -112,7 +112,7 @@ describe.each<Storage>(['f32', 'bf16'])('a connection step in %s', (storage) => 
 });
 
 describe('a connection step by tensor cores', () => {
-  /** One token at a time or four, one buffer or two, last tiles that are not full, and one token. */
+  /** One token at a time or four, one buffer or two, last tiles that are not full, one token; gradients of W in two passes. */
   const shapes = [
     [4, 16, 16, 50],
     [4, 16, 512, 6],
@@ -122,11 +122,18 @@ describe('a connection step by tensor cores', () => {
     [8, 64, 32, 9],
     [8, 64, 128, 2],
     [3, 64, 16, 1],
+    [2, 16, 528, 5],
   ] as const;
   for (const { title, ...half } of halves)
     it.each(shapes)(`${title}: (%d,%d), %d columns, %d tokens`, (m, n, db, tokens) => {
-      expectSame('connection_step', ...forward({ m, n, db, tokens, dynamic: true, ...half }, 'bf16'));
+      check({ m, n, db, tokens, dynamic: true, ...half }, 'bf16');
     });
+
+  it('takes a next state whose gradient nobody asked for, and no tokens', () => {
+    const step = { m: 4, n: 16, db: 16, write: true, read: true, dynamic: true, normed: true };
+    check({ ...step, tokens: 7 }, 'bf16', false);
+    check({ ...step, tokens: 0 }, 'bf16');
+  });
 
   it('keeps what is not finite to the token that has it', () => {
     const step = { m: 4, n: 16, db: 16, tokens: 6, write: true, read: true, dynamic: true };
@@ -140,6 +147,25 @@ describe('a connection step by tensor cores', () => {
     const tokens = [0, 1, 2, 3, 4, 5];
     expect(tokens.map((token) => isFinite(state, token, 16 * 16))).toEqual([true, false, true, false, true, true]);
     expect(tokens.map((token) => isFinite(x, token, 4 * 16))).toEqual([true, false, true, false, true, true]);
+
+    const parameters = rest.slice(1, -2);
+    const backwards = [
+      { storage: 'bf16' as const, values },
+      rest[0] as Operand,
+      ...parameters,
+      { storage: 'bf16' as const, values: state },
+      randomOperand(6 * 16 * 16, 'bf16', 3),
+      randomOperand(6 * 4 * 16, 'bf16', 4),
+      result(6 * 16 * 16, 'bf16'),
+      result(6 * 4 * 16, 'bf16'),
+      ...parameters.map((each) => result(each.values.length)),
+    ];
+    const [dh, dout] = runOnCuda('connection_step_grad', backwards, [...numbers, 1]).slice(parameters.length + 5) as [
+      Float64Array,
+      Float64Array,
+    ];
+    expect(tokens.map((token) => isFinite(dh, token, 16 * 16))).toEqual([true, false, true, false, true, true]);
+    expect(tokens.map((token) => isFinite(dout, token, 4 * 16))).toEqual([true, false, true, false, true, true]);
   });
 });
 

@@ -8,10 +8,11 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const nvcc = findNvcc();
 /**
  * With 128 registers a thread a multiprocessor holds two blocks of 256, so that one works while the other waits on memory;
- * blocks of tensor cores have 128 threads, whose sums are in registers.
+ * blocks of attention on tensor cores have 128 threads, whose sums are in registers; connectionTilesGrad takes all shared
+ * memory for one block, which copies the next tokens meanwhile, and keeps gradients in registers from token to token.
  */
 const mostRegisters = (kernel: string) =>
-  kernel.startsWith('flash')
+  kernel.startsWith('flash') || kernel.startsWith('connectionTilesGrad')
     ? 255
     : kernel.startsWith('attention')
       ? 248

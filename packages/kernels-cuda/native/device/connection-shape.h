@@ -2,6 +2,13 @@
 #pragma once
 #include <cstdint>
 
+/** A function of the host that nvcc also compiles for kernels. */
+#if defined(__CUDACC__)
+#define VWN_ON_BOTH __host__ __device__ inline
+#else
+#define VWN_ON_BOTH inline
+#endif
+
 namespace vwn {
 namespace cuda {
 
@@ -23,7 +30,7 @@ struct ConnectionGradients {
 };
 
 /** Columns of coefficients: those of Â and then B, or those of A°. */
-inline int64_t writeColumns(const ConnectionShape &s) { return s.n + s.m; }
+VWN_ON_BOTH int64_t writeColumns(const ConnectionShape &s) { return s.n + s.m; }
 
 /**
  * Floats that a block works in: of the forward pass two states, a backbone, coefficients and reciprocals; of the backward
@@ -38,7 +45,7 @@ inline int64_t backwardRoom(const ConnectionShape &s) {
   return 4 * s.n * s.db + s.m * s.db + 2 * s.n * writeColumns(s) + s.n + (s.normed ? roomOfSums + s.m * s.db : 0);
 }
 /** Floats of one part's sums for the parameters of a set: static parts and scales [n, columns], weights [columns, db]. */
-inline int64_t sumsOfSet(const ConnectionShape &s, int64_t columns) { return columns * (2 * s.n + s.db); }
+VWN_ON_BOTH int64_t sumsOfSet(const ConnectionShape &s, int64_t columns) { return columns * (2 * s.n + s.db); }
 
 }  // namespace cuda
 }  // namespace vwn

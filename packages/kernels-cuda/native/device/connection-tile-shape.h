@@ -8,6 +8,8 @@
 namespace vwn {
 namespace cuda {
 
+struct bf16;
+
 /** A block takes `tokens` tokens at once, whose slots are 16, 32 or 64 rows; the next ones are on their way into another buffer. */
 struct ConnectionTiles {
   int32_t tokens, buffers;
@@ -18,6 +20,9 @@ constexpr int columnsOfTile = 16;
 
 /** Elements of bf16 in 16 bytes: so many more than columns a row has in shared memory, that no bank serves two rows of a matrix. */
 constexpr int ofChunk = 8;
+
+/** Warps of a block, and their parts of rows' sums: rows / 16 · parts is the number of warps. */
+constexpr int tileWarps = 8, dotsOfRows = 16 * tileWarps;
 
 /** What tiles can do: bf16, whole matrices of 16, and room for what was read in the place of a state. */
 inline bool takesTiles(const ConnectionShape &s) {
@@ -37,6 +42,38 @@ inline ConnectionTiles tilesFor(const ConnectionShape &s, int64_t sharedBytes) {
     for (int32_t tokens = static_cast<int32_t>(64 / s.n); tokens > 0; tokens /= 2)
       for (const int32_t buffers : {2, 1})
         if (bytesOfTiles(s, {tokens, buffers}) <= room) return {tokens, buffers};
+  return {0, 0};
+}
+
+/** What the backward pass reads and writes besides parameters; what a step lacks is null. Sums are each block's own. */
+struct ConnectionGradTensors {
+  const bf16 *h, *out, *hNext, *dhNext, *dx;
+  bf16 *dh, *dout;
+  float *partial, *ofNorm; /* [blocks, sumsOfSet of both], [blocks, m, db] */
+};
+
+/** Rows of W that a block of the backward pass keeps, of both sets: the second is filled up to a tile. */
+inline int64_t weightRows(const ConnectionShape &s) { return writeColumns(s) + columnsOfTile; }
+
+/** What the sublayer's norm reads anew, in the place of the gradients of coefficients: of those there are slots · stride. */
+VWN_ON_BOTH int64_t bytesOfProducts(const ConnectionShape &s, const ConnectionTiles &t) {
+  const int64_t products = 2 * t.tokens * s.n * (s.n + columnsOfTile + ofChunk), read = 4 * t.tokens * s.m * s.db;
+  return s.normed && read > products ? read : products;
+}
+
+/** Bytes of shared memory of the backward pass, in the order in which they lie there. */
+inline int64_t bytesOfGradTiles(const ConnectionShape &s, const ConnectionTiles &t) {
+  const int64_t stride = s.db + ofChunk, slots = t.tokens * s.n;
+  const int64_t rows = t.buffers * (slots + t.tokens * s.m) + slots + weightRows(s);
+  const int64_t floats = 2 * slots * (writeColumns(s) + s.m) + (s.normed ? s.m * s.db : 0) + slots + dotsOfRows + roomOfSums;
+  return 16 + 2 * (rows * stride + slots * (s.n + columnsOfTile + ofChunk)) + bytesOfProducts(s, t) + 4 * floats;
+}
+
+/** The next tokens on their way while others are computed, and then as many at once as there is room for. */
+inline ConnectionTiles gradTilesFor(const ConnectionShape &s, int64_t sharedBytes) {
+  for (const int32_t buffers : {2, 1})
+    for (int32_t tokens = static_cast<int32_t>(64 / s.n); tokens > 0; tokens /= 2)
+      if (bytesOfGradTiles(s, {tokens, buffers}) <= sharedBytes) return {tokens, buffers};
   return {0, 0};
 }
 

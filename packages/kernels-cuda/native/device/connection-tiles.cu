@@ -5,9 +5,7 @@
  *   next [n, db] = Âᵀ·H + B·out           columns of Â by rows of H, rows of B by rows of out
  *   x [m, db] = A°ᵀ·next
  */
-#include "connection-tile-shape.h"
-#include "connection.h"
-#include "warp-matrix.h"
+#include "connection-tiles.h"
 
 namespace vwn {
 namespace cuda {
@@ -15,10 +13,6 @@ namespace {
 
 /** Column tiles of which a warp holds the sums at once. */
 constexpr int tilesAtOnce = 3;
-
-struct alignas(16) Chunk {
-  uint32_t words[4];
-};
 
 /** A block's shared memory; matrices of bf16 have rows of `stride`, coefficients of `ofCoefficients`. */
 struct TileRoom {
@@ -43,73 +37,6 @@ VWN_DEVICE TileRoom divide(const ConnectionShape &s, const ConnectionTiles &t, b
   return room;
 }
 
-/** Rows of a set's W for the tile: fn · norm weight / √db of each column, zeros for columns that it lacks. */
-VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set, int64_t columns, int stride, bf16 *to) {
-  const float root = 1.0f / sqrtf(static_cast<float>(s.db));
-  for (int64_t at = threadIdx.x; at < columns * s.db; at += blockDim.x) {
-    const int64_t c = at % columns, d = at / columns;
-    float weight = 0;
-    if (c < set.columns) {
-      const Column column = columnOf(s, set, c);
-      weight = column.fn[d * column.stride + column.at] * set.parameters.normWeight[d] * root;
-    }
-    to[c * stride + d] = toBf16(weight);
-  }
-}
-
-/** Asks for `rows` rows of db, of which `present` are there; zeros are the rest. */
-VWN_DEVICE void copyRows(int db, const bf16 *from, int rows, int present, int stride, bf16 *to) {
-  const int chunks = db / ofChunk;
-  for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x)) {
-    const int row = at / chunks, d = at % chunks * ofChunk;
-    const bool isThere = row < present;
-    copyAsync(to + row * stride + d, isThere ? from + row * db + d : from, isThere);
-  }
-}
-
-/** 1/rms of each row; a warp a row. */
-VWN_DEVICE void normalizeRows(const ConnectionShape &s, const TileRoom &room, int rows, const bf16 *state) {
-  for (int i = warpOfBlock(); i < rows; i += warpsOfBlock()) {
-    float squares = 0;
-    for (int d = laneOfWarp(); d < s.db; d += warpSize_) {
-      const float value = toFloat(state[i * room.stride + d]);
-      squares += value * value;
-    }
-    squares = warpSum(squares);
-    if (laneOfWarp() == 0) room.reciprocal[i] = 1.0f / sqrtf(squares / static_cast<float>(s.db) + s.eps);
-  }
-  __syncthreads();
-}
-
-/** Rows of 16 are shared out to warps, and a row's tiles of 16 columns to the warps that have it. */
-struct Share {
-  int row, part, parts;
-};
-VWN_DEVICE Share shareOf(int rows) {
-  const int rowTiles = rows / 16;
-  return {warpOfBlock() % rowTiles * 16, warpOfBlock() / rowTiles, warpsOfBlock() / rowTiles};
-}
-
-/** Calls body(row, column, value) for the numbers of a sum that this lane holds, of a tile at `row` and `column`. */
-template <class Body>
-VWN_DEVICE void eachOf(const Sum &sum, int row, int column, const Body &body) {
-#pragma unroll
-  for (int i = 0; i < 4; i++)
-    body(row + laneOfWarp() / 4 + i / 2 * 8, column + laneOfWarp() % 4 * 2 + i % 2, sum.values[i]);
-}
-
-/** The same for the tiles of 16 columns, every `parts`-th from `first` on, whose sums a warp has. */
-template <class Body>
-VWN_DEVICE void eachOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &share, int first, int tiles, const Body &body) {
-#pragma unroll
-  for (int i = 0; i < tilesAtOnce; i++) {
-    const int tile = first + i * share.parts;
-    if (tile >= tiles) break;
-    eachOf(sums[i][0], share.row, tile * 16, body);
-    eachOf(sums[i][1], share.row, tile * 16 + 8, body);
-  }
-}
-
 /** Eqs. 11–14 for all rows: alpha = S ∘ tanh(norm(h)·W/√db) + static, zeros in columns that the set lacks. */
 VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set, const TileRoom &room, int rows, int columns,
                              const bf16 *state, const bf16 *weights) {
@@ -117,18 +44,10 @@ VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set
   const int tiles = columns / 16, n = static_cast<int>(s.n);
   for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
     Sum sums[tilesAtOnce][2] = {};
-    for (int k = 0; k < static_cast<int>(s.db); k += 16) {
-      const Left a = leftAt(state + share.row * room.stride + k, room.stride);
-#pragma unroll
-      for (int i = 0; i < tilesAtOnce; i++) {
-        const int tile = first + i * share.parts;
-        if (tile >= tiles) break;
-        Right b[2];
-        rightsOfRows(weights + tile * 16 * room.stride + k, room.stride, b);
-        multiplyAdd(sums[i][0], a, b[0]);
-        multiplyAdd(sums[i][1], a, b[1]);
-      }
-    }
+    multiplyTiles(
+        static_cast<int>(s.db), share, first, tiles,
+        [&](int k) { return leftAt(state + share.row * room.stride + k, room.stride); },
+        [&](int tile, int k, Right(&b)[2]) { rightsOfRows(weights + tile * 16 * room.stride + k, room.stride, b); }, sums);
     eachOfTiles(sums, share, first, tiles, [&](int row, int column, float product) {
       float alpha = 0;
       if (column < set.columns) {
@@ -150,21 +69,16 @@ VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int ro
   const bf16 *own = room.coefficients + token * n * room.ofCoefficients;
   for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
     Sum sums[tilesAtOnce][2] = {};
-    for (int k = 0; k <= n; k += 16) {
-      const bool isBeta = k == n;
-      const Left a = isBeta ? leftAt(own + slot * room.ofCoefficients + n, room.ofCoefficients)
-                            : leftAtTransposed(own + k * room.ofCoefficients + slot, room.ofCoefficients);
-#pragma unroll
-      for (int i = 0; i < tilesAtOnce; i++) {
-        const int tile = first + i * share.parts;
-        if (tile >= tiles) break;
-        Right b[2];
-        if (isBeta) rightsAtRows(backbone + token * m * room.stride + tile * 16, room.stride, m, room.zeros, b);
-        else rightsAt(state + (token * n + k) * room.stride + tile * 16, room.stride, b);
-        multiplyAdd(sums[i][0], a, b[0]);
-        multiplyAdd(sums[i][1], a, b[1]);
-      }
-    }
+    multiplyTiles(
+        n, share, first, tiles,
+        [&](int k) { return leftAtTransposed(own + k * room.ofCoefficients + slot, room.ofCoefficients); },
+        [&](int tile, int k, Right(&b)[2]) { rightsAt(state + (token * n + k) * room.stride + tile * 16, room.stride, b); }, sums);
+    multiplyTiles(
+        16, share, first, tiles, [&](int) { return leftAt(own + slot * room.ofCoefficients + n, room.ofCoefficients); },
+        [&](int tile, int, Right(&b)[2]) {
+          rightsAtRows(backbone + token * m * room.stride + tile * 16, room.stride, m, room.zeros, b);
+        },
+        sums);
     eachOfTiles(sums, share, first, tiles,
                 [&](int row, int column, float value) { room.next[row * room.stride + column] = toBf16(value); });
   }
@@ -191,13 +105,6 @@ VWN_DEVICE void readRows(const ConnectionShape &s, const TileRoom &room, int tok
       });
   }
   __syncthreads();
-}
-
-VWN_DEVICE void storeRows(int db, const bf16 *from, int rows, int stride, bf16 *to) {
-  const int chunks = db / ofChunk;
-  for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x))
-    *reinterpret_cast<Chunk *>(to + at * ofChunk) =
-        *reinterpret_cast<const Chunk *>(from + at / chunks * stride + at % chunks * ofChunk);
 }
 
 /** Through the sublayer's norm, where there is one, to where it is stored. */
@@ -253,7 +160,7 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
     const int count = countOf(tile);
     const bf16 *state = stateOf(turn);
     if (s.write) {
-      normalizeRows(s, room, slots, state);
+      normalizeRows(s, state, room.stride, slots, count * n, room.reciprocal);
       evaluateRows(s, write, room, slots, n + columnsOfTile, state, room.writing);
       writeRows(s, room, slots, state, backboneOf(turn));
       storeRows(db, room.next, count * n, room.stride, hNext + first * ofState);
@@ -262,7 +169,7 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
     if (s.read) {
       // The state that is not needed any more, or not yet, has room for what is read.
       float *what = reinterpret_cast<float *>(s.write ? stateOf(turn) : room.next);
-      normalizeRows(s, room, slots, state);
+      normalizeRows(s, state, room.stride, slots, count * n, room.reciprocal);
       evaluateRows(s, read, room, slots, columnsOfTile, state, room.reading);
       readRows(s, room, t.tokens, state, what);
       storeRead(s, reading, room, count, what, x + first * ofBackbone);

@@ -1,4 +1,6 @@
 /** From one sublayer to the next in one pass; kernels in device/connection-step.cu and connection-step-grad.cu. */
+#include <algorithm>
+#include <string>
 #include <type_traits>
 
 #include "../device/connection-tile-shape.h"
@@ -49,6 +51,37 @@ bool launchTiles(const ConnectionShape &s, const ConnectionParameters &writing, 
   launch("connectionTiles_bf16", {count < atOnce ? count : atOnce}, 256, bytes, s, tiles, writing, reading,
          static_cast<const bf16 *>(h), static_cast<const bf16 *>(out), static_cast<bf16 *>(hNext), static_cast<bf16 *>(x));
   return true;
+}
+
+/** Blocks of the backward pass, each of which adds up the gradients of parameters over its own tokens. */
+struct GradBlocks {
+  ConnectionTiles tiles; /* of no tokens where the shape is not for tensor cores */
+  int64_t count;
+};
+
+GradBlocks gradBlocksFor(const ConnectionShape &s, int32_t type) {
+  if (type == VWN_BF16 && takesTiles(s)) {
+    const ConnectionTiles tiles = gradTilesFor(s, sharedLimit());
+    if (tiles.tokens > 0) return {tiles, std::min<int64_t>((s.tokens + tiles.tokens - 1) / tiles.tokens, multiprocessors())};
+  }
+  return {{0, 0}, std::min<int64_t>(s.tokens, blocksOfMultiprocessor * multiprocessors())};
+}
+
+/** `h` … `dout` of io as the call has them, of any type. */
+void launchGrad(const ConnectionShape &s, const GradBlocks &blocks, const ConnectionParameters &writing,
+                const ConnectionParameters &reading, int32_t type, const ConnectionGradTensors &io) {
+  if (blocks.tiles.tokens > 0)
+    return launch("connectionTilesGrad_n" + std::to_string(s.n), {blocks.count}, 32 * tileWarps, bytesOfGradTiles(s, blocks.tiles),
+                  s, blocks.tiles, writing, reading, io);
+  const int64_t floats = backwardRoom(s);
+  const Workers workers(s, floats, blocks.count);
+  withFloats(io.dh, type, [&](auto *to) {
+    using T = std::remove_pointer_t<decltype(to)>;
+    const auto as = [](const bf16 *data) { return reinterpret_cast<const T *>(data); };
+    launch(forType("connectionStepGrad", type), {workers.blocks}, 256, workers.sharedBytes, s, writing, reading, as(io.h), as(io.out),
+           as(io.hNext), as(io.dhNext), as(io.dx), to, reinterpret_cast<T *>(io.dout), io.partial, io.ofNorm, workers.spilled,
+           floats);
+  });
 }
 
 }  // namespace
@@ -104,23 +137,19 @@ const char *connection_step_grad(const vwn_call *raw) {
   if (s.write) call.sameType({0, 1});
   const auto toWriting = reader.writing<ConnectionGradients>(), toReading = reader.reading<ConnectionGradients>();
   if (call.problem()) return call.problem();
-  const int64_t floats = backwardRoom(s);
-  const Workers workers(s, floats, blocksOfMultiprocessor * multiprocessors());
+  const GradBlocks blocks = gradBlocksFor(s, call.type(0));
   const int64_t ofWrite = sumsOfSet(s, s.n + s.m), stride = ofWrite + sumsOfSet(s, s.m);
   const int64_t width = s.normed ? s.m * s.db : 0;
-  float *partial = static_cast<float *>(scratch(Slot::partial, workers.blocks * (stride + width) * 4 + 4));
-  float *ofNorm = partial + workers.blocks * stride;
-  withFloats(dh, call.type(0), [&](auto *to) {
-    using T = std::remove_pointer_t<decltype(to)>;
-    launch(forType("connectionStepGrad", call.type(0)), {workers.blocks}, 256, workers.sharedBytes, s, writing, reading,
-           static_cast<const T *>(h), static_cast<const T *>(out), static_cast<const T *>(hNext),
-           static_cast<const T *>(dhNext), static_cast<const T *>(dx), to, static_cast<T *>(dout), partial, ofNorm,
-           workers.spilled, floats);
-  });
+  float *partial = static_cast<float *>(scratch(Slot::partial, blocks.count * (stride + width) * 4 + 4));
+  float *ofNorm = partial + blocks.count * stride;
+  launchGrad(s, blocks, writing, reading, call.type(0),
+             {static_cast<const bf16 *>(h), static_cast<const bf16 *>(out), static_cast<const bf16 *>(hNext),
+              static_cast<const bf16 *>(dhNext), static_cast<const bf16 *>(dx), static_cast<bf16 *>(dh),
+              static_cast<bf16 *>(dout), partial, ofNorm});
   const float *sums = partial;
-  if (s.write) clear(s, toWriting), parameterGradient(s, writing, true, sums, workers.blocks, stride, toWriting);
-  if (s.read) clear(s, toReading), parameterGradient(s, reading, false, sums + ofWrite, workers.blocks, stride, toReading);
-  if (s.normed) addParts(ofNorm, toReading.sublayerNorm, workers.blocks, width);
+  if (s.write) clear(s, toWriting), parameterGradient(s, writing, true, sums, blocks.count, stride, toWriting);
+  if (s.read) clear(s, toReading), parameterGradient(s, reading, false, sums + ofWrite, blocks.count, stride, toReading);
+  if (s.normed) addParts(ofNorm, toReading.sublayerNorm, blocks.count, width);
   return nullptr;
 }
 

@@ -1,0 +1,297 @@
+/**
+ * The backward pass of a connection step in bf16 by tensor cores; connection-step-grad.cu has the other shapes. Of a token,
+ * with X the state that is read, H the one that is written, P the gradient of the products H·W, and d… gradients:
+ *   read:    dA° = X·dReadᵀ    dNext += A°·dRead + P·Wᵀ − X·shift     dW += Xᵀ·P
+ *   write:   dÂ = H·dNextᵀ     dB = dNext·outᵀ     dout = Bᵀ·dNext
+ *            dH = Â·dNext + P·Wᵀ − H·shift         dW += Hᵀ·P
+ * where `shift` is the norm's own term: P·(H·W)·r²/db, summed over a slot's coefficients. Coefficients, P, W, dRead and dNext
+ * are rounded to bf16 before they are multiplied. dW stays in registers from token to token.
+ */
+#include "connection-tiles-grad.h"
+
+namespace vwn {
+namespace cuda {
+namespace {
+
+/** What was read, A°ᵀ·X, once more: [tokens, m, db] in float32. */
+template <int n>
+VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const Stage &stage) {
+  const int m = static_cast<int>(s.m), db = static_cast<int>(s.db), tiles = db / 16;
+  for (int task = warpOfBlock(); task < stage.rows / n * tiles; task += warpsOfBlock()) {
+    const int token = task / tiles, tile = task % tiles;
+    Sum sums[2] = {};
+    for (int k = token * n; k < (token + 1) * n; k += 16) {
+      Right b[2];
+      rightsAt(stage.state + k * room.stride + tile * 16, room.stride, b);
+      const Left a = leftAtTransposed(room.coefficients + k * room.ofCoefficients, room.ofCoefficients);
+      multiplyAdd(sums[0], a, b[0]);
+      multiplyAdd(sums[1], a, b[1]);
+    }
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+      eachOf(sums[half], 0, tile * 16 + half * 8, [&](int c, int d, float value) {
+        if (c < m) room.read()[(token * m + c) * db + d] = value;
+      });
+  }
+  __syncthreads();
+}
+
+/**
+ * Through the sublayer's norm, for each token: dx becomes dRead. With g = dx·weight and r = 1/rms:
+ * dRead = r·g − read·mean(g·read)·r³. Each thread adds to numbers of its own of the weight's gradient.
+ */
+VWN_DEVICE void sublayerNormGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, int tokens) {
+  const float *weight = stage.set.parameters.sublayerNorm;
+  const int db = static_cast<int>(s.db), size = static_cast<int>(s.m) * db;
+  for (int token = 0; token < tokens; token++) {
+    const float *read = room.read() + token * size;
+    bf16 *own = stage.backbone + token * static_cast<int>(s.m) * room.stride;
+    const float r = reciprocalOfBackbone(s, read, room.sums);
+    float dot = 0;
+    for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x))
+      dot += toFloat(own[i / db * room.stride + i % db]) * weight[i] * read[i];
+    const float shift = blockSum(dot, room.sums) * r * r * r / static_cast<float>(size);
+    for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x)) {
+      bf16 &at = own[i / db * room.stride + i % db];
+      const float up = toFloat(at);
+      room.ofNorm[i] += up * read[i] * r;
+      at = toBf16(up * weight[i] * r - read[i] * shift);
+    }
+    __syncthreads();
+  }
+}
+
+/** Through the read: to dNext, whose copy arrives meanwhile. */
+template <class S>
+VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, float *weights,
+                          Sum (&sums)[S::weightRows][S::weightColumns][2]) {
+  constexpr int n = S::n;
+  const Share share = shareOf(stage.rows);
+  const int m = static_cast<int>(s.m), token = share.row / n;
+  normalizeRows(s, stage.state, room.stride, stage.rows, stage.present, room.reciprocal);
+  Kept<1> kept{};
+  evaluateStage<n>(s, room, stage, kept);
+  if (s.normed) {
+    __syncthreads();
+    readAgain<n>(s, room, stage);
+    sublayerNormGradient(s, room, stage, stage.present / n);
+  }
+  Sum ups[1][2] = {};
+  const bf16 *backbone = stage.backbone + token * m * room.stride;
+  stateByRows<n>(s, room, stage, backbone, stage.tiles, ups);
+  productGradient<n>(s, room, stage, kept, ups);
+  awaitCopies<1>();
+  __syncthreads();
+  weightGradient<S, S::tilesOfSet, 1>(s, room, stage, weights, sums);
+  stateGradient(s, room, stage, true, room.dNext, [&](const Share &of, int first, int tiles, Sum(&to)[3][2]) {
+    multiplyTiles(
+        16, of, first, tiles,
+        [&](int) { return leftAt(room.coefficients + of.row * room.ofCoefficients, room.ofCoefficients); },
+        [&](int tile, int, Right(&b)[2]) { rightsAtRows(backbone + tile * 16, room.stride, m, room.zeros, b); }, to);
+    multiplyTiles(
+        16, of, first, tiles,
+        [&](int) { return leftAt(room.products + of.row * room.ofCoefficients, room.ofCoefficients); },
+        [&](int tile, int, Right(&b)[2]) { rightsAt(stage.weights + tile * 16, room.stride, b); }, to);
+  });
+  __syncthreads();
+}
+
+/** dout = Bᵀ·dNext, in the place of out. */
+template <int n>
+VWN_DEVICE void backboneGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage) {
+  const int m = static_cast<int>(s.m), tiles = static_cast<int>(s.db) / 16;
+  for (int task = warpOfBlock(); task < stage.rows / n * tiles; task += warpsOfBlock()) {
+    const int token = task / tiles, tile = task % tiles;
+    Sum sums[2] = {};
+    for (int k = token * n; k < (token + 1) * n; k += 16) {
+      Right b[2];
+      rightsAt(room.dNext + k * room.stride + tile * 16, room.stride, b);
+      const Left a = leftAtTransposed(room.coefficients + k * room.ofCoefficients + n, room.ofCoefficients);
+      multiplyAdd(sums[0], a, b[0]);
+      multiplyAdd(sums[1], a, b[1]);
+    }
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+      eachOf(sums[half], 0, tile * 16 + half * 8, [&](int j, int d, float value) {
+        if (j < m) stage.backbone[(token * m + j) * room.stride + d] = toBf16(value);
+      });
+  }
+}
+
+/** Through the write: dout and dh in the places of out and h. */
+template <class S>
+VWN_DEVICE void writeStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, float *weights,
+                           Sum (&sums)[S::weightRows][S::weightColumns][2]) {
+  constexpr int n = S::n;
+  const bf16 *dNext = room.dNext + shareOf(stage.rows).row / n * n * room.stride;
+  normalizeRows(s, stage.state, room.stride, stage.rows, stage.present, room.reciprocal);
+  {
+    Kept<S::tilesOfWarp> kept{};
+    evaluateStage<n>(s, room, stage, kept);
+    Sum ups[S::tilesOfWarp][2] = {};
+    stateByRows<n>(s, room, stage, dNext, n / 16, ups);
+    betaGradient<n>(s, room, stage, ups);
+    productGradient<n>(s, room, stage, kept, ups);
+  }
+  __syncthreads();
+  weightGradient<S, 0, S::tilesOfSet>(s, room, stage, weights, sums);
+  backboneGradient<n>(s, room, stage);
+  __syncthreads();
+  stateGradient(s, room, stage, false, stage.state, [&](const Share &of, int first, int tiles, Sum(&to)[3][2]) {
+    multiplyTiles(
+        n, of, first, tiles,
+        [&](int k) { return leftAt(room.coefficients + of.row * room.ofCoefficients + k, room.ofCoefficients); },
+        [&](int tile, int k, Right(&b)[2]) { rightsAt(dNext + k * room.stride + tile * 16, room.stride, b); }, to);
+    multiplyTiles(
+        n + 16, of, first, tiles,
+        [&](int k) { return leftAt(room.products + of.row * room.ofCoefficients + k, room.ofCoefficients); },
+        [&](int tile, int k, Right(&b)[2]) { rightsAt(stage.weights + k * room.stride + tile * 16, room.stride, b); }, to);
+  });
+  __syncthreads();
+}
+
+/** Sums for static parts and scales over the tokens that a block had at once. */
+VWN_DEVICE void putSums(const ConnectionShape &s, const GradRoom &room, int tokens, int from, int64_t columns, float *to) {
+  const int n = static_cast<int>(s.n), count = static_cast<int>(s.n * columns);
+  for (int at = static_cast<int>(threadIdx.x); at < 2 * count; at += static_cast<int>(blockDim.x)) {
+    const float *sums = at < count ? room.offsets : room.scales;
+    const int i = at % count / static_cast<int>(columns), c = at % count % static_cast<int>(columns);
+    float sum = 0;
+    for (int token = 0; token < tokens; token++) sum += sums[(token * n + i) * room.ofSums + from + c];
+    to[at] = sum;
+  }
+}
+
+/** Where a block's sums of a set go: static parts, scales [n, columns] and behind them gradients of W [columns, db]. */
+VWN_DEVICE float *sumsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
+  const int64_t ofWrite = sumsOfSet(s, writeColumns(s)), ofRead = sumsOfSet(s, s.m);
+  return io.partial + blockIdx.x * (ofWrite + ofRead) + (isWrite ? 0 : ofWrite);
+}
+VWN_DEVICE float *weightsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
+  return sumsOfBlock(s, io, isWrite) + 2 * s.n * (isWrite ? writeColumns(s) : s.m);
+}
+
+/** W of both sets, and zeros where sums begin. */
+VWN_DEVICE void begin(const ConnectionShape &s, const ConnectionTiles &t, const CoefficientSet &write, const CoefficientSet &read,
+                      const ConnectionGradTensors &io, const GradRoom &room) {
+  const int64_t ofSets = sumsOfSet(s, writeColumns(s)) + sumsOfSet(s, s.m), ofRoom = 2 * t.tokens * s.n * room.ofSums;
+  float *sums = sumsOfBlock(s, io, true);
+  for (int64_t i = threadIdx.x; i < ofSets; i += blockDim.x) sums[i] = 0;
+  for (int64_t i = threadIdx.x; i < ofRoom; i += blockDim.x) room.offsets[i] = 0;
+  for (int64_t i = threadIdx.x; s.normed && i < s.m * s.db; i += blockDim.x) room.ofNorm[i] = 0;
+  if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
+  if (s.write) loadWeights(s, write, write.columns, room.stride, room.writing);
+  // Tiles of the write's W reach into the read's, which must be finite even where there is none.
+  loadWeights(s, {read.parameters, s.read ? s.m : 0, false}, columnsOfTile, room.stride, room.reading);
+}
+
+/** What a block has added up goes to the device's memory. */
+template <class S>
+VWN_DEVICE void end(const ConnectionShape &s, int tokens, const ConnectionGradTensors &io, const GradRoom &room,
+                    Sum (&sums)[S::weightRows][S::weightColumns][2]) {
+  const int columns = static_cast<int>(writeColumns(s)), size = static_cast<int>(s.m * s.db);
+  if (s.write) putSums(s, room, tokens, 0, columns, sumsOfBlock(s, io, true));
+  if (s.read) putSums(s, room, tokens, columns, s.m, sumsOfBlock(s, io, false));
+  for (int i = static_cast<int>(threadIdx.x); s.normed && i < size; i += static_cast<int>(blockDim.x))
+    io.ofNorm[static_cast<int64_t>(blockIdx.x) * size + i] = room.ofNorm[i];
+  if (s.db > S::columnsOfPass) return;
+  if (s.write) putWeights<S, 0, S::tilesOfSet>(s, columns, 0, weightsOfBlock(s, io, true), sums);
+  if (s.read) putWeights<S, S::tilesOfSet, 1>(s, s.m, 0, weightsOfBlock(s, io, false), sums);
+}
+
+/** A block's way through its tokens, `tokens` at once, the read before the write, which take turns with the buffers. */
+struct Turns {
+  const ConnectionShape &s;
+  const ConnectionTiles &t;
+  const ConnectionGradTensors &io;
+  const GradRoom &room;
+
+  VWN_DEVICE int halves() const { return s.read + s.write; }
+  VWN_DEVICE int64_t first(int turn) const {
+    return (blockIdx.x + static_cast<int64_t>(turn / halves()) * gridDim.x) * t.tokens;
+  }
+  /** Tokens that are there: none, or less, behind the last turn. */
+  VWN_DEVICE int count(int turn) const {
+    const int64_t left = s.tokens - first(turn);
+    return left < t.tokens ? static_cast<int>(left) : t.tokens;
+  }
+  VWN_DEVICE bool isFirst(int turn) const { return turn % halves() == 0; }
+  VWN_DEVICE bool isLast(int turn) const { return (turn + 1) % halves() == 0; }
+  VWN_DEVICE bool isRead(int turn) const { return s.read && (!s.write || isFirst(turn)); }
+  VWN_DEVICE int slots() const { return t.tokens * static_cast<int>(s.n); }
+  VWN_DEVICE int slots(int turn) const { return count(turn) * static_cast<int>(s.n); }
+  VWN_DEVICE bf16 *state(int turn) const { return room.states + turn % t.buffers * slots() * room.stride; }
+  VWN_DEVICE bf16 *backbone(int turn) const {
+    return room.backbones + turn % t.buffers * t.tokens * static_cast<int>(s.m) * room.stride;
+  }
+
+  /** Asks for a turn's state and backbone. */
+  VWN_DEVICE void ask(int turn) const {
+    const int db = static_cast<int>(s.db), m = static_cast<int>(s.m), tokens = count(turn);
+    if (tokens > 0) {
+      const bf16 *h = isRead(turn) && s.write ? io.hNext : io.h, *x = isRead(turn) ? io.dx : io.out;
+      copyRows(db, h + first(turn) * s.n * s.db, slots(), slots(turn), room.stride, state(turn));
+      copyRows(db, x + first(turn) * s.m * s.db, t.tokens * m, tokens * m, room.stride, backbone(turn));
+    }
+    commitCopies();
+  }
+  /** Asks for the gradient of the next state, zeros where there is none, as the second group of a turn's copies. */
+  VWN_DEVICE void askForNext(int turn) const {
+    const bf16 *from = io.dhNext ? io.dhNext + first(turn) * s.n * s.db : io.h;
+    if (isFirst(turn)) copyRows(static_cast<int>(s.db), from, slots(), io.dhNext ? slots(turn) : 0, room.stride, room.dNext);
+    commitCopies();
+  }
+  VWN_DEVICE void store(int turn) const {
+    const int db = static_cast<int>(s.db), m = static_cast<int>(s.m);
+    if (!isRead(turn)) storeRows(db, backbone(turn), count(turn) * m, room.stride, io.dout + first(turn) * s.m * s.db);
+    if (isLast(turn))
+      storeRows(db, s.write ? state(turn) : room.dNext, slots(turn), room.stride, io.dh + first(turn) * s.n * s.db);
+    __syncthreads();
+  }
+};
+
+template <class S>
+VWN_DEVICE void connectionTilesGrad(const ConnectionShape &s, const ConnectionTiles &t, const ConnectionParameters &writing,
+                                    const ConnectionParameters &reading, const ConnectionGradTensors &io) {
+  VWN_SHARED(bf16, shared);
+  const GradRoom room = divide(s, t, shared);
+  const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
+  const Turns turns{s, t, io, room};
+  Sum sums[S::weightRows][S::weightColumns][2] = {};
+  begin(s, t, write, read, io, room);
+  if (t.buffers > 1) turns.ask(0);
+  for (int turn = 0; turns.count(turn) > 0; turn++) {
+    // Of three groups of copies the first is this turn's, the second dNext, the third the next turn's.
+    if (t.buffers == 1) turns.ask(turn);
+    turns.askForNext(turn);
+    if (t.buffers > 1) turns.ask(turn + 1);
+    else commitCopies();
+    bf16 *state = turns.state(turn), *backbone = turns.backbone(turn);
+    if (turns.isRead(turn)) {
+      awaitCopies<2>();
+      __syncthreads();
+      readStage<S>(s, room, {read, room.reading, state, backbone, turns.slots(), turns.slots(turn), 1, static_cast<int>(write.columns)},
+                   weightsOfBlock(s, io, false), sums);
+    } else {
+      awaitCopies<1>();
+      __syncthreads();
+      writeStage<S>(s, room, {write, room.writing, state, backbone, turns.slots(), turns.slots(turn), S::tilesOfSet, 0},
+                    weightsOfBlock(s, io, true), sums);
+    }
+    turns.store(turn);
+  }
+  end<S>(s, t.tokens, io, room, sums);
+}
+
+#define VWN_ENTRY_OF_SLOTS(count)                                                                                        \
+  VWN_ENTRY(connectionTilesGrad, n##count, Slots<count>,                                                                 \
+            (ConnectionShape shape, ConnectionTiles tiles, ConnectionParameters writing, ConnectionParameters reading,   \
+             ConnectionGradTensors tensors),                                                                             \
+            (shape, tiles, writing, reading, tensors))
+VWN_ENTRY_OF_SLOTS(16)
+VWN_ENTRY_OF_SLOTS(32)
+VWN_ENTRY_OF_SLOTS(64)
+
+}  // namespace
+}  // namespace cuda
+}  // namespace vwn

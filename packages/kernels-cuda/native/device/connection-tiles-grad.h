@@ -1,0 +1,249 @@
+/**
+ * What both halves of a connection step's backward pass by tensor cores are made of; connection-tiles-grad.cu says what they
+ * compute. Every function is for all threads of a block, and leaves the barrier behind it to the caller.
+ */
+#pragma once
+#include "connection-tiles.h"
+
+namespace vwn {
+namespace cuda {
+
+/** Slots of a kernel: 16, 32 or 64. Of what the set for the write has, and of what a warp has of that, with 64 rows at most. */
+template <int count>
+struct Slots {
+  static constexpr int n = count, tilesOfSet = count / 16 + 1, tilesOfWarp = count == 64 ? 3 : count / 16;
+  /** Tiles of dW that a warp keeps: rows for the coefficients of both sets, by as many columns as make 96 registers. */
+  static constexpr int weightRows = tilesOfSet + 1, weightColumns = 12 / weightRows;
+  /** Columns of dW that all warps keep; with more of them dW is made in several passes, and does not stay. */
+  static constexpr int columnsOfPass = weightColumns * tileWarps * 16;
+};
+
+/** A block's shared memory; rows of states, backbones and W have `stride`, those of coefficients `ofCoefficients`. */
+struct GradRoom {
+  bf16 *zeros, *states, *backbones, *writing, *reading, *dNext, *coefficients, *products;
+  float *offsets, *scales, *ofNorm, *reciprocal, *dots, *sums;
+  int stride, ofCoefficients, ofSums;
+
+  /** What the sublayer's norm reads anew is needed no more when `products` are written. */
+  VWN_DEVICE float *read() const { return reinterpret_cast<float *>(products); }
+};
+
+VWN_DEVICE GradRoom divide(const ConnectionShape &s, const ConnectionTiles &t, bf16 *at) {
+  const int64_t stride = s.db + ofChunk, slots = t.tokens * s.n, ofCoefficients = s.n + columnsOfTile + ofChunk;
+  GradRoom room{};
+  room.stride = static_cast<int>(stride), room.ofCoefficients = static_cast<int>(ofCoefficients);
+  room.ofSums = static_cast<int>(writeColumns(s) + s.m);
+  // Tiles of 16 rows reach behind the last backbone, into what does not change.
+  room.zeros = at, at += ofChunk;
+  room.states = at, at += t.buffers * slots * stride;
+  room.backbones = at, at += t.buffers * t.tokens * s.m * stride;
+  room.writing = at, at += writeColumns(s) * stride;
+  room.reading = at, at += columnsOfTile * stride;
+  room.dNext = at, at += slots * stride;
+  room.coefficients = at, at += slots * ofCoefficients;
+  room.products = at;
+  room.offsets = reinterpret_cast<float *>(at) + bytesOfProducts(s, t) / 4;
+  room.scales = room.offsets + slots * room.ofSums;
+  room.ofNorm = room.scales + slots * room.ofSums;
+  room.reciprocal = room.ofNorm + (s.normed ? s.m * s.db : 0);
+  room.dots = room.reciprocal + slots;
+  room.sums = room.dots + dotsOfRows;
+  return room;
+}
+
+/** Half a step: one of both sets, its state and backbone, and where they and its sums lie. */
+struct Stage {
+  const CoefficientSet &set;
+  const bf16 *weights;
+  bf16 *state, *backbone;
+  int rows, present, tiles, sumsFrom; /* slots, those of tokens that are there, tiles of columns, the set's first sum */
+};
+
+/** What a lane keeps of its coefficients until their gradients come: products with W, and tanh of their norms. */
+template <int tilesOfWarp>
+struct Kept {
+  Sum products[tilesOfWarp][2], activations[tilesOfWarp][2];
+};
+
+/** Calls body(i, half, v, row, column) for each of the numbers that a lane has of the tiles of its warp. */
+template <int tilesOfWarp, class Body>
+VWN_DEVICE void eachCoefficient(const Share &share, int tiles, const Body &body) {
+#pragma unroll
+  for (int i = 0; i < tilesOfWarp; i++) {
+    const int tile = share.part + i * share.parts;
+    if (tile >= tiles) break;
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+#pragma unroll
+      for (int v = 0; v < 4; v++)
+        body(i, half, v, share.row + laneOfWarp() / 4 + v / 2 * 8, tile * 16 + half * 8 + laneOfWarp() % 4 * 2 + v % 2);
+  }
+}
+
+/** Eqs. 11–14: coefficients of all rows, zeros in columns that the set lacks. */
+template <int n, int tilesOfWarp>
+VWN_DEVICE void evaluateStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, Kept<tilesOfWarp> &kept) {
+  const Share share = shareOf(stage.rows);
+  multiplyTiles(
+      static_cast<int>(s.db), share, share.part, stage.tiles,
+      [&](int k) { return leftAt(stage.state + share.row * room.stride + k, room.stride); },
+      [&](int tile, int k, Right(&b)[2]) { rightsOfRows(stage.weights + tile * 16 * room.stride + k, room.stride, b); },
+      kept.products);
+  eachCoefficient<tilesOfWarp>(share, stage.tiles, [&](int i, int half, int v, int row, int column) {
+    float alpha = 0;
+    if (column < stage.set.columns) {
+      const Column of = columnOf(s, stage.set, column);
+      const int at = row % n * static_cast<int>(of.stride) + static_cast<int>(of.at);
+      const float t = tanhf(kept.products[i][half].values[v] * room.reciprocal[row]);
+      kept.activations[i][half].values[v] = t;
+      alpha = t * of.scale[at] + of.offset[at];
+    }
+    room.coefficients[row * room.ofCoefficients + column] = toBf16(alpha);
+  });
+}
+
+/** dÂ or dA°: rows of the state by rows of another matrix, 16 for each column of tiles, from that of the row's token on. */
+template <int n, int tilesOfWarp>
+VWN_DEVICE void stateByRows(const ConnectionShape &s, const GradRoom &room, const Stage &stage, const bf16 *others, int tiles,
+                            Sum (&sums)[tilesOfWarp][2]) {
+  const Share share = shareOf(stage.rows);
+  multiplyTiles(
+      static_cast<int>(s.db), share, share.part, tiles,
+      [&](int k) { return leftAt(stage.state + share.row * room.stride + k, room.stride); },
+      [&](int tile, int k, Right(&b)[2]) { rightsOfRows(others + tile * 16 * room.stride + k, room.stride, b); }, sums);
+}
+
+/** dB = dNext·outᵀ, which stand in the set's last tile of columns. */
+template <int n, int tilesOfWarp>
+VWN_DEVICE void betaGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, Sum (&sums)[tilesOfWarp][2]) {
+  const Share share = shareOf(stage.rows);
+  const bf16 *out = stage.backbone + share.row / n * static_cast<int>(s.m) * room.stride;
+#pragma unroll
+  for (int i = 0; i < tilesOfWarp; i++) {
+    if (share.part + i * share.parts != stage.tiles - 1) continue;
+    for (int k = 0; k < static_cast<int>(s.db); k += 16) {
+      const Left a = leftAt(room.dNext + share.row * room.stride + k, room.stride);
+      Right b[2];
+      rightsOfRows(out + k, room.stride, b);
+      multiplyAdd(sums[i][0], a, b[0]);
+      multiplyAdd(sums[i][1], a, b[1]);
+    }
+  }
+}
+
+/**
+ * From the gradients of coefficients: the sums for static parts and scales, and P; and each warp's part of P·(H·W), by
+ * P as it is rounded, so that the norm's term is that of the products which will be added.
+ */
+template <int n, int tilesOfWarp>
+VWN_DEVICE void productGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage,
+                                const Kept<tilesOfWarp> &kept, const Sum (&ups)[tilesOfWarp][2]) {
+  const Share share = shareOf(stage.rows);
+  float dots[2] = {0, 0};
+  eachCoefficient<tilesOfWarp>(share, stage.tiles, [&](int i, int half, int v, int row, int column) {
+    bf16 product = toBf16(0.0f);
+    if (column < stage.set.columns) {
+      const Column of = columnOf(s, stage.set, column);
+      const float up = ups[i][half].values[v], t = kept.activations[i][half].values[v];
+      const int sum = row * room.ofSums + stage.sumsFrom + column;
+      room.offsets[sum] += up;
+      room.scales[sum] += up * t;
+      product = toBf16(up * of.scale[row % n * static_cast<int>(of.stride) + static_cast<int>(of.at)] * (1.0f - t * t) * room.reciprocal[row]);
+      dots[v / 2] += toFloat(product) * kept.products[i][half].values[v];
+    }
+    room.products[row * room.ofCoefficients + column] = product;
+  });
+#pragma unroll
+  for (int i = 0; i < 2; i++) {
+    dots[i] += __shfl_xor_sync(0xffffffffu, dots[i], 1);
+    dots[i] += __shfl_xor_sync(0xffffffffu, dots[i], 2);
+    if (laneOfWarp() % 4 == 0) room.dots[(share.row + laneOfWarp() / 4 + i * 8) * share.parts + share.part] = dots[i];
+  }
+}
+
+/** dW += Pᵀ·state for the columns [·, db) of one pass that this warp has: row tiles of the sums from `first` on. */
+template <class S, int first, int tiles>
+VWN_DEVICE void addWeights(const ConnectionShape &s, const GradRoom &room, const Stage &stage, int pass,
+                           Sum (&sums)[S::weightRows][S::weightColumns][2]) {
+  const int columnTiles = static_cast<int>(s.db) / 16;
+  for (int k = 0; k < stage.rows; k += 16) {
+    Right b[S::weightColumns][2];
+#pragma unroll
+    for (int q = 0; q < S::weightColumns; q++) {
+      const int tile = (pass * S::weightColumns + q) * tileWarps + warpOfBlock();
+      if (tile < columnTiles) rightsAt(stage.state + k * room.stride + tile * 16, room.stride, b[q]);
+    }
+#pragma unroll
+    for (int c = 0; c < tiles; c++) {
+      const Left a = leftAtTransposed(room.products + k * room.ofCoefficients + c * 16, room.ofCoefficients);
+#pragma unroll
+      for (int q = 0; q < S::weightColumns; q++) {
+        if ((pass * S::weightColumns + q) * tileWarps + warpOfBlock() >= columnTiles) break;
+        multiplyAdd(sums[first + c][q][0], a, b[q][0]);
+        multiplyAdd(sums[first + c][q][1], a, b[q][1]);
+      }
+    }
+  }
+}
+
+/** Adds a warp's sums to [columns, db] in the device's memory, and clears them. */
+template <class S, int first, int tiles>
+VWN_DEVICE void putWeights(const ConnectionShape &s, int64_t columns, int pass, float *to,
+                           Sum (&sums)[S::weightRows][S::weightColumns][2]) {
+#pragma unroll
+  for (int c = 0; c < tiles; c++)
+#pragma unroll
+    for (int q = 0; q < S::weightColumns; q++) {
+      const int tile = (pass * S::weightColumns + q) * tileWarps + warpOfBlock();
+      if (tile >= static_cast<int>(s.db) / 16) break;
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        eachOf(sums[first + c][q][half], c * 16, tile * 16 + half * 8, [&](int column, int d, float value) {
+          if (column < columns) to[column * s.db + d] += value;
+        });
+        sums[first + c][q][half] = {};
+      }
+    }
+}
+
+/** Of one set: in one pass that stays in registers, or in several that do not. */
+template <class S, int first, int tiles>
+VWN_DEVICE void weightGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, float *to,
+                               Sum (&sums)[S::weightRows][S::weightColumns][2]) {
+  const int passes = (static_cast<int>(s.db) + S::columnsOfPass - 1) / S::columnsOfPass;
+  for (int pass = 0; pass < passes; pass++) {
+    addWeights<S, first, tiles>(s, room, stage, pass, sums);
+    if (passes > 1) putWeights<S, first, tiles>(s, stage.set.columns, pass, to, sums);
+  }
+}
+
+/**
+ * to = the tiles' products, as `multiply` adds them to sums, − state·shift, + what was there where `adds`. Each lane reads and
+ * writes numbers of its own, so `to` may be the state.
+ */
+template <class Multiply>
+VWN_DEVICE void stateGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, bool adds, bf16 *to,
+                              const Multiply &multiply) {
+  constexpr int tilesAtOnce = 3;
+  const Share share = shareOf(stage.rows);
+  const int tiles = static_cast<int>(s.db) / 16;
+  float shifts[2] = {0, 0};
+#pragma unroll
+  for (int i = 0; i < 2; i++) {
+    const int row = share.row + laneOfWarp() / 4 + i * 8;
+    for (int part = 0; part < share.parts; part++) shifts[i] += room.dots[row * share.parts + part];
+    shifts[i] *= room.reciprocal[row] * room.reciprocal[row] / static_cast<float>(s.db);
+  }
+  for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
+    Sum sums[tilesAtOnce][2] = {};
+    multiply(share, first, tiles, sums);
+    eachOfTiles(sums, share, first, tiles, [&](int row, int column, float value) {
+      const int at = row * room.stride + column;
+      const float own = value - toFloat(stage.state[at]) * (row - share.row < 8 ? shifts[0] : shifts[1]);
+      to[at] = toBf16(adds ? own + toFloat(to[at]) : own);
+    });
+  }
+}
+
+}  // namespace cuda
+}  // namespace vwn

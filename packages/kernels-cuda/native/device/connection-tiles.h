@@ -1,0 +1,113 @@
+/**
+ * What both passes of a connection step by tensor cores share. Matrices of bf16 lie in shared memory; rows are slots of one
+ * token after another. Their tiles of 16 rows and 16 columns are shared out to the block's warps.
+ */
+#pragma once
+#include "connection-tile-shape.h"
+#include "connection.h"
+#include "warp-matrix.h"
+
+namespace vwn {
+namespace cuda {
+
+struct alignas(16) Chunk {
+  uint32_t words[4];
+};
+
+/** Rows of a set's W for the tile: fn · norm weight / √db of each column, zeros for columns that it lacks. */
+VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set, int64_t columns, int stride, bf16 *to) {
+  const float root = 1.0f / sqrtf(static_cast<float>(s.db));
+  for (int64_t at = threadIdx.x; at < columns * s.db; at += blockDim.x) {
+    const int64_t c = at % columns, d = at / columns;
+    float weight = 0;
+    if (c < set.columns) {
+      const Column column = columnOf(s, set, c);
+      weight = column.fn[d * column.stride + column.at] * set.parameters.normWeight[d] * root;
+    }
+    to[c * stride + d] = toBf16(weight);
+  }
+}
+
+/** Asks for `rows` rows of db, of which `present` are there; zeros are the rest. */
+VWN_DEVICE void copyRows(int db, const bf16 *from, int rows, int present, int stride, bf16 *to) {
+  const int chunks = db / ofChunk;
+  for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x)) {
+    const int row = at / chunks, d = at % chunks * ofChunk;
+    const bool isThere = row < present;
+    copyAsync(to + row * stride + d, isThere ? from + row * db + d : from, isThere);
+  }
+}
+
+/** 1/rms of each row, 0 for those behind the `present` ones; a warp a row. */
+VWN_DEVICE void normalizeRows(const ConnectionShape &s, const bf16 *state, int stride, int rows, int present, float *reciprocal) {
+  for (int i = warpOfBlock(); i < rows; i += warpsOfBlock()) {
+    float squares = 0;
+    for (int d = laneOfWarp(); d < s.db; d += warpSize_) {
+      const float value = toFloat(state[i * stride + d]);
+      squares += value * value;
+    }
+    squares = warpSum(squares);
+    if (laneOfWarp() == 0) reciprocal[i] = i < present ? 1.0f / sqrtf(squares / static_cast<float>(s.db) + s.eps) : 0.0f;
+  }
+  __syncthreads();
+}
+
+/** Rows of 16 are shared out to warps, and a row's tiles of 16 columns to the warps that have it. */
+struct Share {
+  int row, part, parts;
+};
+VWN_DEVICE Share shareOf(int rows) {
+  const int rowTiles = rows / 16;
+  return {warpOfBlock() % rowTiles * 16, warpOfBlock() / rowTiles, warpsOfBlock() / rowTiles};
+}
+
+/** Calls body(row, column, value) for the numbers of a sum that this lane holds, of a tile at `row` and `column`. */
+template <class Body>
+VWN_DEVICE void eachOf(const Sum &sum, int row, int column, const Body &body) {
+#pragma unroll
+  for (int i = 0; i < 4; i++)
+    body(row + laneOfWarp() / 4 + i / 2 * 8, column + laneOfWarp() % 4 * 2 + i % 2, sum.values[i]);
+}
+
+/** The same for the tiles of 16 columns, every `parts`-th from `first` on, whose sums a warp has. */
+template <int tilesAtOnce, class Body>
+VWN_DEVICE void eachOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &share, int first, int tiles, const Body &body) {
+#pragma unroll
+  for (int i = 0; i < tilesAtOnce; i++) {
+    const int tile = first + i * share.parts;
+    if (tile >= tiles) break;
+    eachOf(sums[i][0], share.row, tile * 16, body);
+    eachOf(sums[i][1], share.row, tile * 16 + 8, body);
+  }
+}
+
+/**
+ * sums[i] += the warp's row of tiles by its i-th column of them, over `depth`: of(k) is the left factor at k, by(tile, k, b)
+ * sets the right ones of a column of tiles.
+ */
+template <int tilesAtOnce, class Of, class By>
+VWN_DEVICE void multiplyTiles(int depth, const Share &share, int first, int tiles, const Of &of, const By &by,
+                              Sum (&sums)[tilesAtOnce][2]) {
+  for (int k = 0; k < depth; k += 16) {
+    const Left a = of(k);
+#pragma unroll
+    for (int i = 0; i < tilesAtOnce; i++) {
+      const int tile = first + i * share.parts;
+      if (tile >= tiles) break;
+      Right b[2];
+      by(tile, k, b);
+      multiplyAdd(sums[i][0], a, b[0]);
+      multiplyAdd(sums[i][1], a, b[1]);
+    }
+  }
+}
+
+VWN_DEVICE void storeRows(int db, const bf16 *from, int rows, int stride, bf16 *to) {
+  const int chunks = db / ofChunk;
+  for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x))
+    *reinterpret_cast<Chunk *>(to + at * ofChunk) =
+        *reinterpret_cast<const Chunk *>(from + at / chunks * stride + at % chunks * ofChunk);
+}
+
+}  // namespace cuda
+}  // namespace vwn
