@@ -111,6 +111,30 @@ describe.each<Storage>(['f32', 'bf16'])('a connection step in %s', (storage) => 
   });
 });
 
+describe('a connection step of few slots in bf16', () => {
+  /** One warp whose lanes do not all have columns, several, all threads that a block may have; more tokens than blocks. */
+  const shapes = [
+    [1, 2, 8, 40],
+    [1, 4, 264, 5],
+    [1, 4, 2048, 2],
+    [2, 3, 16, 9],
+    [2, 3, 512, 40],
+    [2, 3, 2048, 1],
+    [2, 4, 132, 7],
+    [2, 4, 1024, 3],
+  ] as const;
+  for (const { title, ...half } of halves)
+    it.each(shapes)(`${title}: (%d,%d), %d columns, %d tokens`, (m, n, db, tokens) => {
+      check({ m, n, db, tokens, dynamic: true, ...half }, 'bf16');
+    });
+
+  it('takes a next state whose gradient nobody asked for, and no tokens', () => {
+    const step = { m: 2, n: 3, db: 64, write: true, read: true, dynamic: true, normed: true };
+    check({ ...step, tokens: 7 }, 'bf16', false);
+    check({ ...step, tokens: 0 }, 'bf16');
+  });
+});
+
 describe('a connection step by tensor cores', () => {
   /** One token at a time or four, one buffer or two, last tiles that are not full, one token; gradients of W in two passes. */
   const shapes = [

@@ -9,10 +9,11 @@ const nvcc = findNvcc();
 /**
  * With 128 registers a thread a multiprocessor holds two blocks of 256, so that one works while the other waits on memory;
  * blocks of attention on tensor cores have 128 threads, whose sums are in registers; connectionTilesGrad takes all shared
- * memory for one block, which copies the next tokens meanwhile, and keeps gradients in registers from token to token.
+ * memory for one block, which copies the next tokens meanwhile, and keeps gradients in registers from token to token, as
+ * connectionFewGrad does, whose blocks have 128 threads in wide models.
  */
 const mostRegisters = (kernel: string) =>
-  kernel.startsWith('flash') || kernel.startsWith('connectionTilesGrad')
+  kernel.startsWith('flash') || kernel.startsWith('connectionTilesGrad') || kernel.startsWith('connectionFew')
     ? 255
     : kernel.startsWith('attention')
       ? 248

@@ -12,6 +12,8 @@
 namespace vwn {
 namespace cuda {
 
+struct bf16;
+
 /** Of the state [tokens, n, db] and the backbone [tokens, m, db]; which halves the step has, and of which kind. */
 struct ConnectionShape {
   int64_t m, n, db, tokens;
@@ -27,6 +29,13 @@ struct ConnectionParameters {
 /** Their gradients. */
 struct ConnectionGradients {
   float *staticAlpha, *staticBeta, *normWeight, *alphaFn, *betaFn, *alphaScale, *betaScale, *sublayerNorm;
+};
+
+/** What the backward pass reads and writes besides parameters; what a step lacks is null. Sums are each block's own. */
+struct ConnectionGradTensors {
+  const bf16 *h, *out, *hNext, *dhNext, *dx;
+  bf16 *dh, *dout;
+  float *partial, *ofNorm; /* [blocks, sumsOfSet of both], [blocks, m, db] */
 };
 
 /** Columns of coefficients: those of Â and then B, or those of A°. */

@@ -8,8 +8,6 @@
 namespace vwn {
 namespace cuda {
 
-struct bf16;
-
 /** A block takes `tokens` tokens at once, whose slots are 16, 32 or 64 rows; the next ones are on their way into another buffer. */
 struct ConnectionTiles {
   int32_t tokens, buffers;
@@ -44,13 +42,6 @@ inline ConnectionTiles tilesFor(const ConnectionShape &s, int64_t sharedBytes) {
         if (bytesOfTiles(s, {tokens, buffers}) <= room) return {tokens, buffers};
   return {0, 0};
 }
-
-/** What the backward pass reads and writes besides parameters; what a step lacks is null. Sums are each block's own. */
-struct ConnectionGradTensors {
-  const bf16 *h, *out, *hNext, *dhNext, *dx;
-  bf16 *dh, *dout;
-  float *partial, *ofNorm; /* [blocks, sumsOfSet of both], [blocks, m, db] */
-};
 
 /** Rows of W that a block of the backward pass keeps, of both sets: the second is filled up to a tile. */
 inline int64_t weightRows(const ConnectionShape &s) { return writeColumns(s) + columnsOfTile; }

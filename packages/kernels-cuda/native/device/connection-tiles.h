@@ -14,17 +14,11 @@ struct alignas(16) Chunk {
   uint32_t words[4];
 };
 
-/** Rows of a set's W for the tile: fn · norm weight / √db of each column, zeros for columns that it lacks. */
+/** Rows of a set's W for the tile, zeros for columns that it lacks. */
 VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set, int64_t columns, int stride, bf16 *to) {
-  const float root = 1.0f / sqrtf(static_cast<float>(s.db));
   for (int64_t at = threadIdx.x; at < columns * s.db; at += blockDim.x) {
     const int64_t c = at % columns, d = at / columns;
-    float weight = 0;
-    if (c < set.columns) {
-      const Column column = columnOf(s, set, c);
-      weight = column.fn[d * column.stride + column.at] * set.parameters.normWeight[d] * root;
-    }
-    to[c * stride + d] = toBf16(weight);
+    to[c * stride + d] = toBf16(c < set.columns ? foldedWeight(s, set, c, d) : 0.0f);
   }
 }
 

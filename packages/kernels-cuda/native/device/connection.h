@@ -36,6 +36,12 @@ VWN_DEVICE Column columnOf(const ConnectionShape &s, const CoefficientSet &set, 
   return {p.staticBeta, p.betaScale, p.betaFn, s.m, c - s.n};
 }
 
+/** W[d, c] with what the norm and the scaling of eqs. 11–14 multiply it by: fn · norm weight / √db. */
+VWN_DEVICE float foldedWeight(const ConnectionShape &s, const CoefficientSet &set, int64_t c, int64_t d) {
+  const Column column = columnOf(s, set, c);
+  return column.fn[d * column.stride + column.at] * set.parameters.normWeight[d] / sqrtf(static_cast<float>(s.db));
+}
+
 template <class T>
 VWN_DEVICE void loadToken(const T *from, int64_t count, float *to) {
   for (int64_t i = threadIdx.x; i < count; i += blockDim.x) to[i] = toFloat(from[i]);
@@ -65,25 +71,49 @@ VWN_DEVICE float reciprocalOfBackbone(const ConnectionShape &s, const float *bac
   return 1.0f / sqrtf(blockSum(squares, sums) / static_cast<float>(s.m * s.db) + s.normEps);
 }
 
+/** Columns from which on a warp adds up a sum over them, rather than a thread. */
+constexpr int64_t longRow = 64;
+
+/** Calls put(at, Σ_d term(at, d)) for `count` sums over db, by one thread each. */
+template <class Term, class Put>
+VWN_DEVICE void eachSum(const ConnectionShape &s, int64_t count, const Term &term, const Put &put) {
+  if (s.db < longRow) {
+    for (int64_t at = threadIdx.x; at < count; at += blockDim.x) {
+      float sum = 0;
+      for (int64_t d = 0; d < s.db; d++) sum += term(at, d);
+      put(at, sum);
+    }
+  } else {
+    for (int64_t at = blockWarp(); at < count; at += blockWarps()) {
+      float sum = 0;
+      for (int64_t d = blockLane(); d < s.db; d += warpSize_) sum += term(at, d);
+      sum = warpSum(sum);
+      if (blockLane() == 0) put(at, sum);
+    }
+  }
+}
+
 /** Eqs. 11–14: alpha = S ∘ tanh(norm(h)·W/√db) + static; keeps tanh(·) where `activation` is given. */
 VWN_DEVICE void evaluate(const ConnectionShape &s, const CoefficientSet &set, const float *state, const float *reciprocal,
                          float *activation, float *alpha) {
   const float root = 1.0f / sqrtf(static_cast<float>(s.db));
-  for (int64_t at = threadIdx.x; at < s.n * set.columns; at += blockDim.x) {
-    const int64_t i = at / set.columns;
+  const int64_t count = s.n * set.columns;
+  for (int64_t at = threadIdx.x; !s.dynamic && at < count; at += blockDim.x) {
     const Column column = columnOf(s, set, at % set.columns);
-    const float offset = column.offset[i * column.stride + column.at];
-    if (!s.dynamic) {
-      alpha[at] = offset;
-      continue;
-    }
-    const float *h = state + i * s.db;
-    float sum = 0;
-    for (int64_t d = 0; d < s.db; d++) sum += h[d] * set.parameters.normWeight[d] * column.fn[d * column.stride + column.at];
-    const float t = tanhf(sum * root * reciprocal[i]);
-    if (activation) activation[at] = t;
-    alpha[at] = t * column.scale[i * column.stride + column.at] + offset;
+    alpha[at] = column.offset[at / set.columns * column.stride + column.at];
   }
+  const auto term = [&](int64_t at, int64_t d) {
+    const Column column = columnOf(s, set, at % set.columns);
+    return state[at / set.columns * s.db + d] * set.parameters.normWeight[d] * column.fn[d * column.stride + column.at];
+  };
+  if (s.dynamic)
+    eachSum(s, count, term, [&](int64_t at, float sum) {
+      const int64_t i = at / set.columns;
+      const Column column = columnOf(s, set, at % set.columns);
+      const float t = tanhf(sum * root * reciprocal[i]);
+      if (activation) activation[at] = t;
+      alpha[at] = t * column.scale[i * column.stride + column.at] + column.offset[i * column.stride + column.at];
+    });
   __syncthreads();
 }
 
@@ -115,12 +145,9 @@ VWN_DEVICE void spread(const ConnectionShape &s, const float *alpha, int64_t col
 /** to[i, from + c] = rows[i]·others[c] for `count` columns: the gradient of coefficients. */
 VWN_DEVICE void coefficientGradient(const ConnectionShape &s, const float *rows, const float *others, int64_t columns,
                                     int64_t from, int64_t count, float *to) {
-  for (int64_t at = threadIdx.x; at < s.n * count; at += blockDim.x) {
-    const int64_t i = at / count, c = at % count;
-    float sum = 0;
-    for (int64_t d = 0; d < s.db; d++) sum += rows[i * s.db + d] * others[c * s.db + d];
-    to[i * columns + from + c] = sum;
-  }
+  eachSum(
+      s, s.n * count, [&](int64_t at, int64_t d) { return rows[at / count * s.db + d] * others[at % count * s.db + d]; },
+      [&](int64_t at, float sum) { to[at / count * columns + from + at % count] = sum; });
   __syncthreads();
 }
 

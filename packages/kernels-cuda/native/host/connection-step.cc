@@ -3,6 +3,7 @@
 #include <string>
 #include <type_traits>
 
+#include "../device/connection-few-shape.h"
 #include "../device/connection-tile-shape.h"
 #include "../runtime.h"
 #include "connection-inputs.h"
@@ -53,24 +54,50 @@ bool launchTiles(const ConnectionShape &s, const ConnectionParameters &writing, 
   return true;
 }
 
+/** Blocks of few slots that a multiprocessor has registers for, with 128 threads each or else. */
+int64_t blocksOfFew(const ConnectionShape &s, int64_t blocks) {
+  const int64_t each = blocks * 128 / threadsOfFew(s);
+  return std::min(s.tokens, (each > 1 ? each : 1) * multiprocessors());
+}
+std::string nameOfFew(const char *kernel, const ConnectionShape &s) {
+  return std::string(kernel) + "_of" + std::to_string(s.m) + "x" + std::to_string(s.n);
+}
+
+/** The forward pass of few slots. False where the shape is not for it. */
+bool launchFew(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading, void *h,
+               void *out, void *hNext, void *x) {
+  if (!takesFew(s)) return false;
+  launch(nameOfFew("connectionFew", s), {blocksOfFew(s, 3)}, threadsOfFew(s), bytesOfFew(s), s, writing, reading,
+         static_cast<const bf16 *>(h), static_cast<const bf16 *>(out), static_cast<bf16 *>(hNext), static_cast<bf16 *>(x));
+  return true;
+}
+
+/** Which kernel makes the backward pass. */
+enum class Way { general, few, tiles };
+
 /** Blocks of the backward pass, each of which adds up the gradients of parameters over its own tokens. */
 struct GradBlocks {
-  ConnectionTiles tiles; /* of no tokens where the shape is not for tensor cores */
+  Way way;
   int64_t count;
+  ConnectionTiles tiles;
 };
 
 GradBlocks gradBlocksFor(const ConnectionShape &s, int32_t type) {
+  if (type == VWN_BF16 && takesFew(s)) return {Way::few, blocksOfFew(s, 2), {}};
   if (type == VWN_BF16 && takesTiles(s)) {
     const ConnectionTiles tiles = gradTilesFor(s, sharedLimit());
-    if (tiles.tokens > 0) return {tiles, std::min<int64_t>((s.tokens + tiles.tokens - 1) / tiles.tokens, multiprocessors())};
+    if (tiles.tokens > 0)
+      return {Way::tiles, std::min<int64_t>((s.tokens + tiles.tokens - 1) / tiles.tokens, multiprocessors()), tiles};
   }
-  return {{0, 0}, std::min<int64_t>(s.tokens, blocksOfMultiprocessor * multiprocessors())};
+  return {Way::general, std::min<int64_t>(s.tokens, blocksOfMultiprocessor * multiprocessors()), {}};
 }
 
 /** `h` … `dout` of io as the call has them, of any type. */
 void launchGrad(const ConnectionShape &s, const GradBlocks &blocks, const ConnectionParameters &writing,
                 const ConnectionParameters &reading, int32_t type, const ConnectionGradTensors &io) {
-  if (blocks.tiles.tokens > 0)
+  if (blocks.way == Way::few)
+    return launch(nameOfFew("connectionFewGrad", s), {blocks.count}, threadsOfFew(s), bytesOfFew(s), s, writing, reading, io);
+  if (blocks.way == Way::tiles)
     return launch("connectionTilesGrad_n" + std::to_string(s.n), {blocks.count}, 32 * tileWarps, bytesOfGradTiles(s, blocks.tiles),
                   s, blocks.tiles, writing, reading, io);
   const int64_t floats = backwardRoom(s);
@@ -103,6 +130,7 @@ const char *connection_step(const vwn_call *raw) {
   if (s.write) call.sameType({0, 1, reader.next - 1});
   if (s.read) call.sameType({0, reader.next});
   if (call.problem()) return call.problem();
+  if (call.type(0) == VWN_BF16 && launchFew(s, writing, reading, h, out, hNext, x)) return nullptr;
   if (call.type(0) == VWN_BF16 && launchTiles(s, writing, reading, h, out, hNext, x)) return nullptr;
   const int64_t floats = forwardRoom(s);
   const Workers workers(s, floats, 16 * multiprocessors());

@@ -1,0 +1,224 @@
+/**
+ * What both passes of a connection step with few slots are made of, m and n known when this is compiled. A block has one token
+ * at a time, and each thread the same few columns of db of all slots, in registers. Sums over columns are made by the whole
+ * block, all of a set at once, and arrive in lanes: lane i·columns + c of every warp has coefficient c of slot i, and the lanes
+ * behind them the squares of each slot. What lanes make of them the others of the warp read in shared memory.
+ */
+#pragma once
+#include "connection-few-shape.h"
+#include "connection.h"
+
+namespace vwn {
+namespace cuda {
+
+constexpr unsigned allLanes = 0xffffffffu;
+
+/** A shape: m, n, and a thread's columns of db; a lane for each coefficient of a set, and each slot's squares. */
+template <int m_, int n_, int columns_>
+struct Few {
+  static constexpr int m = m_, n = n_, columns = columns_, ofWrite = n + m, ofRead = m;
+  static_assert(n * (ofWrite + 1) <= warpSize_, "more sums than lanes");
+};
+
+/** What a thread has of a matrix: `rows` by its own columns. */
+template <int rows, int columns>
+struct Own {
+  float at[rows][columns];
+};
+
+template <int columns>
+struct alignas(2 * columns) Packed {
+  bf16 values[columns];
+};
+
+/** The same as it is stored. */
+template <int rows, int columns>
+struct Stored {
+  Packed<columns> at[rows];
+};
+
+/** A thread's own columns: from `first` on, or none. */
+struct Place {
+  int db, first;
+  VWN_DEVICE bool isThere() const { return first < db; }
+};
+
+/** Rows of a token, zeros where a thread has none or `isWanted` is false. */
+template <int rows, int columns>
+VWN_DEVICE Stored<rows, columns> fetch(const bf16 *from, const Place &place, bool isWanted) {
+  Stored<rows, columns> stored{};
+  if (!isWanted || !place.isThere()) return stored;
+#pragma unroll
+  for (int i = 0; i < rows; i++) stored.at[i] = *reinterpret_cast<const Packed<columns> *>(from + i * place.db + place.first);
+  return stored;
+}
+template <int rows, int columns>
+VWN_DEVICE Own<rows, columns> unpacked(const Stored<rows, columns> &stored) {
+  Own<rows, columns> own;
+#pragma unroll
+  for (int i = 0; i < rows; i++)
+#pragma unroll
+    for (int k = 0; k < columns; k++) own.at[i][k] = toFloat(stored.at[i].values[k]);
+  return own;
+}
+template <int rows, int columns>
+VWN_DEVICE void store(const Own<rows, columns> &own, const Place &place, bf16 *to) {
+  if (!place.isThere()) return;
+#pragma unroll
+  for (int i = 0; i < rows; i++) {
+    Packed<columns> packed;
+#pragma unroll
+    for (int k = 0; k < columns; k++) packed.values[k] = toBf16(own.at[i][k]);
+    *reinterpret_cast<Packed<columns> *>(to + i * place.db + place.first) = packed;
+  }
+}
+
+/** A thread's columns of some rows of floats, [·, db], from row `first` on; zeros where it has none. */
+template <int columns>
+struct alignas(16) Floats {
+  float values[columns];
+};
+template <int rows, int columns>
+VWN_DEVICE Own<rows, columns> floatsOf(const float *from, int first, const Place &place) {
+  Own<rows, columns> own{};
+  if (!place.isThere()) return own;
+#pragma unroll
+  for (int i = 0; i < rows; i++) {
+    const auto row = *reinterpret_cast<const Floats<columns> *>(from + (first + i) * place.db + place.first);
+#pragma unroll
+    for (int k = 0; k < columns; k++) own.at[i][k] = row.values[k];
+  }
+  return own;
+}
+
+template <int columns>
+VWN_DEVICE float dot(const float (&a)[columns], const float (&b)[columns]) {
+  float sum = 0;
+#pragma unroll
+  for (int k = 0; k < columns; k++) sum += a[k] * b[k];
+  return sum;
+}
+template <int columns>
+VWN_DEVICE void addScaled(float (&to)[columns], float by, const float (&row)[columns]) {
+#pragma unroll
+  for (int k = 0; k < columns; k++) to[k] += by * row[k];
+}
+
+/** The smallest power of two that is not less. */
+template <int count>
+constexpr int powerFrom = 2 * powerFrom<(count + 1) / 2>;
+template <>
+constexpr int powerFrom<1> = 1;
+
+/** Sums over a block. Two rooms take turns: who writes into one knows by the barrier between that all have read it. */
+class BlockSums {
+ public:
+  VWN_DEVICE explicit BlockSums(float *room) : room_(room) {}
+
+  /** Lane l of every warp gets the sum of the `count` values of index l % power of two; values are used up. */
+  template <int count>
+  VWN_DEVICE float operator()(float (&values)[count]) {
+    constexpr int width = powerFrom<count>;
+    static_assert(width <= warpSize_, "more sums than lanes");
+    const int lane = static_cast<int>(threadIdx.x) % warpSize_;
+    float own[width];
+#pragma unroll
+    for (int i = 0; i < width; i++) own[i] = i < count ? values[i] : 0.0f;
+    // Each step halves what a lane has left to add up, until that is one value.
+#pragma unroll
+    for (int step = warpSize_ / 2, left = width; step > 0; step /= 2) {
+      if (step >= width) {
+#pragma unroll
+        for (int i = 0; i < count; i++) own[i] += __shfl_xor_sync(allLanes, own[i], step);
+        continue;
+      }
+      left /= 2;
+      const bool isUpper = lane & step;
+#pragma unroll
+      for (int i = 0; i < width / 2; i++) {
+        if (i >= left) break;
+        const float mine = isUpper ? own[i + left] : own[i], others = isUpper ? own[i] : own[i + left];
+        own[i] = mine + __shfl_xor_sync(allLanes, others, step);
+      }
+    }
+    float *room = room_ + turn_ * fewThreads;
+    turn_ = 1 - turn_;
+    room[threadIdx.x] = own[0];
+    __syncthreads();
+    float sum = 0;
+    for (int warp = 0; warp < static_cast<int>(blockDim.x) / warpSize_; warp++) sum += room[warp * warpSize_ + lane];
+    return sum;
+  }
+
+ private:
+  float *room_;
+  int turn_ = 0;
+};
+
+/** The coefficient of a set that a lane has in all tokens; lanes without one have that of lane 0. */
+struct LaneOfSet {
+  int slot, column;
+  float offset, scale;
+};
+template <int n>
+VWN_DEVICE LaneOfSet laneOfSet(const ConnectionShape &s, const CoefficientSet &set) {
+  const int columns = static_cast<int>(set.columns), lane = static_cast<int>(threadIdx.x) % warpSize_;
+  const int at = lane < n * columns ? lane : 0, slot = at / columns;
+  const Column column = columnOf(s, set, at % columns);
+  const int64_t place = slot * column.stride + column.at;
+  return {slot, at % columns, column.offset[place], column.scale[place]};
+}
+
+/** What a lane makes of its sums, eqs. 11–14: alpha = S·tanh(product·reciprocal) + static. */
+struct Coefficient {
+  float product, reciprocal, activation, alpha;
+};
+
+/** `state` by W, [columns, db] in shared memory, and its squares, of the whole block: each lane's coefficient. */
+template <int n, int columnsOfSet, int columns>
+VWN_DEVICE Coefficient evaluate(const ConnectionShape &s, const LaneOfSet &lane, const Own<n, columns> &state, const float *weights,
+                                const Place &place, BlockSums &sums) {
+  float values[n * (columnsOfSet + 1)];
+#pragma unroll
+  for (int c = 0; c < columnsOfSet; c++) {
+    const Own<1, columns> row = floatsOf<1, columns>(weights, c, place);
+#pragma unroll
+    for (int i = 0; i < n; i++) values[i * columnsOfSet + c] = dot(state.at[i], row.at[0]);
+  }
+#pragma unroll
+  for (int i = 0; i < n; i++) values[n * columnsOfSet + i] = dot(state.at[i], state.at[i]);
+  const float sum = sums(values);
+  const float squares = __shfl_sync(allLanes, sum, n * columnsOfSet + lane.slot);
+  const float reciprocal = 1.0f / sqrtf(squares / static_cast<float>(s.db) + s.eps), t = tanhf(sum * reciprocal);
+  return {sum, reciprocal, t, t * lane.scale + lane.offset};
+}
+
+/** What all lanes of a warp have, in room `index` of six: for a set [n, columns]. Rooms are free again behind a block's barrier. */
+VWN_DEVICE const float *shown(float *rooms, int index, float value) {
+  float *room = rooms + index * fewThreads + static_cast<int>(threadIdx.x) / warpSize_ * warpSize_;
+  room[threadIdx.x % warpSize_] = value;
+  __syncwarp();
+  return room;
+}
+
+/** What was read: A°ᵀ·state. */
+template <int m, int n, int columns>
+VWN_DEVICE Own<m, columns> readOf(const float *alpha, const Own<n, columns> &state) {
+  Own<m, columns> read{};
+#pragma unroll
+  for (int c = 0; c < m; c++)
+#pragma unroll
+    for (int i = 0; i < n; i++) addScaled(read.at[c], alpha[i * m + c], state.at[i]);
+  return read;
+}
+
+/** W of a set as [columns, db] to shared memory. */
+VWN_DEVICE void foldWeights(const ConnectionShape &s, const CoefficientSet &set, float *to) {
+  for (int64_t at = threadIdx.x; at < set.columns * s.db; at += blockDim.x) {
+    const int64_t c = at % set.columns, d = at / set.columns;
+    to[c * s.db + d] = foldedWeight(s, set, c, d);
+  }
+}
+
+}  // namespace cuda
+}  // namespace vwn
