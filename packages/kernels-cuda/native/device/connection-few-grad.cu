@@ -193,11 +193,15 @@ VWN_DEVICE void connectionFewGrad(const ConnectionShape &s, const ConnectionPara
     store(dNext, place, io.dh + token * ofState);
   }
 
-  float *sums = io.partial + blockIdx.x * (sumsOfSet(s, F::ofWrite) + sumsOfSet(s, m));
+  const SumsOfStep at = sumsOfStep(s);
+  float *sums = io.partial + blockIdx.x * at.count;
   if (s.write) putGradient<n>(block.write, place, sums);
-  if (s.read) putGradient<n>(block.read, place, sums + sumsOfSet(s, F::ofWrite));
-  for (int c = 0; s.normed && place.isThere() && c < m; c++)
-    for (int k = 0; k < columns; k++) io.ofNorm[blockIdx.x * ofBackbone + c * place.db + place.first + k] = block.ofNorm.at[c][k];
+  if (s.read) putGradient<n>(block.read, place, sums + at.read);
+  if (!s.normed || !place.isThere()) return;
+#pragma unroll
+  for (int c = 0; c < m; c++)
+#pragma unroll
+    for (int k = 0; k < columns; k++) sums[at.norm + c * place.db + place.first + k] = block.ofNorm.at[c][k];
 }
 
 #define VWN_ENTRY_OF_FEW(m, n, columns)                                                                                    \

@@ -35,7 +35,7 @@ struct ConnectionGradients {
 struct ConnectionGradTensors {
   const bf16 *h, *out, *hNext, *dhNext, *dx;
   bf16 *dh, *dout;
-  float *partial, *ofNorm; /* [blocks, sumsOfSet of both], [blocks, m, db] */
+  float *partial; /* [blocks, SumsOfStep::count] */
 };
 
 /** Columns of coefficients: those of Â and then B, or those of A°. */
@@ -55,6 +55,15 @@ inline int64_t backwardRoom(const ConnectionShape &s) {
 }
 /** Floats of one part's sums for the parameters of a set: static parts and scales [n, columns], weights [columns, db]. */
 VWN_ON_BOTH int64_t sumsOfSet(const ConnectionShape &s, int64_t columns) { return columns * (2 * s.n + s.db); }
+
+/** Where one part's sums for a step stand: the write's set, that of the read, and the sublayer's norm [m, db]. */
+struct SumsOfStep {
+  int64_t read, norm, count;
+};
+VWN_ON_BOTH SumsOfStep sumsOfStep(const ConnectionShape &s) {
+  const int64_t read = sumsOfSet(s, writeColumns(s)), norm = read + sumsOfSet(s, s.m);
+  return {read, norm, norm + (s.normed ? s.m * s.db : 0)};
+}
 
 }  // namespace cuda
 }  // namespace vwn

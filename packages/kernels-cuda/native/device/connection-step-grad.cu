@@ -1,6 +1,6 @@
 /**
  * The backward pass of a connection step. Coefficients are rebuilt from the states. Each block adds up the gradients of
- * parameters over its own tokens, in their order; a second kernel adds the blocks' sums.
+ * parameters over its own tokens, in their order.
  */
 #include "connection.h"
 
@@ -137,27 +137,25 @@ struct Tensors {
   T *dh, *dout;
 };
 
-/** Sums of each block over its tokens: `partial` for the sets' parameters, `ofNorm` [blocks, m, db] for the norm's. */
+/** `partial`: sums of each block over its tokens, see SumsOfStep. */
 template <class T>
 VWN_DEVICE void connectionStepGrad(const ConnectionShape &s, const ConnectionParameters &writing,
-                                   const ConnectionParameters &reading, const Tensors<T> &io, float *partial, float *ofNorm,
-                                   float *spilled, int64_t floats) {
+                                   const ConnectionParameters &reading, const Tensors<T> &io, float *partial, float *spilled,
+                                   int64_t floats) {
   VWN_SHARED(float, shared);
   const BackwardRoom room = divide(s, roomOf(shared, spilled, floats));
   const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
-  const int64_t ofWrite = write.columns * (2 * s.n + s.db), ofRead = read.columns * (2 * s.n + s.db);
-  float *own = partial + static_cast<int64_t>(blockIdx.x) * (ofWrite + ofRead);
-  float *ownNorm = ofNorm + static_cast<int64_t>(blockIdx.x) * s.m * s.db;
-  for (int64_t i = threadIdx.x; i < ofWrite + ofRead; i += blockDim.x) own[i] = 0;
-  for (int64_t i = threadIdx.x; s.normed && i < s.m * s.db; i += blockDim.x) ownNorm[i] = 0;
+  const SumsOfStep at = sumsOfStep(s);
+  float *own = partial + blockIdx.x * at.count;
+  for (int64_t i = threadIdx.x; i < at.count; i += blockDim.x) own[i] = 0;
   __syncthreads();
-  const SetSums ofWriting = sumsIn(s, write.columns, own), ofReading = sumsIn(s, read.columns, own + ofWrite);
+  const SetSums ofWriting = sumsIn(s, write.columns, own), ofReading = sumsIn(s, read.columns, own + at.read);
   for (int64_t token = blockIdx.x; token < s.tokens; token += gridDim.x) {
     const int64_t state = token * s.n * s.db, backbone = token * s.m * s.db;
     for (int64_t i = threadIdx.x; i < s.n * s.db; i += blockDim.x)
       room.dNext[i] = io.dhNext ? toFloat(io.dhNext[state + i]) : 0.0f;
     __syncthreads();
-    if (s.read) readGradient(s, read, room, (s.write ? io.hNext : io.h) + state, io.dx + backbone, ofReading, ownNorm);
+    if (s.read) readGradient(s, read, room, (s.write ? io.hNext : io.h) + state, io.dx + backbone, ofReading, own + at.norm);
     if (s.write)
       writeGradient(s, write, room, io.h + state, io.out + backbone, ofWriting, io.dh + state, io.dout + backbone);
     else storeToken(room.dNext, s.n * s.db, io.dh + state);
@@ -166,57 +164,8 @@ VWN_DEVICE void connectionStepGrad(const ConnectionShape &s, const ConnectionPar
 VWN_FLOATS(connectionStepGrad,
            (ConnectionShape shape, ConnectionParameters writing, ConnectionParameters reading, const real *h,
             const real *out, const real *hNext, const real *dhNext, const real *dx, real *dh, real *dout, float *partial,
-            float *ofNorm, float *spilled, int64_t floats),
-           (shape, writing, reading, Tensors<real>{h, out, hNext, dhNext, dx, dh, dout}, partial, ofNorm, spilled, floats))
-
-VWN_DEVICE float total(const float *first, int64_t parts, int64_t stride) {
-  float sum = 0;
-  for (int64_t part = 0; part < parts; part++) sum += first[part * stride];
-  return sum;
-}
-
-/** The matrices of a column's gradients: as columnOf. */
-struct GradientColumn {
-  float *offset, *scale, *fn;
-};
-VWN_DEVICE GradientColumn gradientOf(const CoefficientSet &set, const ConnectionGradients &to, int64_t c, int64_t n) {
-  if (set.isWrite && c >= n) return {to.staticBeta, to.betaScale, to.betaFn};
-  return {to.staticAlpha, to.alphaScale, to.alphaFn};
-}
-
-/**
- * Gradients of a set's parameters from the blocks' sums, `stride` floats apart: first a thread for every coefficient of
- * every slot, then one for every row d of W, which also has the norm's weight: weights are fn·norm/√db.
- */
-template <class T>
-VWN_DEVICE void connectionParameterGrad(const ConnectionShape &s, const CoefficientSet &set, const T *partial, int64_t parts,
-                                        int64_t stride, const ConnectionGradients &to) {
-  const int64_t coefficients = s.n * set.columns;
-  for (int64_t at = gridThread(); at < coefficients; at += gridThreads()) {
-    const Column column = columnOf(s, set, at % set.columns);
-    const GradientColumn gradient = gradientOf(set, to, at % set.columns, s.n);
-    const int64_t place = at / set.columns * column.stride + column.at;
-    gradient.offset[place] = total(partial + at, parts, stride);
-    if (s.dynamic) gradient.scale[place] = total(partial + coefficients + at, parts, stride);
-  }
-  if (!s.dynamic) return;
-  const float root = 1.0f / sqrtf(static_cast<float>(s.db));
-  for (int64_t d = gridThread(); d < s.db; d += gridThreads()) {
-    float ofNorm = 0;
-    for (int64_t c = 0; c < set.columns; c++) {
-      const Column column = columnOf(s, set, c);
-      const float folded = total(partial + 2 * coefficients + c * s.db + d, parts, stride) * root;
-      const int64_t place = d * column.stride + column.at;
-      gradientOf(set, to, c, s.n).fn[place] = folded * set.parameters.normWeight[d];
-      ofNorm += folded * column.fn[place];
-    }
-    to.normWeight[d] = ofNorm;
-  }
-}
-VWN_SINGLE(connectionParameterGrad,
-           (ConnectionShape shape, ConnectionParameters parameters, int32_t isWrite, const real *partial, int64_t parts,
-            int64_t stride, ConnectionGradients to),
-           (shape, isWrite ? writeSet(shape, parameters) : readSet(shape, parameters), partial, parts, stride, to))
+            float *spilled, int64_t floats),
+           (shape, writing, reading, Tensors<real>{h, out, hNext, dhNext, dx, dh, dout}, partial, spilled, floats))
 
 }  // namespace
 }  // namespace cuda

@@ -164,8 +164,8 @@ VWN_DEVICE void putSums(const ConnectionShape &s, const GradRoom &room, int toke
 
 /** Where a block's sums of a set go: static parts, scales [n, columns] and behind them gradients of W [columns, db]. */
 VWN_DEVICE float *sumsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
-  const int64_t ofWrite = sumsOfSet(s, writeColumns(s)), ofRead = sumsOfSet(s, s.m);
-  return io.partial + blockIdx.x * (ofWrite + ofRead) + (isWrite ? 0 : ofWrite);
+  const SumsOfStep at = sumsOfStep(s);
+  return io.partial + blockIdx.x * at.count + (isWrite ? 0 : at.read);
 }
 VWN_DEVICE float *weightsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
   return sumsOfBlock(s, io, isWrite) + 2 * s.n * (isWrite ? writeColumns(s) : s.m);
@@ -174,9 +174,9 @@ VWN_DEVICE float *weightsOfBlock(const ConnectionShape &s, const ConnectionGradT
 /** W of both sets, and zeros where sums begin. */
 VWN_DEVICE void begin(const ConnectionShape &s, const ConnectionTiles &t, const CoefficientSet &write, const CoefficientSet &read,
                       const ConnectionGradTensors &io, const GradRoom &room) {
-  const int64_t ofSets = sumsOfSet(s, writeColumns(s)) + sumsOfSet(s, s.m), ofRoom = 2 * t.tokens * s.n * room.ofSums;
+  const int64_t ofStep = sumsOfStep(s).count, ofRoom = 2 * t.tokens * s.n * room.ofSums;
   float *sums = sumsOfBlock(s, io, true);
-  for (int64_t i = threadIdx.x; i < ofSets; i += blockDim.x) sums[i] = 0;
+  for (int64_t i = threadIdx.x; i < ofStep; i += blockDim.x) sums[i] = 0;
   for (int64_t i = threadIdx.x; i < ofRoom; i += blockDim.x) room.offsets[i] = 0;
   for (int64_t i = threadIdx.x; s.normed && i < s.m * s.db; i += blockDim.x) room.ofNorm[i] = 0;
   if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
@@ -192,8 +192,8 @@ VWN_DEVICE void end(const ConnectionShape &s, int tokens, const ConnectionGradTe
   const int columns = static_cast<int>(writeColumns(s)), size = static_cast<int>(s.m * s.db);
   if (s.write) putSums(s, room, tokens, 0, columns, sumsOfBlock(s, io, true));
   if (s.read) putSums(s, room, tokens, columns, s.m, sumsOfBlock(s, io, false));
-  for (int i = static_cast<int>(threadIdx.x); s.normed && i < size; i += static_cast<int>(blockDim.x))
-    io.ofNorm[static_cast<int64_t>(blockIdx.x) * size + i] = room.ofNorm[i];
+  float *ofNorm = sumsOfBlock(s, io, true) + sumsOfStep(s).norm;
+  for (int i = static_cast<int>(threadIdx.x); s.normed && i < size; i += static_cast<int>(blockDim.x)) ofNorm[i] = room.ofNorm[i];
   if (s.db > S::columnsOfPass) return;
   if (s.write) putWeights<S, 0, S::tilesOfSet>(s, columns, 0, weightsOfBlock(s, io, true), sums);
   if (s.read) putWeights<S, S::tilesOfSet, 1>(s, s.m, 0, weightsOfBlock(s, io, false), sums);

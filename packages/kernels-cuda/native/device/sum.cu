@@ -55,6 +55,27 @@ VWN_DEVICE void sumParts(const T *partial, float *y, int64_t outer, int64_t inne
 VWN_SINGLE(sumParts, (const real *partial, float *y, int64_t outer, int64_t inner, int64_t parts, float factor),
            (partial, y, outer, inner, parts, factor))
 
+/** y[i] = Σ_part partial[part, i] of many parts: a lane has a column, and each warp of its block every eighth part. */
+template <class T>
+VWN_DEVICE void sumManyParts(const T *partial, float *y, int64_t inner, int64_t parts) {
+  VWN_SHARED(float, room);
+  const int64_t warps = blockDim.x / warpSize_, warp = threadIdx.x / warpSize_, lane = threadIdx.x % warpSize_;
+  for (int64_t first = static_cast<int64_t>(blockIdx.x) * warpSize_; first < inner; first += static_cast<int64_t>(gridDim.x) * warpSize_) {
+    const bool isThere = first + lane < inner;
+    float sum = 0;
+#pragma unroll 4
+    for (int64_t part = warp; isThere && part < parts; part += warps) sum += partial[part * inner + first + lane];
+    room[threadIdx.x] = sum;
+    __syncthreads();
+    if (warp == 0 && isThere) {
+      for (int64_t i = 1; i < warps; i++) sum += room[i * warpSize_ + lane];
+      y[first + lane] = sum;
+    }
+    __syncthreads();
+  }
+}
+VWN_SINGLE(sumManyParts, (const real *partial, float *y, int64_t inner, int64_t parts), (partial, y, inner, parts))
+
 }  // namespace
 }  // namespace cuda
 }  // namespace vwn

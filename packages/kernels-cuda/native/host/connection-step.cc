@@ -28,17 +28,14 @@ struct Workers {
 
 constexpr int64_t blocksOfMultiprocessor = 4;
 
-void parameterGradient(const ConnectionShape &s, const ConnectionParameters &p, bool isWrite, const float *partial,
-                       int64_t parts, int64_t stride, const ConnectionGradients &to) {
-  const int64_t columns = isWrite ? s.n + s.m : s.m, items = s.n * columns > s.db ? s.n * columns : s.db;
-  launch("connectionParameterGrad_f32", {blocksFor(items)}, 256, 0, s, p, isWrite ? 1 : 0, partial, parts, stride, to);
-}
-
-/** Columns of alpha that this half does not use have no gradient. */
-void clear(const ConnectionShape &s, const ConnectionGradients &to) {
-  const int64_t alpha = s.n * (s.m + s.n) * 4, fn = s.db * (s.m + s.n) * 4;
-  zero(to.staticAlpha, alpha);
-  if (s.dynamic) zero(to.alphaScale, alpha), zero(to.alphaFn, fn);
+/** From the sums of `parts` blocks. */
+void parameterGradients(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading,
+                        const float *partial, int64_t parts, const ConnectionGradients &toWriting, const ConnectionGradients &toReading) {
+  const int64_t count = sumsOfStep(s).count, items = writeColumns(s) * std::max(s.n, s.dynamic ? s.db : 0);
+  float *totals = static_cast<float *>(scratch(Slot::total, count * 4));
+  addParts(partial, totals, parts, count);
+  const float *sums = totals;
+  launch("connectionParameterGrad_f32", {blocksFor(items), 2}, 256, 0, s, writing, reading, sums, toWriting, toReading);
 }
 
 /** The forward pass by tensor cores. False where the shape is not for them. */
@@ -106,8 +103,7 @@ void launchGrad(const ConnectionShape &s, const GradBlocks &blocks, const Connec
     using T = std::remove_pointer_t<decltype(to)>;
     const auto as = [](const bf16 *data) { return reinterpret_cast<const T *>(data); };
     launch(forType("connectionStepGrad", type), {workers.blocks}, 256, workers.sharedBytes, s, writing, reading, as(io.h), as(io.out),
-           as(io.hNext), as(io.dhNext), as(io.dx), to, reinterpret_cast<T *>(io.dout), io.partial, io.ofNorm, workers.spilled,
-           floats);
+           as(io.hNext), as(io.dhNext), as(io.dx), to, reinterpret_cast<T *>(io.dout), io.partial, workers.spilled, floats);
   });
 }
 
@@ -166,18 +162,12 @@ const char *connection_step_grad(const vwn_call *raw) {
   const auto toWriting = reader.writing<ConnectionGradients>(), toReading = reader.reading<ConnectionGradients>();
   if (call.problem()) return call.problem();
   const GradBlocks blocks = gradBlocksFor(s, call.type(0));
-  const int64_t ofWrite = sumsOfSet(s, s.n + s.m), stride = ofWrite + sumsOfSet(s, s.m);
-  const int64_t width = s.normed ? s.m * s.db : 0;
-  float *partial = static_cast<float *>(scratch(Slot::partial, blocks.count * (stride + width) * 4 + 4));
-  float *ofNorm = partial + blocks.count * stride;
+  float *partial = static_cast<float *>(scratch(Slot::partial, blocks.count * sumsOfStep(s).count * 4 + 4));
   launchGrad(s, blocks, writing, reading, call.type(0),
              {static_cast<const bf16 *>(h), static_cast<const bf16 *>(out), static_cast<const bf16 *>(hNext),
               static_cast<const bf16 *>(dhNext), static_cast<const bf16 *>(dx), static_cast<bf16 *>(dh),
-              static_cast<bf16 *>(dout), partial, ofNorm});
-  const float *sums = partial;
-  if (s.write) clear(s, toWriting), parameterGradient(s, writing, true, sums, blocks.count, stride, toWriting);
-  if (s.read) clear(s, toReading), parameterGradient(s, reading, false, sums + ofWrite, blocks.count, stride, toReading);
-  if (s.normed) addParts(ofNorm, toReading.sublayerNorm, blocks.count, width);
+              static_cast<bf16 *>(dout), partial});
+  parameterGradients(s, writing, reading, partial, blocks.count, toWriting, toReading);
   return nullptr;
 }
 

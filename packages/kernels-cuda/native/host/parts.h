@@ -7,7 +7,9 @@ namespace VWN_ISA {
 
 /** to [inner] = Σ_part partial [parts, inner] */
 inline void addParts(const float *partial, float *to, int64_t parts, int64_t inner) {
-  launch("sumParts_f32", {blocksFor(inner)}, 256, 0, partial, to, int64_t{1}, inner, parts, 1.0f);
+  constexpr int64_t many = 16;
+  if (parts >= many) launch("sumManyParts_f32", {blocksFor(inner, 32)}, 256, 256 * 4, partial, to, inner, parts);
+  else launch("sumParts_f32", {blocksFor(inner)}, 256, 0, partial, to, int64_t{1}, inner, parts, 1.0f);
 }
 
 /** y [outer] = factor · Σ x [outer, count] over each row; `kernel` is sumRows for the type of x. */
