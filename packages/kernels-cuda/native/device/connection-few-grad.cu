@@ -74,7 +74,7 @@ VWN_DEVICE void normGradient(const ConnectionShape &s, const float *weight, cons
     for (int k = 0; k < F::columns; k++) values[1] += dx.at[c][k] * weights.at[c][k] * read.at[c][k];
   }
   const float sum = sums(values), size = static_cast<float>(s.m * s.db);
-  const float r = 1.0f / sqrtf(__shfl_sync(allLanes, sum, 0) / size + s.normEps);
+  const float r = rsqrtf(__shfl_sync(allLanes, sum, 0) / size + s.normEps);
   const float shift = __shfl_sync(allLanes, sum, 1) * r * r * r / size;
 #pragma unroll
   for (int c = 0; c < F::m; c++)
@@ -172,11 +172,20 @@ VWN_DEVICE void connectionFewGrad(const ConnectionShape &s, const ConnectionPara
   __syncthreads();
 
   const int64_t ofState = s.n * s.db, ofBackbone = s.m * s.db;
-  const bf16 *stateRead = s.write ? io.hNext : io.h;
+  const Staging<columns> staging{reinterpret_cast<Packed<columns> *>(room + roomOfFewSums + roomOfShown)};
+  const auto ask = [&](int64_t token) {
+    if (token < s.tokens && s.read) staging.template ask<n>((s.write ? io.hNext : io.h) + token * ofState, place, 0);
+    if (token < s.tokens && s.read) staging.template ask<m>(io.dx + token * ofBackbone, place, 2 * n);
+    if (token < s.tokens && io.dhNext) staging.template ask<n>(io.dhNext + token * ofState, place, n);
+    commitCopies();
+  };
+  ask(blockIdx.x);
   for (int64_t token = blockIdx.x; token < s.tokens; token += gridDim.x) {
-    const auto stored = fetch<n, columns>(stateRead + token * ofState, place, s.read);
-    const auto storedNext = fetch<n, columns>(io.dhNext + token * ofState, place, io.dhNext != nullptr);
-    const auto storedX = fetch<m, columns>(io.dx + token * ofBackbone, place, s.read);
+    awaitCopies<0>();
+    const auto stored = staging.template take<n>(place, 0, s.read);
+    const auto storedNext = staging.template take<n>(place, n, io.dhNext != nullptr);
+    const auto storedX = staging.template take<m>(place, 2 * n, s.read);
+    ask(token + gridDim.x);
     // These are wanted later, and asked for now.
     const auto storedH = fetch<n, columns>(io.h + token * ofState, place, s.write);
     const auto storedOut = fetch<m, columns>(io.out + token * ofBackbone, place, s.write);
@@ -188,9 +197,9 @@ VWN_DEVICE void connectionFewGrad(const ConnectionShape &s, const ConnectionPara
     if (s.write) {
       Own<m, columns> out = unpacked(storedOut);
       dNext = block.throughWrite(unpacked(storedH), out, dNext);
-      store(out, place, io.dout + token * ofBackbone);
+      store(packedRows(out), place, io.dout + token * ofBackbone);
     }
-    store(dNext, place, io.dh + token * ofState);
+    store(packedRows(dNext), place, io.dh + token * ofState);
   }
 
   const SumsOfStep at = sumsOfStep(s);

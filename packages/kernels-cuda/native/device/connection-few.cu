@@ -5,7 +5,7 @@ namespace vwn {
 namespace cuda {
 namespace {
 
-/** next = Âᵀ·state + B·out, rounded as it is stored. */
+/** next = Âᵀ·state + B·out. */
 template <class F>
 VWN_DEVICE Own<F::n, F::columns> written(const float *alpha, const Own<F::n, F::columns> &state,
                                          const Own<F::m, F::columns> &out) {
@@ -16,8 +16,6 @@ VWN_DEVICE Own<F::n, F::columns> written(const float *alpha, const Own<F::n, F::
     for (int j = 0; j < F::n; j++) addScaled(next.at[i], alpha[j * F::ofWrite + i], state.at[j]);
 #pragma unroll
     for (int q = 0; q < F::m; q++) addScaled(next.at[i], alpha[i * F::ofWrite + F::n + q], out.at[q]);
-#pragma unroll
-    for (int k = 0; k < F::columns; k++) next.at[i][k] = rounded<bf16>(next.at[i][k]);
   }
   return next;
 }
@@ -29,7 +27,7 @@ VWN_DEVICE void normRead(const ConnectionShape &s, const float *weight, const Pl
   float squares[1] = {0};
 #pragma unroll
   for (int c = 0; c < F::m; c++) squares[0] += dot(read.at[c], read.at[c]);
-  const float r = 1.0f / sqrtf(sums(squares) / static_cast<float>(s.m * s.db) + s.normEps);
+  const float r = rsqrtf(sums(squares) / static_cast<float>(s.m * s.db) + s.normEps);
   const Own<F::m, F::columns> weights = floatsOf<F::m, F::columns>(weight, 0, place);
 #pragma unroll
   for (int c = 0; c < F::m; c++)
@@ -64,14 +62,16 @@ VWN_DEVICE void connectionFew(const ConnectionShape &s, const ConnectionParamete
     nextOut = fetch<m, columns>(out + next * ofBackbone, place, s.write && next < s.tokens);
     if (s.write) {
       const Coefficient own = evaluate<n, F::ofWrite>(s, writeLane, state, ofWrite, place, sums);
-      state = written<F>(shown(rooms, 0, own.alpha), state, backbone);
-      store(state, place, hNext + token * ofState);
+      const auto stored = packedRows(written<F>(shown(rooms, 0, own.alpha), state, backbone));
+      store(stored, place, hNext + token * ofState);
+      // What the read sees, here and in the backward pass, is what was stored.
+      state = unpacked(stored);
     }
     if (s.read) {
       const Coefficient own = evaluate<n, m>(s, readLane, state, ofRead, place, sums);
       Own<m, columns> what = readOf<m>(shown(rooms, 1, own.alpha), state);
       if (s.normed) normRead<F>(s, reading.sublayerNorm, place, what, sums);
-      store(what, place, x + token * ofBackbone);
+      store(packedRows(what), place, x + token * ofBackbone);
     }
   }
 }

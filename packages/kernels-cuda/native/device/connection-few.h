@@ -7,6 +7,7 @@
 #pragma once
 #include "connection-few-shape.h"
 #include "connection.h"
+#include "warp-matrix.h"
 
 namespace vwn {
 namespace cuda {
@@ -26,12 +27,11 @@ struct Own {
   float at[rows][columns];
 };
 
+/** A row of them as it is stored: pairs of bf16. */
 template <int columns>
 struct alignas(2 * columns) Packed {
-  bf16 values[columns];
+  uint32_t pairs[columns / 2];
 };
-
-/** The same as it is stored. */
 template <int rows, int columns>
 struct Stored {
   Packed<columns> at[rows];
@@ -52,25 +52,57 @@ VWN_DEVICE Stored<rows, columns> fetch(const bf16 *from, const Place &place, boo
   for (int i = 0; i < rows; i++) stored.at[i] = *reinterpret_cast<const Packed<columns> *>(from + i * place.db + place.first);
   return stored;
 }
+
+/** Rows on their way to shared memory, where each thread has a place of its own for each, and needs no barrier. */
+template <int columns>
+struct Staging {
+  Packed<columns> *room;
+
+  VWN_DEVICE Packed<columns> *at(int row) const { return room + row * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x); }
+  /** Asks for `rows` of a token, to be the ones from `first` on; there after a commitCopies and an awaitCopies. */
+  template <int rows>
+  VWN_DEVICE void ask(const bf16 *from, const Place &place, int first) const {
+    if (!place.isThere()) return;
+#pragma unroll
+    for (int i = 0; i < rows; i++) copyAsync<2 * columns>(at(first + i), from + i * place.db + place.first, true);
+  }
+  /** Zeros where they were not asked for. */
+  template <int rows>
+  VWN_DEVICE Stored<rows, columns> take(const Place &place, int first, bool isWanted) const {
+    Stored<rows, columns> stored{};
+    if (!isWanted || !place.isThere()) return stored;
+#pragma unroll
+    for (int i = 0; i < rows; i++) stored.at[i] = *at(first + i);
+    return stored;
+  }
+};
+
 template <int rows, int columns>
 VWN_DEVICE Own<rows, columns> unpacked(const Stored<rows, columns> &stored) {
   Own<rows, columns> own;
 #pragma unroll
   for (int i = 0; i < rows; i++)
 #pragma unroll
-    for (int k = 0; k < columns; k++) own.at[i][k] = toFloat(stored.at[i].values[k]);
+    for (int k = 0; k < columns; k++) {
+      const uint32_t pair = stored.at[i].pairs[k / 2];
+      own.at[i][k] = toFloat(bf16{static_cast<uint16_t>(k % 2 ? pair >> 16 : pair & 0xffffu)});
+    }
   return own;
 }
 template <int rows, int columns>
-VWN_DEVICE void store(const Own<rows, columns> &own, const Place &place, bf16 *to) {
+VWN_DEVICE Stored<rows, columns> packedRows(const Own<rows, columns> &own) {
+  Stored<rows, columns> stored;
+#pragma unroll
+  for (int i = 0; i < rows; i++)
+#pragma unroll
+    for (int k = 0; k < columns; k += 2) stored.at[i].pairs[k / 2] = packed(own.at[i][k], own.at[i][k + 1]);
+  return stored;
+}
+template <int rows, int columns>
+VWN_DEVICE void store(const Stored<rows, columns> &stored, const Place &place, bf16 *to) {
   if (!place.isThere()) return;
 #pragma unroll
-  for (int i = 0; i < rows; i++) {
-    Packed<columns> packed;
-#pragma unroll
-    for (int k = 0; k < columns; k++) packed.values[k] = toBf16(own.at[i][k]);
-    *reinterpret_cast<Packed<columns> *>(to + i * place.db + place.first) = packed;
-  }
+  for (int i = 0; i < rows; i++) *reinterpret_cast<Packed<columns> *>(to + i * place.db + place.first) = stored.at[i];
 }
 
 /** A thread's columns of some rows of floats, [·, db], from row `first` on; zeros where it has none. */
@@ -189,7 +221,7 @@ VWN_DEVICE Coefficient evaluate(const ConnectionShape &s, const LaneOfSet &lane,
   for (int i = 0; i < n; i++) values[n * columnsOfSet + i] = dot(state.at[i], state.at[i]);
   const float sum = sums(values);
   const float squares = __shfl_sync(allLanes, sum, n * columnsOfSet + lane.slot);
-  const float reciprocal = 1.0f / sqrtf(squares / static_cast<float>(s.db) + s.eps), t = tanhf(sum * reciprocal);
+  const float reciprocal = rsqrtf(squares / static_cast<float>(s.db) + s.eps), t = tanhf(sum * reciprocal);
   return {sum, reciprocal, t, t * lane.scale + lane.offset};
 }
 

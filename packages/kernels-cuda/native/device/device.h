@@ -46,13 +46,25 @@ VWN_DEVICE float toFloat(bf16 x) {
 /** Rounds to the nearest, ties to even; NaN stays NaN. */
 VWN_DEVICE bf16 toBf16(float x) {
 #if defined(__CUDACC__)
-  const uint32_t bits = __float_as_uint(x);
+  uint16_t rounded;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(rounded) : "f"(x));
+  return {rounded};
 #else
   uint32_t bits;
   __builtin_memcpy(&bits, &x, 4);
-#endif
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((bits >> 16) | 0x40u)};
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+#endif
+}
+/** Two numbers rounded to bf16 in one word, the lower half first. */
+VWN_DEVICE uint32_t packed(float lower, float upper) {
+#if defined(__CUDACC__)
+  uint32_t word;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(upper), "f"(lower));
+  return word;
+#else
+  return static_cast<uint32_t>(toBf16(lower).bits) | static_cast<uint32_t>(toBf16(upper).bits) << 16;
+#endif
 }
 VWN_DEVICE void put(float &to, float x) { to = x; }
 VWN_DEVICE void put(bf16 &to, float x) { to = toBf16(x); }

@@ -111,22 +111,24 @@ VWN_FLASH(flashQueryGrad,
 
 /** What a block of keys is taken past: query heads of its group, and tiles of their queries, one after the other. */
 struct QueryWalk {
-  int64_t batch, firstHead, firstTile, tilesOfHead, count;
+  int64_t batch, firstHead;
+  int firstTile, tilesOfHead, count;
 };
 template <int D>
 VWN_DEVICE QueryWalk queryWalk(const AttentionSizes &s, int64_t key) {
   constexpr int rows = queryRowsOf<D>;
   const int64_t group = s.H / s.K, past = s.S - s.T;
-  const int64_t firstTile = (key > past ? key - past : 0) / rows, tilesOfHead = (s.T + rows - 1) / rows - firstTile;
+  const int firstTile = static_cast<int>((key > past ? key - past : 0) / rows);
+  const int tilesOfHead = static_cast<int>((s.T + rows - 1) / rows) - firstTile;
   return {static_cast<int64_t>(blockIdx.y) / s.K, static_cast<int64_t>(blockIdx.y) % s.K * group, firstTile, tilesOfHead,
-          group * tilesOfHead};
+          static_cast<int>(group) * tilesOfHead};
 }
 
 /** Queries (or their dy) of one step of the walk. */
 template <int D>
-VWN_DEVICE void askForStep(const bf16 *q, const QueryWalk &walk, int64_t step, const AttentionSizes &s, bf16 *tile) {
+VWN_DEVICE void askForStep(const bf16 *q, const QueryWalk &walk, int step, const AttentionSizes &s, bf16 *tile) {
   constexpr int rows = queryRowsOf<D>;
-  const int64_t first = (walk.firstTile + step % walk.tilesOfHead) * rows;
+  const int64_t first = static_cast<int64_t>(walk.firstTile + step % walk.tilesOfHead) * rows;
   askFor<D, rows>(queryHead(q, s, walk.batch, walk.firstHead + step / walk.tilesOfHead), first, s.T, s.d, tile);
 }
 
@@ -134,16 +136,19 @@ VWN_DEVICE void askForStep(const bf16 *q, const QueryWalk &walk, int64_t step, c
 template <int tiles>
 VWN_DEVICE void toProbabilities(const float *statistics, const AttentionSizes &s, int64_t head, int64_t query, int64_t key,
                                 Sum (&scores)[tiles], float (&dots)[tiles][2]) {
+  const int64_t left = s.T - query, ahead = s.S - s.T + query - key;
+  const int queries = static_cast<int>(left < 8 * tiles ? left : 8 * tiles);
+  const int past = static_cast<int>(ahead < flashTile ? ahead : flashTile);
 #pragma unroll
   for (int j = 0; j < tiles; j++)
     for (int i = 0; i < 2; i++) {
-      const int64_t at = query + columnOfSum(j, i);
-      const int64_t seen = at < s.T ? s.S - s.T + at + 1 : 0;
-      const Statistic of = statisticOf(statistics, s, head, at);
+      // Of the block's keys the query sees so many.
+      const int at = columnOfSum(j, i), seen = at < queries ? past + at + 1 : 0;
+      const Statistic of = statisticOf(statistics, s, head, query + at);
       dots[j][i] = of.dot;
       for (int half = 0; half < 2; half++) {
         float &score = scores[j].values[2 * half + i];
-        score = key + rowOfSum(half) < seen ? exp2f((score * s.scale - of.logSum) * log2OfE) : 0.0f;
+        score = rowOfSum(half) < seen ? exp2f((score * s.scale - of.logSum) * log2OfE) : 0.0f;
       }
     }
 }
@@ -166,7 +171,7 @@ VWN_DEVICE void flashKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const 
   askForStep<D>(q, walk, 0, s, queries);
   commitCopies();
   Sum keySums[D / 8] = {}, valueSums[D / 8] = {};
-  for (int64_t step = 0; step < walk.count; step++) {
+  for (int step = 0; step < walk.count; step++) {
     bf16 *now = queries + step % 2 * rows * (D + 8), *next = queries + (step + 1) % 2 * rows * (D + 8);
     arrive<0>();
     askForStep<D>(dy, walk, step, s, dOut);
@@ -177,7 +182,7 @@ VWN_DEVICE void flashKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const 
     float dots[tiles][2];
     rowsByRows<D>(keys, now, scores);
     toProbabilities(statistics, s, walk.batch * s.H + walk.firstHead + step / walk.tilesOfHead,
-                    (walk.firstTile + step % walk.tilesOfHead) * rows, key, scores, dots);
+                    static_cast<int64_t>(walk.firstTile + step % walk.tilesOfHead) * rows, key, scores, dots);
     arrive<1>();
     addWeightedRows<D>(scores, dOut, valueSums);
     rowsByRows<D>(values, dOut, products);

@@ -26,11 +26,6 @@ VWN_DEVICE int laneOfWarp() { return static_cast<int>(threadIdx.x) % warpSize_; 
 VWN_DEVICE int warpOfBlock() { return static_cast<int>(threadIdx.x) / warpSize_; }
 VWN_DEVICE int warpsOfBlock() { return static_cast<int>(blockDim.x) / warpSize_; }
 
-/** Two numbers rounded to bf16 in one word, the lower half first. */
-VWN_DEVICE uint32_t packed(float lower, float upper) {
-  return static_cast<uint32_t>(toBf16(lower).bits) | static_cast<uint32_t>(toBf16(upper).bits) << 16;
-}
-
 #if defined(__CUDACC__)
 
 VWN_DEVICE void multiplyAdd(Sum &sum, const Left &a, const Right &b) {
@@ -58,10 +53,16 @@ VWN_DEVICE void loadFourTransposed(const bf16 *row, uint32_t (&words)[4]) {
                : "memory");
 }
 
-/** 16 bytes from the device's memory to shared memory, or zeros; there after a commitCopies and an awaitCopies. */
+/** 16 (or 8) bytes from the device's memory to shared memory, or zeros; there after a commitCopies and an awaitCopies. */
+template <int bytes = 16>
 VWN_DEVICE void copyAsync(void *to, const void *from, bool isThere) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(isThere ? 16 : 0)
-               : "memory");
+  if constexpr (bytes == 16)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(isThere ? 16 : 0)
+                 : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(isThere ? bytes : 0),
+                 "n"(bytes)
+                 : "memory");
 }
 VWN_DEVICE void commitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /** Waits for this thread's copies but for the last `pending` groups; other threads see them behind a barrier. */
@@ -107,10 +108,11 @@ inline void loadMatrices(const bf16 *row, uint32_t (&words)[4]) {
 inline void loadFour(const bf16 *row, uint32_t (&words)[4]) { loadMatrices<false>(row, words); }
 inline void loadFourTransposed(const bf16 *row, uint32_t (&words)[4]) { loadMatrices<true>(row, words); }
 
+template <int bytes = 16>
 inline void copyAsync(void *to, const void *from, bool isThere) {
-  if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % 16)
-    throw std::runtime_error("cp.async needs both addresses on 16 bytes");
-  emulation::copyLater(to, isThere ? from : nullptr, 16);
+  if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % bytes)
+    throw std::runtime_error("cp.async needs both addresses on " + std::to_string(bytes) + " bytes");
+  emulation::copyLater(to, isThere ? from : nullptr, bytes);
 }
 inline void commitCopies() { emulation::commitCopies(); }
 template <int pending>

@@ -80,7 +80,7 @@ struct GradBlocks {
 };
 
 GradBlocks gradBlocksFor(const ConnectionShape &s, int32_t type) {
-  if (type == VWN_BF16 && takesFew(s)) return {Way::few, blocksOfFew(s, 2), {}};
+  if (type == VWN_BF16 && takesFew(s) && bytesOfFewGrad(s) <= sharedLimit()) return {Way::few, blocksOfFew(s, 2), {}};
   if (type == VWN_BF16 && takesTiles(s)) {
     const ConnectionTiles tiles = gradTilesFor(s, sharedLimit());
     if (tiles.tokens > 0)
@@ -93,7 +93,7 @@ GradBlocks gradBlocksFor(const ConnectionShape &s, int32_t type) {
 void launchGrad(const ConnectionShape &s, const GradBlocks &blocks, const ConnectionParameters &writing,
                 const ConnectionParameters &reading, int32_t type, const ConnectionGradTensors &io) {
   if (blocks.way == Way::few)
-    return launch(nameOfFew("connectionFewGrad", s), {blocks.count}, threadsOfFew(s), bytesOfFew(s), s, writing, reading, io);
+    return launch(nameOfFew("connectionFewGrad", s), {blocks.count}, threadsOfFew(s), bytesOfFewGrad(s), s, writing, reading, io);
   if (blocks.way == Way::tiles)
     return launch("connectionTilesGrad_n" + std::to_string(s.n), {blocks.count}, 32 * tileWarps, bytesOfGradTiles(s, blocks.tiles),
                   s, blocks.tiles, writing, reading, io);
