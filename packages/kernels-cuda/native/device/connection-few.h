@@ -85,7 +85,7 @@ VWN_DEVICE Own<rows, columns> unpacked(const Stored<rows, columns> &stored) {
 #pragma unroll
     for (int k = 0; k < columns; k++) {
       const uint32_t pair = stored.at[i].pairs[k / 2];
-      own.at[i][k] = toFloat(bf16{static_cast<uint16_t>(k % 2 ? pair >> 16 : pair & 0xffffu)});
+      own.at[i][k] = k % 2 ? upperOf(pair) : lowerOf(pair);
     }
   return own;
 }

@@ -237,10 +237,11 @@ VWN_DEVICE void stateGradient(const ConnectionShape &s, const GradRoom &room, co
   for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
     Sum sums[tilesAtOnce][2] = {};
     multiply(share, first, tiles, sums);
-    eachOfTiles(sums, share, first, tiles, [&](int row, int column, float value) {
+    eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, float lower, float upper) {
       const int at = row * room.stride + column;
-      const float own = value - toFloat(stage.state[at]) * (row - share.row < 8 ? shifts[0] : shifts[1]);
-      to[at] = toBf16(adds ? own + toFloat(to[at]) : own);
+      const float shift = row - share.row < 8 ? shifts[0] : shifts[1];
+      const uint32_t own = pairAt(stage.state + at), before = adds ? pairAt(to + at) : 0;
+      pairAt(to + at) = packed(lower - lowerOf(own) * shift + lowerOf(before), upper - upperOf(own) * shift + upperOf(before));
     });
   }
 }

@@ -79,8 +79,9 @@ VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int ro
           rightsAtRows(backbone + token * m * room.stride + tile * 16, room.stride, m, room.zeros, b);
         },
         sums);
-    eachOfTiles(sums, share, first, tiles,
-                [&](int row, int column, float value) { room.next[row * room.stride + column] = toBf16(value); });
+    eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, float lower, float upper) {
+      pairAt(room.next + row * room.stride + column) = packed(lower, upper);
+    });
   }
   __syncthreads();
 }

@@ -75,6 +75,24 @@ VWN_DEVICE void eachOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &shar
   }
 }
 
+/** Two neighbours of a row of bf16, the first in an even column. */
+VWN_DEVICE uint32_t &pairAt(bf16 *at) { return *reinterpret_cast<uint32_t *>(at); }
+
+/** Calls body(row, column, lower, upper) for the pairs of neighbours among what a warp has, as eachOfTiles. */
+template <int tilesAtOnce, class Body>
+VWN_DEVICE void eachPairOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &share, int first, int tiles, const Body &body) {
+#pragma unroll
+  for (int i = 0; i < tilesAtOnce; i++) {
+    const int tile = first + i * share.parts;
+    if (tile >= tiles) break;
+#pragma unroll
+    for (int part = 0; part < 4; part++) {
+      const float *pair = sums[i][part / 2].values + part % 2 * 2;
+      body(share.row + laneOfWarp() / 4 + part % 2 * 8, tile * 16 + part / 2 * 8 + laneOfWarp() % 4 * 2, pair[0], pair[1]);
+    }
+  }
+}
+
 /**
  * sums[i] += the warp's row of tiles by its i-th column of them, over `depth`: of(k) is the left factor at k, by(tile, k, b)
  * sets the right ones of a column of tiles.

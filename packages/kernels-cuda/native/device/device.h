@@ -66,6 +66,8 @@ VWN_DEVICE uint32_t packed(float lower, float upper) {
   return static_cast<uint32_t>(toBf16(lower).bits) | static_cast<uint32_t>(toBf16(upper).bits) << 16;
 #endif
 }
+VWN_DEVICE float lowerOf(uint32_t pair) { return toFloat(bf16{static_cast<uint16_t>(pair & 0xffffu)}); }
+VWN_DEVICE float upperOf(uint32_t pair) { return toFloat(bf16{static_cast<uint16_t>(pair >> 16)}); }
 VWN_DEVICE void put(float &to, float x) { to = x; }
 VWN_DEVICE void put(bf16 &to, float x) { to = toBf16(x); }
 /** `x` as it is read back after having been stored as `T`. */
