@@ -22,6 +22,11 @@ const files = [
 ];
 
 run([vitest, 'run', ...files], { VWN_TEST_BACKENDS: 'vwn-cuda' });
+// As on Hopper, where tiles are larger and more shapes have them.
+run([vitest, 'run', ...files.slice(0, 1), '-t', 'connection step'], {
+  VWN_TEST_BACKENDS: 'vwn-cuda',
+  VWN_EMULATED_SHARED: '227',
+});
 run(['packages/kernels/tfjs-suite/run.mjs', '--backend', 'vwn-cuda'], { VWN_CUDA_ADDON });
 checkWithCublasLt();
 checkBundle();

@@ -147,6 +147,8 @@ describe('a connection step by tensor cores', () => {
     [8, 64, 128, 2],
     [3, 64, 16, 1],
     [2, 16, 528, 5],
+    [8, 64, 256, 2],
+    [4, 16, 1024, 2],
   ] as const;
   for (const { title, ...half } of halves)
     it.each(shapes)(`${title}: (%d,%d), %d columns, %d tokens`, (m, n, db, tokens) => {
@@ -198,8 +200,9 @@ describe('a connection step', () => {
     [{ m: 0, n: 1, db: 1 }, 'm, n and db must be 1 or more'],
     [{ m: 1, n: 1, db: 2 ** 30 }, 'm, n or db is too large'],
     [{ m: 2, n: 2, db: 2 }, 'a buffer has another size than the dimensions say'],
+    [{ m: 1, n: 1, db: 1, read: false }, 'a step writes, reads or does both'],
   ])('refuses %o', (sizes, text) => {
-    const step = { ...sizes, tokens: 1, write: false, read: true, dynamic: false };
+    const step = { tokens: 1, write: false, read: true, dynamic: false, ...sizes };
     const operands = [randomOperand(3), randomOperand(3), randomOperand(3)];
     expect(() => runOnCuda('connection_step', operands, numbers(step))).toThrow(text);
   });

@@ -34,12 +34,20 @@ inline int64_t bytesOfTiles(const ConnectionShape &s, const ConnectionTiles &t) 
   return 2 * (rows * stride + slots * (s.n + columnsOfTile + ofChunk)) + 4 * (slots + roomOfSums) + 16;
 }
 
+/** What a multiprocessor keeps of its shared memory for each block beside what that asked for. */
+constexpr int64_t sharedBytesKept = 1 << 10;
+
+/** Blocks of so many bytes that a multiprocessor holds at once; `sharedBytes`: the most that one may have. */
+inline int64_t blocksAtOnce(int64_t bytes, int64_t sharedBytes) {
+  return (sharedBytes + sharedBytesKept) / (bytes + sharedBytesKept);
+}
+
 /** As many tokens as leave room for a second block; tokens = 0 where not even one fits. */
 inline ConnectionTiles tilesFor(const ConnectionShape &s, int64_t sharedBytes) {
-  for (const int64_t room : {sharedBytes / 2, sharedBytes})
+  for (const int64_t blocks : {2, 1})
     for (int32_t tokens = static_cast<int32_t>(64 / s.n); tokens > 0; tokens /= 2)
       for (const int32_t buffers : {2, 1})
-        if (bytesOfTiles(s, {tokens, buffers}) <= room) return {tokens, buffers};
+        if (blocksAtOnce(bytesOfTiles(s, {tokens, buffers}), sharedBytes) >= blocks) return {tokens, buffers};
   return {0, 0};
 }
 

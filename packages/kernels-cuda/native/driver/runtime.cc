@@ -18,12 +18,18 @@ constexpr int oldestCapability = 80;
 /** What every kernel may have without asking. */
 constexpr int64_t sharedBytesUnasked = 48 << 10;
 
+/** A kernel, and the shared memory that its launches may have. */
+struct Function {
+  FunctionOfDriver *function = nullptr;
+  int64_t sharedBytes = sharedBytesUnasked;
+};
+
 struct Gpu {
   Driver driver{};
   Device device = 0;
   StreamOfDriver *stream = nullptr;
   std::vector<ModuleOfDriver *> modules;
-  std::map<std::string, FunctionOfDriver *> functions;
+  std::map<std::string, Function> functions;
   std::string name;
   int multiprocessors = 1;
   int64_t sharedBytes = sharedBytesUnasked;
@@ -75,13 +81,20 @@ void loadKernels() {
   }
 }
 
-FunctionOfDriver *functionFor(const std::string &name) {
+Function &functionFor(const std::string &name) {
   Gpu &self = gpu();
-  FunctionOfDriver *&function = self.functions[name];
-  for (size_t i = 0; i < self.modules.size() && !function; i++)
-    if (self.driver.findFunction(&function, self.modules[i], name.c_str()) != 0) function = nullptr;
-  if (!function) throw std::runtime_error("there is no kernel " + name);
-  return function;
+  Function &found = self.functions[name];
+  for (size_t i = 0; i < self.modules.size() && !found.function; i++)
+    if (self.driver.findFunction(&found.function, self.modules[i], name.c_str()) != 0) found.function = nullptr;
+  if (!found.function) throw std::runtime_error("there is no kernel " + name);
+  return found;
+}
+
+/** Raises what a function may ask for. It is never lowered again: a recorded launch may want as much as there was. */
+void allowShared(Function &function, int64_t bytes, const std::string &name) {
+  if (bytes <= function.sharedBytes) return;
+  check(gpu().driver.setFunction(function.function, dynamicSharedBytes, static_cast<int>(bytes)), "kernel " + name);
+  function.sharedBytes = bytes;
 }
 
 Address addressOf(const void *data) { return reinterpret_cast<Address>(data); }
@@ -112,10 +125,9 @@ int64_t chunkBytes() { return int64_t{64} << 20; }
 void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedBytes, const Arguments &arguments) {
   if (grid.x <= 0 || grid.y <= 0 || grid.z <= 0) return;
   const Driver &driver = gpu().driver;
-  FunctionOfDriver *function = functionFor(name);
-  if (sharedBytes > sharedBytesUnasked)
-    check(driver.setFunction(function, dynamicSharedBytes, static_cast<int>(sharedBytes)), "kernel " + name);
-  check(driver.launch(function, static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z),
+  Function &function = functionFor(name);
+  allowShared(function, sharedBytes, name);
+  check(driver.launch(function.function, static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z),
                       static_cast<unsigned>(threads), 1, 1, static_cast<unsigned>(sharedBytes), gpu().stream,
                       arguments.values, nullptr),
         "kernel " + name);

@@ -20,9 +20,18 @@ namespace vwn {
 namespace emulation {
 namespace {
 
-/** As much as a block may have on sm_80 to sm_89 is less, on sm_90 more; kernels ask the device for its limit. */
-constexpr int64_t sharedBytesOfBlock = 99 << 10;
-alignas(16) char shared[sharedBytesOfBlock];
+/** What a block may have on sm_90 and sm_100; kernels ask the device for its limit. */
+constexpr int64_t mostSharedBytes = 227 << 10;
+alignas(16) char shared[mostSharedBytes];
+
+/** As on sm_86 and sm_89, which have the least, or as many KiB as VWN_EMULATED_SHARED says. */
+int64_t sharedBytesOfBlock() {
+  constexpr int64_t least = 99;
+  const char *wanted = std::getenv("VWN_EMULATED_SHARED");
+  const int64_t bytes = (wanted ? std::atoll(wanted) : least) << 10;
+  if (bytes < least << 10 || bytes > mostSharedBytes) throw std::runtime_error("VWN_EMULATED_SHARED must be from 99 to 227 KiB");
+  return bytes;
+}
 
 std::map<std::string, Kernel> &kernels() {
   static std::map<std::string, Kernel> all;
@@ -120,7 +129,10 @@ void *workStream() {
 }
 /** Few, so that kernels which loop over what their grid does not cover are seen to do so. */
 int multiprocessors() { return 3; }
-int64_t sharedLimit() { return emulation::sharedBytesOfBlock; }
+int64_t sharedLimit() {
+  static const int64_t bytes = emulation::sharedBytesOfBlock();
+  return bytes;
+}
 /** Little, so that tests see several chunks. */
 int64_t chunkBytes() { return 16 << 10; }
 

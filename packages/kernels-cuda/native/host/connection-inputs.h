@@ -15,6 +15,7 @@ inline ConnectionShape connectionShape(Call &call) {
 
 inline const char *problemOf(const ConnectionShape &s) {
   if (s.m < 1 || s.n < 1 || s.db < 1) return "connection: m, n and db must be 1 or more";
+  if (!s.write && !s.read) return "connection: a step writes, reads or does both";
   // Parameters are small; these limits keep every size in range.
   return s.m > 4096 || s.n > 65536 || s.db > 1048576 ? "connection: m, n or db is too large" : nullptr;
 }

@@ -44,7 +44,7 @@ bool launchTiles(const ConnectionShape &s, const ConnectionParameters &writing, 
   if (!takesTiles(s)) return false;
   const ConnectionTiles tiles = tilesFor(s, sharedLimit());
   if (tiles.tokens == 0) return false;
-  const int64_t bytes = bytesOfTiles(s, tiles), atOnce = sharedLimit() / bytes * multiprocessors();
+  const int64_t bytes = bytesOfTiles(s, tiles), atOnce = blocksAtOnce(bytes, sharedLimit()) * multiprocessors();
   const int64_t count = (s.tokens + tiles.tokens - 1) / tiles.tokens;
   launch("connectionTiles_bf16", {count < atOnce ? count : atOnce}, 256, bytes, s, tiles, writing, reading,
          static_cast<const bf16 *>(h), static_cast<const bf16 *>(out), static_cast<bf16 *>(hNext), static_cast<bf16 *>(x));
