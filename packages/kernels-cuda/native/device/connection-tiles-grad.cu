@@ -16,23 +16,11 @@ namespace {
 /** What was read, A°ᵀ·X, once more: [tokens, m, db] in float32. */
 template <int n>
 VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const Stage &stage) {
-  const int m = static_cast<int>(s.m), db = static_cast<int>(s.db), tiles = db / 16;
-  for (int task = warpOfBlock(); task < stage.rows / n * tiles; task += warpsOfBlock()) {
-    const int token = task / tiles, tile = task % tiles;
-    Sum sums[2] = {};
-    for (int k = token * n; k < (token + 1) * n; k += 16) {
-      Right b[2];
-      rightsAt(stage.state + k * room.stride + tile * 16, room.stride, b);
-      const Left a = leftAtTransposed(room.coefficients + k * room.ofCoefficients, room.ofCoefficients);
-      multiplyAdd(sums[0], a, b[0]);
-      multiplyAdd(sums[1], a, b[1]);
-    }
-#pragma unroll
-    for (int half = 0; half < 2; half++)
-      eachOf(sums[half], 0, tile * 16 + half * 8, [&](int c, int d, float value) {
-        if (c < m) room.read()[(token * m + c) * db + d] = value;
-      });
-  }
+  const int m = static_cast<int>(s.m), db = static_cast<int>(s.db);
+  gatherRows(stage.rows / n, n, db, room.coefficients, room.ofCoefficients, stage.state, room.stride,
+             [&](int token, int c, int d, float value) {
+               if (c < m) room.read()[(token * m + c) * db + d] = value;
+             });
   __syncthreads();
 }
 
@@ -99,23 +87,11 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
 /** dout = Bᵀ·dNext, in the place of out. */
 template <int n>
 VWN_DEVICE void backboneGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage) {
-  const int m = static_cast<int>(s.m), tiles = static_cast<int>(s.db) / 16;
-  for (int task = warpOfBlock(); task < stage.rows / n * tiles; task += warpsOfBlock()) {
-    const int token = task / tiles, tile = task % tiles;
-    Sum sums[2] = {};
-    for (int k = token * n; k < (token + 1) * n; k += 16) {
-      Right b[2];
-      rightsAt(room.dNext + k * room.stride + tile * 16, room.stride, b);
-      const Left a = leftAtTransposed(room.coefficients + k * room.ofCoefficients + n, room.ofCoefficients);
-      multiplyAdd(sums[0], a, b[0]);
-      multiplyAdd(sums[1], a, b[1]);
-    }
-#pragma unroll
-    for (int half = 0; half < 2; half++)
-      eachOf(sums[half], 0, tile * 16 + half * 8, [&](int j, int d, float value) {
-        if (j < m) stage.backbone[(token * m + j) * room.stride + d] = toBf16(value);
-      });
-  }
+  const int m = static_cast<int>(s.m);
+  gatherRows(stage.rows / n, n, static_cast<int>(s.db), room.coefficients + n, room.ofCoefficients, room.dNext, room.stride,
+             [&](int token, int j, int d, float value) {
+               if (j < m) stage.backbone[(token * m + j) * room.stride + d] = toBf16(value);
+             });
 }
 
 /** Through the write: dout and dh in the places of out and h. */

@@ -88,23 +88,10 @@ VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int ro
 
 /** x = A°ᵀ·state, [tokens, m, db] in float32. */
 VWN_DEVICE void readRows(const ConnectionShape &s, const TileRoom &room, int tokens, const bf16 *state, float *x) {
-  const int n = static_cast<int>(s.n), m = static_cast<int>(s.m), db = static_cast<int>(s.db), tiles = db / 16;
-  for (int task = warpOfBlock(); task < tokens * tiles; task += warpsOfBlock()) {
-    const int token = task / tiles, tile = task % tiles;
-    Sum sums[2] = {};
-    for (int k = 0; k < n; k += 16) {
-      Right b[2];
-      rightsAt(state + (token * n + k) * room.stride + tile * 16, room.stride, b);
-      const Left a = leftAtTransposed(room.coefficients + (token * n + k) * room.ofCoefficients, room.ofCoefficients);
-      multiplyAdd(sums[0], a, b[0]);
-      multiplyAdd(sums[1], a, b[1]);
-    }
-#pragma unroll
-    for (int half = 0; half < 2; half++)
-      eachOf(sums[half], 0, tile * 16 + half * 8, [&](int c, int d, float value) {
-        if (c < m) x[(token * m + c) * db + d] = value;
-      });
-  }
+  const int n = static_cast<int>(s.n), m = static_cast<int>(s.m), db = static_cast<int>(s.db);
+  gatherRows(tokens, n, db, room.coefficients, room.ofCoefficients, state, room.stride, [&](int token, int c, int d, float value) {
+    if (c < m) x[(token * m + c) * db + d] = value;
+  });
   __syncthreads();
 }
 

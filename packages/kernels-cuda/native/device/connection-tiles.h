@@ -114,6 +114,30 @@ VWN_DEVICE void multiplyTiles(int depth, const Share &share, int first, int tile
   }
 }
 
+/**
+ * Calls put(token, c, d, Σ_i coefficients[i, c]·rows[i, d]) for the n slots i of each token, 16 columns c and all d; a warp has 16
+ * of these at once.
+ */
+template <class Put>
+VWN_DEVICE void gatherRows(int tokens, int n, int db, const bf16 *coefficients, int ofCoefficients, const bf16 *rows, int stride,
+                           const Put &put) {
+  const int tiles = db / 16;
+  for (int task = warpOfBlock(); task < tokens * tiles; task += warpsOfBlock()) {
+    const int token = task / tiles, tile = task % tiles;
+    Sum sums[2] = {};
+    for (int k = token * n; k < (token + 1) * n; k += 16) {
+      Right b[2];
+      rightsAt(rows + k * stride + tile * 16, stride, b);
+      const Left a = leftAtTransposed(coefficients + k * ofCoefficients, ofCoefficients);
+      multiplyAdd(sums[0], a, b[0]);
+      multiplyAdd(sums[1], a, b[1]);
+    }
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+      eachOf(sums[half], 0, tile * 16 + half * 8, [&](int c, int d, float value) { put(token, c, d, value); });
+  }
+}
+
 VWN_DEVICE void storeRows(int db, const bf16 *from, int rows, int stride, bf16 *to) {
   const int chunks = db / ofChunk;
   for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x))
