@@ -9,8 +9,8 @@ namespace cuda {
 constexpr int fewThreads = 256;
 
 /**
- * The (m, n) that kernels are compiled for, hyper-connections and r = 1.5 and 2, and how many columns a thread has: as many as
- * leave room in registers for their part of the gradients of W, since each costs as much of a block's sums as all together.
+ * The (m, n) that kernels are compiled for, hyper-connections and r = 1.5 and 2, and how many columns a thread has. Adding up
+ * over a block costs each thread the same however many it has, so there are as many as its registers hold gradients of W for.
  */
 #define VWN_EACH_FEW(kernel) kernel(1, 2, 8) kernel(1, 4, 8) kernel(2, 3, 8) kernel(2, 4, 4)
 

@@ -189,7 +189,7 @@ class BlockSums {
 
 /** The coefficient of a set that a lane has in all tokens; lanes without one have that of lane 0. */
 struct LaneOfSet {
-  int slot, column;
+  int slot;
   float offset, scale;
 };
 template <int n>
@@ -198,7 +198,7 @@ VWN_DEVICE LaneOfSet laneOfSet(const ConnectionShape &s, const CoefficientSet &s
   const int at = lane < n * columns ? lane : 0, slot = at / columns;
   const Column column = columnOf(s, set, at % columns);
   const int64_t place = slot * column.stride + column.at;
-  return {slot, at % columns, column.offset[place], column.scale[place]};
+  return {slot, column.offset[place], column.scale[place]};
 }
 
 /** What a lane makes of its sums, eqs. 11–14: alpha = S·tanh(product·reciprocal) + static. */

@@ -8,9 +8,10 @@
 namespace vwn {
 namespace cuda {
 
-/** Slots of a kernel: 16, 32 or 64. Of what the set for the write has, and of what a warp has of that, with 64 rows at most. */
+/** What is known of a kernel when it is compiled: its slots, 16, 32 or 64. */
 template <int count>
 struct Slots {
+  /** Tiles of 16 columns of the write's coefficients, and those of a warp where a block has 64 rows. */
   static constexpr int n = count, tilesOfSet = count / 16 + 1, tilesOfWarp = count == 64 ? 3 : count / 16;
   /** Tiles of dW that a warp keeps: rows for the coefficients of both sets, by as many columns as make 96 registers. */
   static constexpr int weightRows = tilesOfSet + 1, weightColumns = 12 / weightRows;
@@ -103,7 +104,7 @@ VWN_DEVICE void evaluateStage(const ConnectionShape &s, const GradRoom &room, co
 }
 
 /** dÂ or dA°: rows of the state by rows of another matrix, 16 for each column of tiles, from that of the row's token on. */
-template <int n, int tilesOfWarp>
+template <int tilesOfWarp>
 VWN_DEVICE void stateByRows(const ConnectionShape &s, const GradRoom &room, const Stage &stage, const bf16 *others, int tiles,
                             Sum (&sums)[tilesOfWarp][2]) {
   const Share share = shareOf(stage.rows);

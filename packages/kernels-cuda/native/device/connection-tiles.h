@@ -63,22 +63,13 @@ VWN_DEVICE void eachOf(const Sum &sum, int row, int column, const Body &body) {
     body(row + laneOfWarp() / 4 + i / 2 * 8, column + laneOfWarp() % 4 * 2 + i % 2, sum.values[i]);
 }
 
-/** The same for the tiles of 16 columns, every `parts`-th from `first` on, whose sums a warp has. */
-template <int tilesAtOnce, class Body>
-VWN_DEVICE void eachOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &share, int first, int tiles, const Body &body) {
-#pragma unroll
-  for (int i = 0; i < tilesAtOnce; i++) {
-    const int tile = first + i * share.parts;
-    if (tile >= tiles) break;
-    eachOf(sums[i][0], share.row, tile * 16, body);
-    eachOf(sums[i][1], share.row, tile * 16 + 8, body);
-  }
-}
-
 /** Two neighbours of a row of bf16, the first in an even column. */
 VWN_DEVICE uint32_t &pairAt(bf16 *at) { return *reinterpret_cast<uint32_t *>(at); }
 
-/** Calls body(row, column, lower, upper) for the pairs of neighbours among what a warp has, as eachOfTiles. */
+/**
+ * Calls body(row, column, lower, upper) for the pairs of neighbours, the first in an even column, that this lane holds of the tiles
+ * of 16 columns whose sums its warp has: every `parts`-th from `first` on.
+ */
 template <int tilesAtOnce, class Body>
 VWN_DEVICE void eachPairOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &share, int first, int tiles, const Body &body) {
 #pragma unroll
@@ -91,6 +82,15 @@ VWN_DEVICE void eachPairOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &
       body(share.row + laneOfWarp() / 4 + part % 2 * 8, tile * 16 + part / 2 * 8 + laneOfWarp() % 4 * 2, pair[0], pair[1]);
     }
   }
+}
+
+/** The same, calling body(row, column, value) for each number. */
+template <int tilesAtOnce, class Body>
+VWN_DEVICE void eachOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &share, int first, int tiles, const Body &body) {
+  eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, float lower, float upper) {
+    body(row, column, lower);
+    body(row, column + 1, upper);
+  });
 }
 
 /**
@@ -115,8 +115,8 @@ VWN_DEVICE void multiplyTiles(int depth, const Share &share, int first, int tile
 }
 
 /**
- * Calls put(token, c, d, Σ_i coefficients[i, c]·rows[i, d]) for the n slots i of each token, 16 columns c and all d; a warp has 16
- * of these at once.
+ * Calls put(token, c, d, Σ_i coefficients[i, c]·rows[i, d]) for 16 columns c and all d of each token, i being its n slots; a warp
+ * makes 16 columns d at a time.
  */
 template <class Put>
 VWN_DEVICE void gatherRows(int tokens, int n, int db, const bf16 *coefficients, int ofCoefficients, const bf16 *rows, int stride,

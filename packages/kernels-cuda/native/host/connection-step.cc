@@ -1,4 +1,7 @@
-/** From one sublayer to the next in one pass; kernels in device/connection-step.cu and connection-step-grad.cu. */
+/**
+ * From one sublayer to the next in one pass. Kernels: device/connection-few*.cu for few slots in bf16, connection-tiles*.cu by
+ * tensor cores, connection-step*.cu for every other shape; connection-parameter-grad.cu behind each backward pass.
+ */
 #include <algorithm>
 #include <string>
 #include <type_traits>
