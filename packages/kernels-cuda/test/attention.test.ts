@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { expectSame, randomOperand, result, runOnCuda, type Storage } from './support/both-libraries';
+import { expectSame, randomOperand, result, runOnCuda, type Operand, type Storage } from './support/both-libraries';
 
 /** B, T, S, H, K, d. */
 const shapes: readonly (readonly number[])[] = [
@@ -16,6 +16,9 @@ const shapes: readonly (readonly number[])[] = [
   [1, 20, 150, 4, 2, 128],
   [1, 70, 70, 2, 2, 96],
   [1, 65, 129, 3, 1, 16],
+  // More queries than a block has, and steps that some of its warps see nothing of.
+  [1, 200, 200, 1, 1, 24],
+  [1, 150, 310, 2, 1, 72],
 ];
 
 describe.each<Storage>(['f32', 'bf16'])('causal attention in %s', (storage) => {
@@ -23,23 +26,28 @@ describe.each<Storage>(['f32', 'bf16'])('causal attention in %s', (storage) => {
     const [B, T, S, H, K, d] = shape as [number, number, number, number, number, number];
     const [ofQ, ofK] = [B * T * H * d, B * S * K * d];
     const operands = [ofQ, ofK, ofK].map((size, i) => randomOperand(size, storage, i + 1, 2));
-    expectSame('causal_attention', [...operands, result(ofQ, storage)], shape);
+    const forward = [...operands, result(ofQ, storage), result(B * H * T)];
+    expectSame('causal_attention', forward, shape);
+    const [y = [], logSums = []] = runOnCuda('causal_attention', forward, shape).slice(3);
+    const dy = randomOperand(ofQ, storage, 9);
+    const known: Operand[] = [{ storage, values: y }, dy, { storage: 'f32', values: logSums }];
     const results = [ofQ, ofK, ofK].map((size) => result(size, storage));
     // Of one key the softmax is 1 whatever the score: rounding is all that dq and dk are made of.
-    if (S > 1) expectSame('causal_attention_grad', [...operands, randomOperand(ofQ, storage, 9), ...results], shape);
+    if (S > 1) expectSame('causal_attention_grad', [...operands, ...known, ...results], shape);
   });
 });
 
 describe('causal attention', () => {
   it('is unmoved by scores of any size', () => {
     const operands = [64, 64, 64].map((size, i) => randomOperand(size, 'f32', i + 1, 100));
-    expectSame('causal_attention', [...operands, result(64)], [1, 8, 8, 1, 1, 8], 1e-4);
+    expectSame('causal_attention', [...operands, result(64), result(8)], [1, 8, 8, 1, 1, 8], 1e-4);
   });
 
   it('refuses gradients of heads that fit shared memory forwards only', () => {
     const operands = Array.from({ length: 4 }, () => randomOperand(250));
-    runOnCuda('causal_attention', operands, [1, 1, 1, 1, 1, 250]);
-    const all = [...operands, ...Array.from({ length: 3 }, () => result(250))];
+    runOnCuda('causal_attention', [...operands, result(1)], [1, 1, 1, 1, 1, 250]);
+    const results = Array.from({ length: 3 }, () => result(250));
+    const all = [...operands, randomOperand(250), randomOperand(1), ...results];
     expect(() => runOnCuda('causal_attention_grad', all, [1, 1, 1, 1, 1, 250])).toThrow('wider than this GPU’s');
   });
 
@@ -50,7 +58,8 @@ describe('causal attention', () => {
     ['more heads than a launch takes', [65536, 1, 1, 1, 1, 1], 'takes at most 65535 heads'],
   ])('refuses %s', (_, shape, text) => {
     const [B, T, S, H, K, d] = shape as unknown as [number, number, number, number, number, number];
-    const operands = [B * T * H * d, B * S * K * d, B * S * K * d, B * T * H * d].map((size) => randomOperand(size));
+    const sizes = [B * T * H * d, B * S * K * d, B * S * K * d, B * T * H * d, B * H * T];
+    const operands = sizes.map((size) => randomOperand(size));
     expect(() => runOnCuda('causal_attention', operands, [B, T, S, H, K, d])).toThrow(text);
   });
 });

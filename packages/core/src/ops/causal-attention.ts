@@ -1,4 +1,18 @@
-import { add, mul, reshape, softmax, sub, sum, tensor, transpose, type Tensor } from '@tensorflow/tfjs-core';
+import {
+  add,
+  div,
+  exp,
+  log,
+  max,
+  mul,
+  reshape,
+  sub,
+  sum,
+  tensor,
+  tidy,
+  transpose,
+  type Tensor,
+} from '@tensorflow/tfjs-core';
 import { ShapeError } from '../errors';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
@@ -39,16 +53,21 @@ function headsFirst(x: Tensor, { B, S, K, d }: Sizes): Tensor {
   return reshape(transpose(x, [0, 2, 1, 3]), [B * K, S, d]);
 }
 
+/** [B, H, T] → [B·K, G·T, 1]. */
+function asColumn(x: Tensor, { B, T, K, G }: Sizes): Tensor {
+  return reshape(x, [B * K, G * T, 1]);
+}
+
 function headsBack(x: Tensor, { B, S, K, d }: Sizes): Tensor {
   return transpose(reshape(x, [B, K, S, d]), [0, 2, 1, 3]);
 }
 
-/** softmax(q kᵀ/√d + mask), [B·K, G·T, S], from grouped q and k. */
-function probabilities(q: Tensor, k: Tensor, { B, T, S, K, G, d }: Sizes): Tensor {
+/** q kᵀ/√d + mask, [B·K, G·T, S], from grouped q and k. */
+function maskedScores(q: Tensor, k: Tensor, { B, T, S, K, G, d }: Sizes): Tensor {
   const scores = mul(batchMatmul(q, k, false, true), 1 / Math.sqrt(d));
-  if (T === 1) return softmax(scores); // the only query sees every key
+  if (T === 1) return scores; // the only query sees every key
   const masked = add(reshape(scores, [B * K * G, T, S]), tensor(causalMask(T, S), [1, T, S]));
-  return reshape(softmax(masked), [B * K, G * T, S]);
+  return reshape(masked, [B * K, G * T, S]);
 }
 
 /** Additive mask: query t sees keys 0 … S−T+t. Large but finite, so that no backend meets Inf − Inf. */
@@ -58,16 +77,20 @@ function causalMask(T: number, S: number): Float32Array {
   return mask;
 }
 
-const gradKernel = defineKernel<Inputs | 'dy', object>({
+/**
+ * P = exp(scores − logSums), dScores = P∘(dy vᵀ − dy·y)/√d: with the output and its log-sums saved neither a maximum nor a
+ * sum over keys is found again.
+ */
+const gradKernel = defineKernel<Inputs | 'y' | 'logSums' | 'dy', object>({
   name: KernelName.CausalAttentionGrad,
-  inputs: ['q', 'k', 'v', 'dy'],
-  composed: ({ q, k, v, dy }) => {
+  inputs: ['q', 'k', 'v', 'y', 'logSums', 'dy'],
+  composed: ({ q, k, v, y, logSums, dy }) => {
     const sizes = sizesOf(q, k);
     const [qs, ks, vs] = [groupQueries(q, sizes), headsFirst(k, sizes), headsFirst(v, sizes)];
-    const dOut = groupQueries(dy, sizes);
-    const p = probabilities(qs, ks, sizes);
+    const [dOut, out] = [groupQueries(dy, sizes), groupQueries(y, sizes)];
+    const p = exp(sub(maskedScores(qs, ks, sizes), asColumn(logSums, sizes)));
     const dP = batchMatmul(dOut, vs, false, true);
-    const dScores = mul(mul(p, sub(dP, sum(mul(dP, p), -1, true))), 1 / Math.sqrt(sizes.d));
+    const dScores = mul(mul(p, sub(dP, sum(mul(dOut, out), -1, true))), 1 / Math.sqrt(sizes.d));
     return [
       ungroupQueries(batchMatmul(dScores, ks), sizes),
       headsBack(batchMatmul(dScores, qs, true, false), sizes),
@@ -76,17 +99,24 @@ const gradKernel = defineKernel<Inputs | 'dy', object>({
   },
 });
 
+/** Outputs y and, for the gradient, the log of every query's sum of exponentials, [B, H, T], float32. */
 const kernel = defineKernel<Inputs, object>({
   name: KernelName.CausalAttention,
   inputs: ['q', 'k', 'v'],
   composed: ({ q, k, v }) => {
     const sizes = sizesOf(q, k);
-    const p = probabilities(groupQueries(q, sizes), headsFirst(k, sizes), sizes);
-    return ungroupQueries(batchMatmul(p, headsFirst(v, sizes)), sizes);
+    const scores = maskedScores(groupQueries(q, sizes), headsFirst(k, sizes), sizes);
+    const largest = max(scores, -1, true);
+    const exponentials = exp(sub(scores, largest));
+    const total = sum(exponentials, -1, true);
+    const y = div(batchMatmul(exponentials, headsFirst(v, sizes)), total);
+    return [ungroupQueries(y, sizes), reshape(add(largest, log(total)), [sizes.B, sizes.H, sizes.T])];
   },
   gradient: {
-    backward: ([dy], { q, k, v }) => {
-      const [dq, dk, dv] = gradKernel({ q, k, v, dy: dy as Tensor }, {});
+    savedOutputs: [true, true],
+    backward: ([dy], { q, k, v }, [y, logSums]) => {
+      const saved = { y: y as Tensor, logSums: logSums as Tensor };
+      const [dq, dk, dv] = gradKernel({ q, k, v, ...saved, dy: dy as Tensor }, {});
       return { q: dq as Tensor, k: dk as Tensor, v: dv as Tensor };
     },
   },
@@ -116,5 +146,6 @@ export function causalAttention(q: Tensor, k: Tensor, v: Tensor): Tensor {
       got: String(S),
       hint: 'Keys of earlier tokens come first, those of the queries themselves last',
     });
-  return kernel({ q, k, v }, {})[0] as Tensor;
+  // The kernel's second output, the log-sums, is the gradient's alone.
+  return tidy(() => kernel({ q, k, v }, {})[0] as Tensor);
 }

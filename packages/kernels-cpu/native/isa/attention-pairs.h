@@ -53,14 +53,14 @@ VWN_INLINE void pairScores(const Sizes &s, const bf16 *queries, int64_t rows, in
 }
 
 VWN_INLINE void forwardBlockOfPairs(const Tensors<bf16> &x, const Sizes &s, int64_t at, int64_t first, int64_t rows,
-                                    const Head &head, float *room, bf16 *y) {
+                                    const Head &head, float *room, bf16 *y, float *logSums) {
   const int64_t past = s.S - s.T, seen = past + first + rows, width = s.wholeKeys(seen);
   float *scores = room, *out = scores + s.forwardRows * s.keys;
   pairScores(s, x.q + at, rows, width, head.keysT, scores);
   float inverse[mostForwardRows];
   for (int64_t i = 0; i < rows; i++) {
     float *row = scores + i * s.keys;
-    inverse[i] = softmaxRow(row, asHalves(row), past + first + i + 1, width, s.scale, false);
+    inverse[i] = softmaxRow(row, asHalves(row), past + first + i + 1, width, s.scale, logSums + i);
   }
   smallProduct<Into::fresh, pair>(rows, s.wide, wordsOfKeys(s, seen), scores, s.keys, 1, head.rows, s.wide, out, s.wide);
   for (int64_t i = 0; i < rows; i++)
@@ -68,20 +68,16 @@ VWN_INLINE void forwardBlockOfPairs(const Tensors<bf16> &x, const Sizes &s, int6
   writeRows(out, s.wide, rows, s.d, y + at, s.H * s.d);
 }
 
-VWN_INLINE void backwardBlockOfPairs(const Tensors<bf16> &x, const Sizes &s, int64_t at, int64_t first, int64_t rows,
-                                     const Head &head, const Room &r, bf16 *dq) {
+VWN_INLINE void backwardBlockOfPairs(const BackwardTensors<bf16> &x, const Sizes &s, int64_t at, int64_t first, int64_t rows,
+                                     const QueryStatistics *of, const Head &head, const Room &r, bf16 *dq) {
   const int64_t past = s.S - s.T, seen = past + first + rows, width = s.wholeKeys(seen), stride = s.H * s.d;
   interleaveRows(x.q + at, stride, rows, s.d, r.queries, s.wide);
   interleaveRows(x.dy + at, stride, rows, s.d, r.dOut, s.wide);
   pairScores(s, x.q + at, rows, width, head.keysT, r.p);
   pairScores(s, x.dy + at, rows, width, head.valuesT, r.dP);
   bf16 *halves = asHalves(r.halves);
-  for (int64_t i = 0; i < rows; i++) {
-    float *p = r.p + i * s.keys, *dP = r.dP + i * s.keys;
-    softmaxRow(p, p, past + first + i + 1, width, s.scale, true);
-    scoresGradient(p, dP, width, s.scale);
-    for (int64_t j = 0; j < width; j += W) store(halves + i * s.keys + j, load(dP + j));
-  }
+  for (int64_t i = 0, row = 0; i < rows; i++, row += s.keys)
+    scoresGradient(r.p + row, r.dP + row, halves + row, past + first + i + 1, width, s.scale, of[i]);
   // Into the first row of each two, whose float32 numbers are of no use any more.
   for (int64_t i = 0; i < rows; i += 2)
     for (float *row : {r.p + i * s.keys, r.dP + i * s.keys}) interleaveRow(row, i + 1 < rows ? row + s.keys : nullptr, width, row);

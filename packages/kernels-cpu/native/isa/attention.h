@@ -11,8 +11,8 @@ namespace VWN_ISA {
 
 VWN_INLINE int64_t roundUp(int64_t x) { return (x + W - 1) / W * W; }
 
-/** Rows of queries that a block of the forward pass may have. */
-constexpr int64_t mostForwardRows = 32;
+/** Rows of queries that a block of either pass may have. */
+constexpr int64_t mostForwardRows = 32, mostBackwardRows = 64;
 
 struct Sizes {
   int64_t B, T, S, H, K, d;
@@ -56,24 +56,29 @@ void writeRows(const float *from, int64_t wide, int64_t count, int64_t d, T *to,
         [&](int64_t j, int64_t n) { storeFirst(to + i * stride + j, loadFirst(from + i * wide + j, n), n); });
 }
 
-/**
- * Row of scores → exponentials of the first `seen` times `scale`, 0 for the rest up to `width`, in float32 or bf16 (`to`
- * may be the row itself). Returns 1/Σ; with `normalize` they are multiplied by it already.
- */
-template <class To>
-VWN_INLINE float softmaxRow(float *row, To *to, int64_t seen, int64_t width, float scale, bool normalize) {
-  const vf lowest = splat(-INFINITY), factor = splat(scale);
+/** Where the last vector of a row's `seen` scores ends; what is unseen in it becomes −∞. */
+VWN_INLINE int64_t endOfSeen(float *row, int64_t seen) {
   const int64_t whole = seen / W * W, rest = seen - whole;
+  if (rest == 0) return whole;
   vi lane;
   for (int i = 0; i < W; i++) lane[i] = i;
-  if (rest) {
-    const vf last = load(row + whole);
-    store(row + whole, lane < splati(static_cast<int32_t>(rest)) ? last : lowest);
-  }
-  const int64_t end = rest ? whole + W : whole;
-  vf largest = lowest;
+  const vf last = load(row + whole);
+  store(row + whole, lane < splati(static_cast<int32_t>(rest)) ? last : splat(-INFINITY));
+  return whole + W;
+}
+
+/**
+ * Row of scores → exponentials of the first `seen` times `scale`, 0 for the rest up to `width`, in float32 or bf16 (`to`
+ * may be the row itself). Their log-sum into `logSum`; returns 1/Σ.
+ */
+template <class To>
+VWN_INLINE float softmaxRow(float *row, To *to, int64_t seen, int64_t width, float scale, float *logSum) {
+  const vf factor = splat(scale);
+  const int64_t end = endOfSeen(row, seen);
+  vf largest = splat(-INFINITY);
   for (int64_t j = 0; j < end; j += W) largest = vmax(load(row + j), largest);
-  const vf top = splat(maxLanes(largest));
+  const float most = maxLanes(largest);
+  const vf top = splat(most);
   vf total = {};
   for (int64_t j = 0; j < end; j += W) {
     const vf e = vexp((load(row + j) - top) * factor);
@@ -81,23 +86,55 @@ VWN_INLINE float softmaxRow(float *row, To *to, int64_t seen, int64_t width, flo
     store(to + j, e);
   }
   for (int64_t j = end; j < width; j += W) store(to + j, vf{});
-  const float inverse = 1.0f / sumLanes(total);
-  if (normalize)
-    for (int64_t j = 0; j < end; j += W) store(to + j, load(to + j) * inverse);
-  return inverse;
+  const float sum = sumLanes(total);
+  *logSum = most * scale + std::log(sum);
+  return 1.0f / sum;
 }
 
-/** dScores = P ∘ (dP − Σ P∘dP), times the scale of the scores, into dP; one row. */
-VWN_INLINE void scoresGradient(const float *p, float *dP, int64_t width, float scale) {
-  vf dot = {};
-  for (int64_t j = 0; j < width; j += W) dot += load(p + j) * load(dP + j);
-  const vf mean = splat(sumLanes(dot)), factor = splat(scale);
-  for (int64_t j = 0; j < width; j += W) store(dP + j, load(p + j) * (load(dP + j) - mean) * factor);
+/** What the forward pass left of one query, [T] for each head of a sequence, and Σ_j dy_j·y_j. */
+struct QueryStatistics {
+  float logSum, dot;
+};
+
+/**
+ * A query's scores and dy·vᵀ (`dP`) for the first `seen` keys → P = exp(scores·scale − logSum) and dScores = P∘(dP − dot)
+ * times the scale, in their places, and dScores as bf16 too where `halves` is not null; 0 for the rest up to `width`.
+ */
+VWN_INLINE void scoresGradient(float *p, float *dP, bf16 *halves, int64_t seen, int64_t width, float scale, QueryStatistics of) {
+  const vf factor = splat(scale), logSum = splat(of.logSum), dot = splat(of.dot);
+  const auto put = [&](int64_t j, vf e, vf gradient) {
+    store(p + j, e);
+    store(dP + j, gradient);
+    if (halves) store(halves + j, gradient);
+  };
+  const int64_t end = endOfSeen(p, seen);
+  for (int64_t j = 0; j < end; j += W) {
+    const vf e = vexp(load(p + j) * factor - logSum);
+    put(j, e, e * (load(dP + j) - dot) * factor);
+  }
+  for (int64_t j = end; j < width; j += W) put(j, vf{}, vf{});
+}
+
+/** dy·y of one query's row of one head. */
+template <class T>
+VWN_INLINE float dotOfRows(const T *a, const T *b, int64_t d) {
+  vf sum = {};
+  eachVector(
+      d, [&](int64_t j) { sum += load(a + j) * load(b + j); },
+      [&](int64_t j, int64_t n) { sum += loadFirst(a + j, n) * loadFirst(b + j, n); });
+  return sumLanes(sum);
 }
 
 template <class T>
 struct Tensors {
-  const T *q, *k, *v, *dy;
+  const T *q, *k, *v;
+};
+
+/** What the gradient takes besides: logSums [B, H, T]. */
+template <class T>
+struct BackwardTensors : Tensors<T> {
+  const T *y, *dy;
+  const float *logSums;
 };
 
 /** What a thread holds of one key/value head; in pairs, half as many rows of words. */

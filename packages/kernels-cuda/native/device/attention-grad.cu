@@ -1,6 +1,6 @@
 /**
- * Gradients of causal attention in three kernels without atomics: of every query the log of its softmax's sum and
- * Σ_j p_j·(dy·v_j); then dq, a block 32 queries; then dk and dv, a block 32 keys and all queries that see them.
+ * Gradients of causal attention in three kernels without atomics: dot = Σ dy·y of every query; then dq, a block 32 queries;
+ * then dk and dv, a block 32 keys and all queries that see them.
  *   p = exp(scale·q·k − logSum), dv = Σ p·dy, dScore = p·(dy·v − dot)·scale, dq = Σ dScore·k, dk = Σ dScore·q
  */
 #include "attention.h"
@@ -20,56 +20,28 @@ VWN_DEVICE QueryTile<T> stageQueries(const T *q, const T *k, const T *v, const T
   return tile;
 }
 
-/** Shared: three tiles of rows. */
-template <class T, int columns>
-VWN_DEVICE void attentionStatistics(const T *q, const T *k, const T *v, const T *dy, float *statistics,
-                                    const AttentionSizes &s) {
-  VWN_SHARED(float, queries);
-  float *dOut = queries + attentionTile * (s.d + 1), *others = dOut + attentionTile * (s.d + 1);
-  const QueryTile<T> tile = stageQueries(q, k, v, dy, s, queries, dOut);
-  float most = -INFINITY, total = 0, dot = 0;
-  for (int64_t key = 0; key < tile.end; key += attentionTile) {
-    float scores[keysOfThread], products[keysOfThread], top = most, part = 0, dotPart = 0;
-    restage(tile.keys, key, s.S, s.d, others);
-    rowProducts(queries, others, s.d, scores);
-    restage(tile.values, key, s.S, s.d, others);
-    rowProducts(dOut, others, s.d, products);
-    for (int i = 0; i < keysOfThread; i++) {
-      const bool isSeen = key + laneOfRow() + i * threadsOfRow < tile.seen;
-      scores[i] = isSeen ? scores[i] * s.scale : -INFINITY;
-      top = fmaxf(top, scores[i]);
-    }
-    top = maximumOverRow(top);
-    for (int i = 0; i < keysOfThread; i++) {
-      if (scores[i] == -INFINITY) continue;
-      const float p = expf(scores[i] - top);
-      part += p;
-      dotPart += p * products[i];
-    }
-    const float shrink = most == -INFINITY ? 0.0f : expf(most - top);
-    total = total * shrink + sumOverRow(part);
-    dot = dot * shrink + sumOverRow(dotPart);
-    most = top;
+/** dots [B·H, T]: Σ dy·y of a head's row by a warp. Grid: any. */
+template <class T>
+VWN_DEVICE void attentionDots(const T *y, const T *dy, float *dots, const AttentionSizes &s) {
+  const int lane = static_cast<int>(threadIdx.x) % warpSize_;
+  for (int64_t row = gridThread() / warpSize_; row < s.B * s.T * s.H; row += gridThreads() / warpSize_) {
+    float sum = 0;
+    for (int64_t i = row * s.d + lane; i < (row + 1) * s.d; i += warpSize_) sum += toFloat(y[i]) * toFloat(dy[i]);
+    sum = warpSum(sum);
+    if (lane == 0) dots[placeOfRow(s, row)] = sum;
   }
-  const int64_t query = tile.first + rowOfThread();
-  if (query >= s.T || laneOfRow() > 0) return;
-  const int64_t at = (static_cast<int64_t>(blockIdx.y) * s.T + query) * 2;
-  statistics[at] = most + logf(total);
-  statistics[at + 1] = dot / total;
 }
-VWN_HEADS(attentionStatistics,
-          (const real *q, const real *k, const real *v, const real *dy, float *statistics, AttentionSizes sizes),
-          (q, k, v, dy, statistics, sizes))
+VWN_FLOATS(attentionDots, (const real *y, const real *dy, float *dots, AttentionSizes sizes), (y, dy, dots, sizes))
 
 /** Shared: three tiles of rows, one of scores. */
 template <class T, int columns>
-VWN_DEVICE void attentionQueryGrad(const T *q, const T *k, const T *v, const T *dy, const float *statistics, T *dq,
+VWN_DEVICE void attentionQueryGrad(const T *q, const T *k, const T *v, const T *dy, const Statistics &statistics, T *dq,
                                    const AttentionSizes &s) {
   VWN_SHARED(float, queries);
   float *dOut = queries + attentionTile * (s.d + 1), *others = dOut + attentionTile * (s.d + 1);
   float *dScores = others + attentionTile * (s.d + 1);
   const QueryTile<T> tile = stageQueries(q, k, v, dy, s, queries, dOut);
-  const Statistic of = statisticOf(statistics, s, blockIdx.y, tile.first + rowOfThread());
+  const Statistic of = statistics.of(s, blockIdx.y, tile.first + rowOfThread());
   float sums[columns] = {};
   for (int64_t key = 0; key < tile.end; key += attentionTile) {
     float scores[keysOfThread], products[keysOfThread];
@@ -89,9 +61,9 @@ VWN_DEVICE void attentionQueryGrad(const T *q, const T *k, const T *v, const T *
   writeRow<columns>(sums, 1.0f, to.data, to.stride, tile.first, s.T, s.d);
 }
 VWN_HEADS(attentionQueryGrad,
-          (const real *q, const real *k, const real *v, const real *dy, const float *statistics, real *dq,
+          (const real *q, const real *k, const real *v, const real *dy, const float *logSums, const float *dots, real *dq,
            AttentionSizes sizes),
-          (q, k, v, dy, statistics, dq, sizes))
+          (q, k, v, dy, {logSums, dots}, dq, sizes))
 
 /** Tiles of one block of keys: k, v, then queries or their dy, and two of scores. */
 struct KeyTiles {
@@ -101,10 +73,10 @@ struct KeyTiles {
 /** p and dScore of 32 queries (rows) and 32 keys (columns); dy stands in `others` afterwards. */
 template <class T>
 VWN_DEVICE void scoresOfKeys(const KeyTiles &tiles, const Head<const T> &from, const Head<const T> &up,
-                             const float *statistics, const AttentionSizes &s, int64_t head, int64_t first, int64_t key) {
+                             const Statistics &statistics, const AttentionSizes &s, int64_t head, int64_t first, int64_t key) {
   float scores[keysOfThread], products[keysOfThread];
   const int64_t query = first + rowOfThread(), seen = query < s.T ? s.S - s.T + query + 1 : 0;
-  const Statistic of = statisticOf(statistics, s, head, query);
+  const Statistic of = statistics.of(s, head, query);
   restage(from, first, s.T, s.d, tiles.others);
   rowProducts(tiles.others, tiles.keys, s.d, scores);
   restage(up, first, s.T, s.d, tiles.others);
@@ -120,7 +92,7 @@ VWN_DEVICE void scoresOfKeys(const KeyTiles &tiles, const Head<const T> &from, c
 
 /** Grid: tiles of keys by x, key heads of all sequences by y. Shared: three tiles of rows, two of scores. */
 template <class T, int columns>
-VWN_DEVICE void attentionKeyGrad(const T *q, const T *k, const T *v, const T *dy, const float *statistics, T *dk, T *dv,
+VWN_DEVICE void attentionKeyGrad(const T *q, const T *k, const T *v, const T *dy, const Statistics &statistics, T *dk, T *dv,
                                  const AttentionSizes &s) {
   VWN_SHARED(float, room);
   const int64_t tile = attentionTile * (s.d + 1), key = static_cast<int64_t>(blockIdx.x) * attentionTile;
@@ -147,9 +119,9 @@ VWN_DEVICE void attentionKeyGrad(const T *q, const T *k, const T *v, const T *dy
   writeRow<columns>(valueSums, 1.0f, toValues.data, toValues.stride, key, s.S, s.d);
 }
 VWN_HEADS(attentionKeyGrad,
-          (const real *q, const real *k, const real *v, const real *dy, const float *statistics, real *dk, real *dv,
-           AttentionSizes sizes),
-          (q, k, v, dy, statistics, dk, dv, sizes))
+          (const real *q, const real *k, const real *v, const real *dy, const float *logSums, const float *dots, real *dk,
+           real *dv, AttentionSizes sizes),
+          (q, k, v, dy, {logSums, dots}, dk, dv, sizes))
 
 }  // namespace
 }  // namespace cuda

@@ -8,9 +8,12 @@ namespace vwn {
 namespace cuda {
 namespace {
 
-/** Grid: tiles of queries by x, heads of all sequences by y. Shared: two tiles of rows, one of scores. */
+/**
+ * logSums [B·H, T]: the log of every query's sum of exponentials. Grid: tiles of queries by x, heads of all sequences by y.
+ * Shared: two tiles of rows, one of scores.
+ */
 template <class T, int columns>
-VWN_DEVICE void attention(const T *q, const T *k, const T *v, T *y, const AttentionSizes &s) {
+VWN_DEVICE void attention(const T *q, const T *k, const T *v, T *y, float *logSums, const AttentionSizes &s) {
   VWN_SHARED(float, queries);
   float *others = queries + attentionTile * (s.d + 1), *scores = others + attentionTile * (s.d + 1);
   const QueryTile<T> tile = queryTile(s, k, v);
@@ -42,8 +45,11 @@ VWN_DEVICE void attention(const T *q, const T *k, const T *v, T *y, const Attent
   }
   const Head<T> to = queryHead(y, s, tile.batch, tile.head);
   writeRow<columns>(sums, 1.0f / total, to.data, to.stride, tile.first, s.T, s.d);
+  const int64_t query = tile.first + rowOfThread();
+  if (query < s.T && laneOfRow() == 0) logSums[static_cast<int64_t>(blockIdx.y) * s.T + query] = most + logf(total);
 }
-VWN_HEADS(attention, (const real *q, const real *k, const real *v, real *y, AttentionSizes sizes), (q, k, v, y, sizes))
+VWN_HEADS(attention, (const real *q, const real *k, const real *v, real *y, float *logSums, AttentionSizes sizes),
+          (q, k, v, y, logSums, sizes))
 
 }  // namespace
 }  // namespace cuda

@@ -96,14 +96,22 @@ VWN_DEVICE Head<T> keyHead(T *k, const AttentionSizes &s, int64_t batch, int64_t
   return {k + (batch * s.S * s.K + head) * s.d, s.K * s.d};
 }
 
-/** Of one query, [B·H, T] in memory: the log of its softmax's sum, and Σ_j p_j·(dy·v_j). */
+/** What a gradient knows of queries, [B·H, T] each: the log of the sum of exponentials, and Σ dy·y. */
 struct Statistic {
   float logSum, dot;
 };
-VWN_DEVICE Statistic statisticOf(const float *statistics, const AttentionSizes &s, int64_t head, int64_t query) {
-  if (query >= s.T) return {0, 0};
-  const int64_t at = (head * s.T + query) * 2;
-  return {statistics[at], statistics[at + 1]};
+struct Statistics {
+  const float *logSums, *dots;
+
+  /** Zeros beyond the last query; `head` counts those of all sequences. */
+  VWN_DEVICE Statistic of(const AttentionSizes &s, int64_t head, int64_t query) const {
+    const int64_t at = head * s.T + query;
+    return query < s.T ? Statistic{logSums[at], dots[at]} : Statistic{0, 0};
+  }
+};
+/** Where the number of row `row` of q [B, T, H, d] belongs in [B·H, T]. */
+VWN_DEVICE int64_t placeOfRow(const AttentionSizes &s, int64_t row) {
+  return (row / s.H / s.T * s.H + row % s.H) * s.T + row / s.H % s.T;
 }
 
 /** The 32 queries of this block, of one head of one sequence, and the keys that they see. Grid: tiles by x, heads by y. */

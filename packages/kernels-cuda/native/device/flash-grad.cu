@@ -1,6 +1,6 @@
 /**
- * Gradients of causal attention by tensor cores, in three kernels without atomics, as in attention-grad.cu: statistics of
- * every query; dq, a block 64 queries; dk and dv, a block 64 keys and all queries that see them.
+ * Gradients of causal attention by tensor cores, in three kernels without atomics, as in attention-grad.cu: Σ dy·y of every
+ * query; dq, a block 128 queries; dk and dv, a block 64 or 128 keys and all queries that see them.
  */
 #include "flash.h"
 
@@ -8,197 +8,215 @@ namespace vwn {
 namespace cuda {
 namespace {
 
-/** Tiles that a block of queries needs: its own two, and keys and values in turns. */
-template <int D>
-struct QueryTiles {
-  bf16 *queries, *dOut, *keys, *values;
+struct alignas(16) Eight {
+  uint32_t pairs[4];
 };
-template <int D>
-VWN_DEVICE QueryTiles<D> queryTiles(bf16 *room) {
-  constexpr int tile = flashTile * (D + 8);
-  return {room, room + tile, room + 2 * tile, room + 3 * tile};
+
+/** dots [B·H, T]: Σ dy·y of a head's row, 8 columns a lane. Grid: any. */
+VWN_DEVICE void flashDots(const bf16 *y, const bf16 *dy, float *dots, const AttentionSizes &s) {
+  constexpr int lanes = flashLanesOfDot;
+  const int64_t rows = s.B * s.T * s.H;
+  const int column = static_cast<int>(threadIdx.x) % lanes * 8;
+  for (int64_t base = 0; base < rows; base += gridThreads() / lanes) {
+    const int64_t row = base + gridThread() / lanes;
+    float sum = 0;
+    if (row < rows && column < s.d) {
+      const auto *own = reinterpret_cast<const Eight *>(y + row * s.d + column);
+      const auto *up = reinterpret_cast<const Eight *>(dy + row * s.d + column);
+      const Eight a = *own, b = *up;
+      for (int i = 0; i < 4; i++) sum += lowerOf(a.pairs[i]) * lowerOf(b.pairs[i]) + upperOf(a.pairs[i]) * upperOf(b.pairs[i]);
+    }
+    for (int apart = lanes / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, apart);
+    if (row < rows && column == 0) dots[placeOfRow(s, row)] = sum;
+  }
+}
+namespace entry_flashDots {
+extern "C" __global__ void __launch_bounds__(256, 1)
+    flashDots_bf16(const bf16 *y, const bf16 *dy, float *dots, AttentionSizes sizes) {
+  flashDots(y, dy, dots, sizes);
+}
+VWN_REGISTER(flashDots_bf16)
+}  // namespace entry_flashDots
+
+/**
+ * p·(dP − dot) of scores and dP = dy·v, of one band; p = exp(score·scale − logSum) is 0 where a score is −∞.
+ * `logSum` is times log2(e).
+ */
+template <int tiles>
+VWN_DEVICE void toScoreGradients(float exponentScale, const float (&logSum)[2], const float (&dot)[2],
+                                 const Sum (&products)[tiles], Sum (&scores)[tiles]) {
+#pragma unroll
+  for (int j = 0; j < tiles; j++)
+    for (int i = 0; i < 4; i++) {
+      const float p = powerOf2(scores[j].values[i] * exponentScale - logSum[i / 2]);
+      scores[j].values[i] = p * (products[j].values[i] - dot[i / 2]);
+    }
 }
 
-/** Asks for the queries, their dy, and the first values. */
+/** Shared: queries, their dy, keys, values. Keys arrive while dy·v is made, the next values during the rest. */
 template <int D>
-VWN_DEVICE void askForQueries(const QueryTiles<D> &tiles, const FlashQueries &tile, const bf16 *q, const bf16 *dy,
-                              const AttentionSizes &s) {
-  askFor<D, flashTile>(queryHead(q, s, tile.batch, tile.head), tile.first, s.T, s.d, tiles.queries);
-  askFor<D, flashTile>(queryHead(dy, s, tile.batch, tile.head), tile.first, s.T, s.d, tiles.dOut);
-  askFor<D, flashTile>(tile.values, 0, s.S, s.d, tiles.values);
+VWN_DEVICE void flashQueryGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const Statistics &statistics, bf16 *dq,
+                               const AttentionSizes &s) {
+  using Tiles = FlashTiles<D>;
+  constexpr int bands = Tiles::queryBands, rows = Tiles::queryRows, keyRows = Tiles::keysOfStep;
+  VWN_SHARED(bf16, queries);
+  bf16 *dOut = queries + rows * (D + 8), *keys = dOut + rows * (D + 8), *values = keys + keyRows * (D + 8);
+  const FlashQueries<bands> tile(s);
+  askFor<D, rows>(headOfQueries(q, s, tile.head), tile.first, s.T, s.d, queries);
+  askFor<D, rows>(headOfQueries(dy, s, tile.head), tile.first, s.T, s.d, dOut);
+  askFor<D, keyRows>(tile.keyHead(v, s), 0, s.S, s.d, values);
   commitCopies();
+  float logSum[bands][2], dot[bands][2];
+#pragma unroll
+  for (int band = 0; band < bands; band++)
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const Statistic of = statistics.of(s, tile.head, tile.first + rowOfSum<bands>(band, half));
+      logSum[band][half] = of.logSum * log2OfE;
+      dot[band][half] = of.dot;
+    }
+  Sum sums[bands][D / 8] = {};
+  for (int key = 0; key < tile.end; key += keyRows) {
+    Sum products[bands][keyRows / 8], scores[bands][keyRows / 8];
+    const int ahead = tile.ahead(s, key);
+    const bool sees = warpSees<bands>(ahead);
+    arrive<0>();
+    askFor<D, keyRows>(tile.keyHead(k, s), key, s.S, s.d, keys);
+    commitCopies();
+    if (sees) rowsByRows<D>(dOut, values, products);
+    arrive<0>();
+    if (key + keyRows < tile.end) askFor<D, keyRows>(tile.keyHead(v, s), key + keyRows, s.S, s.d, values);
+    commitCopies();
+    if (!sees) continue;
+    rowsByRows<D>(queries, keys, scores);
+    hideUnseen(ahead, scores);
+#pragma unroll
+    for (int band = 0; band < bands; band++)
+      toScoreGradients(s.scale * log2OfE, logSum[band], dot[band], products[band], scores[band]);
+    addWeightedRows<D>(scores, keys, sums);
+  }
+  writeRows<D>(sums, s.scale, headOfQueries(dq, s, tile.head), tile.first, s.T, s.d);
+}
+VWN_FLASH(flashQueryGrad,
+          (const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const float *logSums, const float *dots, bf16 *dq,
+           AttentionSizes sizes),
+          (q, k, v, dy, {logSums, dots}, dq, sizes))
+
+/** Steps of a block of keys past the queries that see them, heads of its group one after the other. */
+template <int D>
+struct QueryWalk {
+  static constexpr int rows = FlashTiles<D>::queriesOfStep;
+  int head, query, left; /* of all sequences' heads; the first of this step's rows; steps, this one among them */
+
+  VWN_DEVICE QueryWalk(const AttentionSizes &s, int key) : query(firstQuery(s, key)) {
+    const int group = static_cast<int>(s.H / s.K), queries = static_cast<int>(s.T) - query;
+    head = static_cast<int>(blockIdx.y) * group;
+    left = queries > 0 ? (queries + rows - 1) / rows * group : 0;
+  }
+  VWN_DEVICE static int firstQuery(const AttentionSizes &s, int key) {
+    const int past = static_cast<int>(s.S - s.T);
+    return (key > past ? key - past : 0) / rows * rows;
+  }
+  VWN_DEVICE void next(const AttentionSizes &s, int key) {
+    left--;
+    query += rows;
+    if (query < s.T) return;
+    query = firstQuery(s, key);
+    head++;
+  }
+};
+
+/** Asks for the queries of one step, or their dy, and what is known of each. */
+template <int D>
+VWN_DEVICE void askForStep(const bf16 *q, const float *known, const QueryWalk<D> &step, const AttentionSizes &s, bf16 *tile) {
+  askFor<D, QueryWalk<D>::rows>(headOfQueries(q, s, step.head), step.query, s.T, s.d, tile);
+  askFor<D, QueryWalk<D>::rows>(known + step.head * s.T, step.query, s.T, tile);
 }
 
 /**
- * Of the t-th 64 keys: dy·v and q·k (−∞ where unseen). Keys arrive during the first, the next values during what follows;
- * keys stay until the next call.
+ * p of keys (rows) and queries (columns) from their scores; 0 where a query does not see a key: query i sees those up to row
+ * `ahead` + i. Beyond the last query all is 0 but p, whose factors are.
  */
-template <int D>
-VWN_DEVICE void productsWithKeys(const QueryTiles<D> &tiles, const FlashQueries &tile, int64_t t, const AttentionSizes &s,
-                                 Sum (&products)[flashTile / 8], Sum (&scores)[flashTile / 8]) {
-  arrive<0>();
-  askFor<D, flashTile>(tile.keys, t * flashTile, s.S, s.d, tiles.keys);
-  commitCopies();
-  rowsByRows<D>(tiles.dOut, tiles.values, products);
-  arrive<0>();
-  if (t + 1 < tile.tiles) askFor<D, flashTile>(tile.values, (t + 1) * flashTile, s.S, s.d, tiles.values);
-  commitCopies();
-  rowsByRows<D>(tiles.queries, tiles.keys, scores);
-  hideUnseen(t * flashTile, tile.seen, scores);
-}
-
-/** Shared: four tiles. */
-template <int D>
-VWN_DEVICE void flashStatistics(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, float *statistics,
-                                const AttentionSizes &s) {
-  VWN_SHARED(bf16, room);
-  const QueryTiles<D> tiles = queryTiles<D>(room);
-  const FlashQueries tile = flashQueries(s, k, v);
-  askForQueries(tiles, tile, q, dy, s);
-  OnlineSoftmax softmax;
-  float dots[2] = {0, 0};
-  for (int64_t t = 0; t < tile.tiles; t++) {
-    Sum products[flashTile / 8], scores[flashTile / 8];
-    float shrink[2], parts[2] = {0, 0};
-    productsWithKeys(tiles, tile, t, s, products, scores);
-    softmax.take(scores, s.scale * log2OfE, shrink);
-#pragma unroll
-    for (int j = 0; j < flashTile / 8; j++)
-      for (int i = 0; i < 4; i++) parts[i / 2] += scores[j].values[i] * products[j].values[i];
-    for (int half = 0; half < 2; half++) dots[half] = dots[half] * shrink[half] + sumOverLanes(parts[half]);
-  }
-  for (int half = 0; half < 2; half++) {
-    const int64_t query = tile.first + rowOfSum(half);
-    if (query >= s.T || laneOfWarp() % 4 > 0) continue;
-    const int64_t at = (static_cast<int64_t>(blockIdx.y) * s.T + query) * 2;
-    statistics[at] = softmax.most[half] * s.scale + logf(softmax.total[half]);
-    statistics[at + 1] = dots[half] / softmax.total[half];
-  }
-}
-VWN_FLASH(flashStatistics,
-          (const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, float *statistics, AttentionSizes sizes),
-          (q, k, v, dy, statistics, sizes))
-
-/** Shared: four tiles. */
-template <int D>
-VWN_DEVICE void flashQueryGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const float *statistics, bf16 *dq,
-                               const AttentionSizes &s) {
-  VWN_SHARED(bf16, room);
-  const QueryTiles<D> tiles = queryTiles<D>(room);
-  const FlashQueries tile = flashQueries(s, k, v);
-  askForQueries(tiles, tile, q, dy, s);
-  Statistic of[2];
-  for (int half = 0; half < 2; half++) of[half] = statisticOf(statistics, s, blockIdx.y, tile.first + rowOfSum(half));
-  Sum sums[D / 8] = {};
-  for (int64_t t = 0; t < tile.tiles; t++) {
-    Sum products[flashTile / 8], scores[flashTile / 8];
-    productsWithKeys(tiles, tile, t, s, products, scores);
-#pragma unroll
-    for (int j = 0; j < flashTile / 8; j++)
-      for (int i = 0; i < 4; i++) {
-        const float p = exp2f((scores[j].values[i] * s.scale - of[i / 2].logSum) * log2OfE);
-        scores[j].values[i] = p * (products[j].values[i] - of[i / 2].dot);
-      }
-    addWeightedRows<D>(scores, tiles.keys, sums);
-  }
-  const float factors[2] = {s.scale, s.scale};
-  writeRows<D>(sums, factors, queryHead(dq, s, tile.batch, tile.head), tile.first, s.T, s.d);
-}
-VWN_FLASH(flashQueryGrad,
-          (const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const float *statistics, bf16 *dq,
-           AttentionSizes sizes),
-          (q, k, v, dy, statistics, dq, sizes))
-
-/** What a block of keys is taken past: query heads of its group, and tiles of their queries, one after the other. */
-struct QueryWalk {
-  int64_t batch, firstHead;
-  int firstTile, tilesOfHead, count;
-};
-template <int D>
-VWN_DEVICE QueryWalk queryWalk(const AttentionSizes &s, int64_t key) {
-  constexpr int rows = queryRowsOf<D>;
-  const int64_t group = s.H / s.K, past = s.S - s.T;
-  const int firstTile = static_cast<int>((key > past ? key - past : 0) / rows);
-  const int tilesOfHead = static_cast<int>((s.T + rows - 1) / rows) - firstTile;
-  return {static_cast<int64_t>(blockIdx.y) / s.K, static_cast<int64_t>(blockIdx.y) % s.K * group, firstTile, tilesOfHead,
-          static_cast<int>(group) * tilesOfHead};
-}
-
-/** Queries (or their dy) of one step of the walk. */
-template <int D>
-VWN_DEVICE void askForStep(const bf16 *q, const QueryWalk &walk, int step, const AttentionSizes &s, bf16 *tile) {
-  constexpr int rows = queryRowsOf<D>;
-  const int64_t first = static_cast<int64_t>(walk.firstTile + step % walk.tilesOfHead) * rows;
-  askFor<D, rows>(queryHead(q, s, walk.batch, walk.firstHead + step / walk.tilesOfHead), first, s.T, s.d, tile);
-}
-
-/** p of keys (rows) and queries (columns) from their scores, and Σ p·(dy·v) of each query beside it. */
-template <int tiles>
-VWN_DEVICE void toProbabilities(const float *statistics, const AttentionSizes &s, int64_t head, int64_t query, int64_t key,
-                                Sum (&scores)[tiles], float (&dots)[tiles][2]) {
-  const int64_t left = s.T - query, ahead = s.S - s.T + query - key;
-  const int queries = static_cast<int>(left < 8 * tiles ? left : 8 * tiles);
-  const int past = static_cast<int>(ahead < flashTile ? ahead : flashTile);
+template <int D, int bands, int tiles>
+VWN_DEVICE void toProbabilities(float exponentScale, int ahead, const bf16 *queries, Sum (&scores)[bands][tiles]) {
+  const bool seesAll = firstRowOfWarp<bands>() + 16 * bands - 1 <= ahead;
 #pragma unroll
   for (int j = 0; j < tiles; j++)
     for (int i = 0; i < 2; i++) {
-      // Of the block's keys the query sees so many.
-      const int at = columnOfSum(j, i), seen = at < queries ? past + at + 1 : 0;
-      const Statistic of = statisticOf(statistics, s, head, query + at);
-      dots[j][i] = of.dot;
-      for (int half = 0; half < 2; half++) {
-        float &score = scores[j].values[2 * half + i];
-        score = rowOfSum(half) < seen ? exp2f((score * s.scale - of.logSum) * log2OfE) : 0.0f;
-      }
+      const int query = columnOfSum(j, i);
+      const float logSum = numberOfRow<D>(queries, query) * log2OfE;
+#pragma unroll
+      for (int band = 0; band < bands; band++)
+        for (int half = 0; half < 2; half++) {
+          float &score = scores[band][j].values[2 * half + i];
+          const bool sees = seesAll || rowOfSum<bands>(band, half) <= ahead + query;
+          score = sees ? powerOf2(score * exponentScale - logSum) : 0.0f;
+        }
+    }
+}
+
+/** scores ∘ (products − dot) of keys (rows) and queries (columns). */
+template <int D, int bands, int tiles>
+VWN_DEVICE void timesDifferences(const Sum (&products)[bands][tiles], const bf16 *dOut, Sum (&scores)[bands][tiles]) {
+#pragma unroll
+  for (int j = 0; j < tiles; j++)
+    for (int i = 0; i < 2; i++) {
+      const float dot = numberOfRow<D>(dOut, columnOfSum(j, i));
+#pragma unroll
+      for (int band = 0; band < bands; band++)
+        for (int at = i; at < 4; at += 2) scores[band][j].values[at] *= products[band][j].values[at] - dot;
     }
 }
 
 /**
- * Grid: tiles of keys by x, key heads of all sequences by y. Shared: tiles of keys and values, two of queries and one of
- * their dy. The next queries arrive while this step computes.
+ * Grid: tiles of keys by x, key heads of all sequences by y. Shared: keys, values, dy with its dots, twice queries with their
+ * log-sums. The next queries arrive while this step computes.
  */
 template <int D>
-VWN_DEVICE void flashKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const float *statistics, bf16 *dk,
-                             bf16 *dv, const AttentionSizes &s) {
-  constexpr int rows = queryRowsOf<D>, tiles = rows / 8;
+VWN_DEVICE void flashKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy,
+                             const Statistics &statistics, bf16 *dk, bf16 *dv, const AttentionSizes &s) {
+  using Tiles = FlashTiles<D>;
+  constexpr int bands = Tiles::keyBands, keyRows = Tiles::keyRows, rows = Tiles::queriesOfStep, tiles = rows / 8;
   VWN_SHARED(bf16, keys);
-  bf16 *values = keys + flashTile * (D + 8), *dOut = values + flashTile * (D + 8), *queries = dOut + rows * (D + 8);
-  const int64_t key = static_cast<int64_t>(blockIdx.x) * flashTile;
-  const QueryWalk walk = queryWalk<D>(s, key);
-  const int64_t keyHeadIndex = blockIdx.y % s.K;
-  askFor<D, flashTile>(keyHead(k, s, walk.batch, keyHeadIndex), key, s.S, s.d, keys);
-  askFor<D, flashTile>(keyHead(v, s, walk.batch, keyHeadIndex), key, s.S, s.d, values);
-  askForStep<D>(q, walk, 0, s, queries);
+  bf16 *values = keys + keyRows * (D + 8), *dOut = values + keyRows * (D + 8), *queries = dOut + rows * (D + 8);
+  const int key = static_cast<int>(blockIdx.x) * keyRows;
+  QueryWalk<D> step(s, key);
+  askFor<D, keyRows>(keyHead(k, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d, keys);
+  askFor<D, keyRows>(keyHead(v, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d, values);
+  if (step.left > 0) askForStep<D>(q, statistics.logSums, step, s, queries);
   commitCopies();
-  Sum keySums[D / 8] = {}, valueSums[D / 8] = {};
-  for (int step = 0; step < walk.count; step++) {
-    bf16 *now = queries + step % 2 * rows * (D + 8), *next = queries + (step + 1) % 2 * rows * (D + 8);
+  Sum keySums[bands][D / 8] = {}, valueSums[bands][D / 8] = {};
+  for (int other = 1; step.left > 0; other ^= 1) {
+    // Of the two places for queries, this step's and the next one's.
+    const bf16 *now = queries + (other ^ 1) * rows * (D + 8);
+    const int ahead = static_cast<int>(s.S - s.T) + step.query - key;
+    // The last of these queries sees the most.
+    const bool isSeen = firstRowOfWarp<bands>() <= ahead + rows - 1;
     arrive<0>();
-    askForStep<D>(dy, walk, step, s, dOut);
+    askForStep<D>(dy, statistics.dots, step, s, dOut);
     commitCopies();
-    if (step + 1 < walk.count) askForStep<D>(q, walk, step + 1, s, next);
+    step.next(s, key);
+    if (step.left > 0) askForStep<D>(q, statistics.logSums, step, s, queries + other * rows * (D + 8));
     commitCopies();
-    Sum scores[tiles], products[tiles];
-    float dots[tiles][2];
-    rowsByRows<D>(keys, now, scores);
-    toProbabilities(statistics, s, walk.batch * s.H + walk.firstHead + step / walk.tilesOfHead,
-                    static_cast<int64_t>(walk.firstTile + step % walk.tilesOfHead) * rows, key, scores, dots);
+    Sum scores[bands][tiles], products[bands][tiles];
+    if (isSeen) {
+      rowsByRows<D>(keys, now, scores);
+      toProbabilities<D>(s.scale * log2OfE, ahead, now, scores);
+    }
     arrive<1>();
+    if (!isSeen) continue;
     addWeightedRows<D>(scores, dOut, valueSums);
     rowsByRows<D>(values, dOut, products);
-#pragma unroll
-    for (int j = 0; j < tiles; j++)
-      for (int i = 0; i < 4; i++) scores[j].values[i] *= products[j].values[i] - dots[j][i % 2];
+    timesDifferences<D>(products, dOut, scores);
     addWeightedRows<D>(scores, now, keySums);
   }
-  const float scaled[2] = {s.scale, s.scale}, plain[2] = {1, 1};
-  writeRows<D>(keySums, scaled, keyHead(dk, s, walk.batch, keyHeadIndex), key, s.S, s.d);
-  writeRows<D>(valueSums, plain, keyHead(dv, s, walk.batch, keyHeadIndex), key, s.S, s.d);
+  writeRows<D>(keySums, s.scale, keyHead(dk, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d);
+  writeRows<D>(valueSums, 1.0f, keyHead(dv, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d);
 }
 VWN_FLASH(flashKeyGrad,
-          (const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const float *statistics, bf16 *dk, bf16 *dv,
-           AttentionSizes sizes),
-          (q, k, v, dy, statistics, dk, dv, sizes))
+          (const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const float *logSums, const float *dots, bf16 *dk,
+           bf16 *dv, AttentionSizes sizes),
+          (q, k, v, dy, {logSums, dots}, dk, dv, sizes))
 
 }  // namespace
 }  // namespace cuda

@@ -34,6 +34,7 @@ const char *problemOf(const AttentionSizes &s, bool byTensorCores, int64_t share
   if (s.K < 1 || s.H % s.K || s.S < s.T || s.d < 1) return "attention: heads or lengths do not fit together";
   if (!byTensorCores && (s.d > 256 || sharedBytes > sharedLimit()))
     return "attention: heads are wider than this GPU’s shared memory takes";
+  if (s.S > INT32_MAX - attentionTile * 8) return "attention: a launch takes at most 2^31 keys";
   if (s.B * s.H > 65535) return "attention: a launch takes at most 65535 heads of all sequences together";
   return nullptr;
 }
@@ -44,80 +45,100 @@ std::string forHeads(const char *kernel, int64_t d, int32_t type) {
   return forType((std::string(kernel) + size).c_str(), type);
 }
 
-int64_t tilesOf(int64_t rows, int64_t tile = attentionTile) { return (rows + tile - 1) / tile; }
+int64_t tilesOf(int64_t rows, int64_t tile) { return (rows + tile - 1) / tile; }
 
-/** A kernel by tensor cores; heads it takes are of one of three widths. */
-template <class... A>
-void launchFlash(const char *kernel, const AttentionSizes &s, Grid grid, int64_t fullTiles, int64_t queryTiles, A... arguments) {
-  const int64_t D = flashColumns(s.d);
-  const int64_t bytes = flashTileBytes(fullTiles * flashTile, D) + flashTileBytes(queryTiles * flashQueryRows(D), D);
-  launch(std::string(kernel) + "_of" + std::to_string(D) + "_bf16", grid, flashThreads, bytes, arguments..., s);
+/** body(FlashTiles<D>{}) for the width of heads that kernels by tensor cores compute with. */
+template <class Body>
+void withTiles(int64_t d, const Body &body) {
+  if (d <= 32) body(FlashTiles<32>{});
+  else if (d <= 64) body(FlashTiles<64>{});
+  else body(FlashTiles<128>{});
 }
 
-void gradientByTensorCores(const AttentionSizes &s, const bf16 *const *in, bf16 *const *out, float *statistics) {
-  const Grid queries{tilesOf(s.T, flashTile), s.B * s.H}, keys{tilesOf(s.S, flashTile), s.B * s.K};
-  const float *known = statistics;
-  launchFlash("flashStatistics", s, queries, 4, 0, in[0], in[1], in[2], in[3], statistics);
-  launchFlash("flashQueryGrad", s, queries, 4, 0, in[0], in[1], in[2], in[3], known, out[0]);
-  launchFlash("flashKeyGrad", s, keys, 2, 3, in[0], in[1], in[2], in[3], known, out[1], out[2]);
+/** Operands of the gradient: q, k, v, y, dy; dq, dk, dv; and statistics of queries, of which `dots` are yet to be made. */
+template <class T>
+struct Gradient {
+  const T *q, *k, *v, *y, *dy;
+  const float *logSums;
+  T *dq, *dk, *dv;
+  float *dots;
+};
+
+void forwardByTensorCores(const AttentionSizes &s, const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y, float *logSums) {
+  withTiles(s.d, [&](auto tiles) {
+    launch(forHeads("flash", s.d, VWN_BF16), {tilesOf(s.T, tiles.queryRows), s.B * s.H}, flashThreads, tiles.forwardBytes, q, k,
+           v, y, logSums, s);
+  });
+}
+
+void gradientByTensorCores(const AttentionSizes &s, const Gradient<bf16> &x) {
+  launch("flashDots_bf16", {blocksFor(s.B * s.T * s.H, 256 / flashLanesOfDot)}, 256, 0, x.y, x.dy, x.dots, s);
+  const float *dots = x.dots;
+  withTiles(s.d, [&](auto tiles) {
+    launch(forHeads("flashQueryGrad", s.d, VWN_BF16), {tilesOf(s.T, tiles.queryRows), s.B * s.H}, flashThreads,
+           tiles.queryGradBytes, x.q, x.k, x.v, x.dy, x.logSums, dots, x.dq, s);
+    launch(forHeads("flashKeyGrad", s.d, VWN_BF16), {tilesOf(s.S, tiles.keyRows), s.B * s.K}, flashThreads, tiles.keyGradBytes,
+           x.q, x.k, x.v, x.dy, x.logSums, dots, x.dk, x.dv, s);
+  });
 }
 
 template <class T>
-void gradient(const AttentionSizes &s, int32_t type, const T *const *in, T *const *out, float *statistics) {
-  const Grid queries{tilesOf(s.T), s.B * s.H}, keys{tilesOf(s.S), s.B * s.K};
-  launch(forHeads("attentionStatistics", s.d, type), queries, 256, bytesOf(3, 0, s.d), in[0], in[1], in[2], in[3],
-         statistics, s);
-  const float *known = statistics;
-  launch(forHeads("attentionQueryGrad", s.d, type), queries, 256, bytesOf(3, 1, s.d), in[0], in[1], in[2], in[3], known,
-         out[0], s);
-  launch(forHeads("attentionKeyGrad", s.d, type), keys, 256, bytesOf(3, 2, s.d), in[0], in[1], in[2], in[3], known, out[1],
-         out[2], s);
+void gradient(const AttentionSizes &s, int32_t type, const Gradient<T> &x) {
+  const Grid queries{tilesOf(s.T, attentionTile), s.B * s.H}, keys{tilesOf(s.S, attentionTile), s.B * s.K};
+  launch(forType("attentionDots", type), {blocksFor(s.B * s.T * s.H, 256 / 32)}, 256, 0, x.y, x.dy, x.dots, s);
+  const float *dots = x.dots;
+  launch(forHeads("attentionQueryGrad", s.d, type), queries, 256, bytesOf(3, 1, s.d), x.q, x.k, x.v, x.dy, x.logSums, dots,
+         x.dq, s);
+  launch(forHeads("attentionKeyGrad", s.d, type), keys, 256, bytesOf(3, 2, s.d), x.q, x.k, x.v, x.dy, x.logSums, dots, x.dk,
+         x.dv, s);
 }
 
 }  // namespace
 
-/** Buffers: q [B·T·H·d], k, v [B·S·K·d], y as q; one type. Numbers: B, T, S, H, K, d. */
+/** Buffers: q [B·T·H·d], k, v [B·S·K·d], y as q, all of one type, and logSums [B·H·T]. Numbers: B, T, S, H, K, d. */
 const char *causal_attention(const vwn_call *raw) {
-  Call call(raw, 4, 6);
+  Call call(raw, 5, 6);
   const AttentionSizes s = sizesOf(call);
   const int64_t sharedBytes = bytesOf(2, 1, s.d);
   const bool byTensorCores = usesTensorCores(s, call.type(3));
   if (const char *problem = problemOf(s, byTensorCores, sharedBytes)) return problem;
   void *q = call.reals(0, {s.B, s.T, s.H, s.d}), *k = call.reals(1, {s.B, s.S, s.K, s.d});
   void *v = call.reals(2, {s.B, s.S, s.K, s.d}), *y = call.reals(3, {s.B, s.T, s.H, s.d});
+  float *logSums = call.floats(4, {s.B, s.H, s.T});
   call.sameType({0, 1, 2, 3});
   if (call.problem()) return call.problem();
   withFloats(y, call.type(3), [&](auto *out) {
     using T = std::remove_pointer_t<decltype(out)>;
     const T *const in[] = {static_cast<const T *>(q), static_cast<const T *>(k), static_cast<const T *>(v)};
-    if (byTensorCores) launchFlash("flash", s, {tilesOf(s.T, flashTile), s.B * s.H}, 3, 0, in[0], in[1], in[2], out);
-    else
-      launch(forHeads("attention", s.d, call.type(3)), {tilesOf(s.T), s.B * s.H}, 256, sharedBytes, in[0], in[1], in[2], out, s);
+    if constexpr (std::is_same_v<T, bf16>)
+      if (byTensorCores) return forwardByTensorCores(s, in[0], in[1], in[2], out, logSums);
+    launch(forHeads("attention", s.d, call.type(3)), {tilesOf(s.T, attentionTile), s.B * s.H}, 256, sharedBytes, in[0], in[1],
+           in[2], out, logSums, s);
   });
   return nullptr;
 }
 
-/** Buffers: q, k, v, dy, dq, dk, dv; one type. Numbers: B, T, S, H, K, d. */
+/** Buffers: q, k, v, y, dy, logSums [B·H·T], dq, dk, dv; but for logSums of one type. Numbers: B, T, S, H, K, d. */
 const char *causal_attention_grad(const vwn_call *raw) {
-  Call call(raw, 7, 6);
+  Call call(raw, 9, 6);
   const AttentionSizes s = sizesOf(call);
-  const bool byTensorCores = usesTensorCores(s, call.type(4));
+  const bool byTensorCores = usesTensorCores(s, call.type(6));
   if (const char *problem = problemOf(s, byTensorCores, bytesOf(3, 2, s.d))) return problem;
   const int64_t ofQ = Call::product({s.B, s.T, s.H, s.d}), ofK = Call::product({s.B, s.S, s.K, s.d});
-  const int64_t sizes[] = {ofQ, ofK, ofK, ofQ, ofQ, ofK, ofK};
-  void *p[7];
-  for (int i = 0; i < 7; i++) p[i] = call.reals(i, {sizes[i]});
-  call.sameType({0, 1, 2, 3, 4, 5, 6});
+  const int64_t sizes[] = {ofQ, ofK, ofK, ofQ, ofQ, 0, ofQ, ofK, ofK};
+  const float *logSums = call.floats(5, {s.B, s.H, s.T});
+  void *p[9];
+  for (int i : {0, 1, 2, 3, 4, 6, 7, 8}) p[i] = call.reals(i, {sizes[i]});
+  call.sameType({0, 1, 2, 3, 4, 6, 7, 8});
   if (call.problem()) return call.problem();
-  float *statistics = static_cast<float *>(scratch(Slot::rows, (s.B * s.H * s.T + 1) * 8));
-  withFloats(p[4], call.type(4), [&](auto *dq) {
+  float *dots = static_cast<float *>(scratch(Slot::rows, (s.B * s.H * s.T + 1) * 4));
+  withFloats(p[6], call.type(6), [&](auto *dq) {
     using T = std::remove_pointer_t<decltype(dq)>;
-    const T *const in[] = {static_cast<const T *>(p[0]), static_cast<const T *>(p[1]), static_cast<const T *>(p[2]),
-                           static_cast<const T *>(p[3])};
-    T *const out[] = {dq, static_cast<T *>(p[5]), static_cast<T *>(p[6])};
+    const auto in = [&](int i) { return static_cast<const T *>(p[i]); };
+    const Gradient<T> x{in(0), in(1), in(2), in(3), in(4), logSums, dq, static_cast<T *>(p[7]), static_cast<T *>(p[8]), dots};
     if constexpr (std::is_same_v<T, bf16>)
-      if (byTensorCores) return gradientByTensorCores(s, in, out, statistics);
-    gradient(s, call.type(4), in, out, statistics);
+      if (byTensorCores) return gradientByTensorCores(s, x);
+    gradient(s, call.type(6), x);
   });
   return nullptr;
 }

@@ -1,6 +1,7 @@
 import { KernelName } from '@vwn/core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { nativeKernel } from '../native-kernel';
+import { StorageType } from '../native-library';
 
 interface RotaryAttrs {
   readonly theta: number;
@@ -32,19 +33,22 @@ export const attentionKernels = [
     ({ inputs: { q, k, v }, backend }) => {
       const type = backend.activationType;
       const stored = [q, k, v].map((each) => backend.stored(each, type));
+      const [B = 0, T = 0, H = 0] = q.shape;
       const y = backend.output(q.shape, type);
-      backend.call('causal_attention', [...stored, y], sizes(q, k));
-      return y;
+      const logSums = backend.output([B, H, T]);
+      backend.call('causal_attention', [...stored, y, logSums], sizes(q, k));
+      return [y, logSums];
     },
   ),
-  nativeKernel<'q' | 'k' | 'v' | 'dy'>(
+  nativeKernel<'q' | 'k' | 'v' | 'y' | 'logSums' | 'dy'>(
     KernelName.CausalAttentionGrad,
     ['causal_attention_grad'],
-    ({ inputs: { q, k, v, dy }, backend }) => {
+    ({ inputs: { q, k, v, y, logSums, dy }, backend }) => {
       const type = backend.activationType;
-      const stored = [q, k, v, dy].map((each) => backend.stored(each, type));
+      const stored = [q, k, v, y, dy].map((each) => backend.stored(each, type));
       const grads = [q, k, v].map(({ shape }) => backend.output(shape, type));
-      backend.call('causal_attention_grad', [...stored, ...grads], sizes(q, k));
+      const operands = [...stored, backend.stored(logSums, StorageType.f32), ...grads];
+      backend.call('causal_attention_grad', operands, sizes(q, k));
       return grads;
     },
   ),
