@@ -2,6 +2,7 @@ import {
   add,
   div,
   exp,
+  greater,
   log,
   max,
   mul,
@@ -11,6 +12,8 @@ import {
   tensor,
   tidy,
   transpose,
+  where,
+  zeros,
   type Tensor,
 } from '@tensorflow/tfjs-core';
 import { ShapeError } from '../errors';
@@ -77,6 +80,13 @@ function causalMask(T: number, S: number): Float32Array {
   return mask;
 }
 
+/** x [B·K, G·T, S], 0 for keys that a query does not see: what is NaN of a query does not reach them. */
+function onlySeen(x: Tensor, { B, T, S, K, G }: Sizes): Tensor {
+  if (T === 1) return x;
+  const seen = greater(tensor(causalMask(T, S), [1, T, S]), -1);
+  return reshape(where(seen, reshape(x, [B * K * G, T, S]), zeros([1])), x.shape);
+}
+
 /**
  * P = exp(scores − logSums), dScores = P∘(dy vᵀ − dy·y)/√d: with the output and its log-sums saved neither a maximum nor a
  * sum over keys is found again.
@@ -88,9 +98,9 @@ const gradKernel = defineKernel<Inputs | 'y' | 'logSums' | 'dy', object>({
     const sizes = sizesOf(q, k);
     const [qs, ks, vs] = [groupQueries(q, sizes), headsFirst(k, sizes), headsFirst(v, sizes)];
     const [dOut, out] = [groupQueries(dy, sizes), groupQueries(y, sizes)];
-    const p = exp(sub(maskedScores(qs, ks, sizes), asColumn(logSums, sizes)));
-    const dP = batchMatmul(dOut, vs, false, true);
-    const dScores = mul(mul(p, sub(dP, sum(mul(dOut, out), -1, true))), 1 / Math.sqrt(sizes.d));
+    const p = onlySeen(exp(sub(maskedScores(qs, ks, sizes), asColumn(logSums, sizes))), sizes);
+    const difference = sub(batchMatmul(dOut, vs, false, true), sum(mul(dOut, out), -1, true));
+    const dScores = onlySeen(mul(mul(p, difference), 1 / Math.sqrt(sizes.d)), sizes);
     return [
       ungroupQueries(batchMatmul(dScores, ks), sizes),
       headsBack(batchMatmul(dScores, qs, true, false), sizes),

@@ -56,15 +56,11 @@ void writeRows(const float *from, int64_t wide, int64_t count, int64_t d, T *to,
         [&](int64_t j, int64_t n) { storeFirst(to + i * stride + j, loadFirst(from + i * wide + j, n), n); });
 }
 
-/** Where the last vector of a row's `seen` scores ends; what is unseen in it becomes −∞. */
-VWN_INLINE int64_t endOfSeen(float *row, int64_t seen) {
-  const int64_t whole = seen / W * W, rest = seen - whole;
-  if (rest == 0) return whole;
+/** The first `count` lanes of x, the rest of `others`. */
+VWN_INLINE vf firstLanes(vf x, int64_t count, vf others) {
   vi lane;
   for (int i = 0; i < W; i++) lane[i] = i;
-  const vf last = load(row + whole);
-  store(row + whole, lane < splati(static_cast<int32_t>(rest)) ? last : splat(-INFINITY));
-  return whole + W;
+  return lane < splati(static_cast<int32_t>(count)) ? x : others;
 }
 
 /**
@@ -73,9 +69,11 @@ VWN_INLINE int64_t endOfSeen(float *row, int64_t seen) {
  */
 template <class To>
 VWN_INLINE float softmaxRow(float *row, To *to, int64_t seen, int64_t width, float scale, float *logSum) {
-  const vf factor = splat(scale);
-  const int64_t end = endOfSeen(row, seen);
-  vf largest = splat(-INFINITY);
+  const vf lowest = splat(-INFINITY), factor = splat(scale);
+  const int64_t whole = seen / W * W, rest = seen - whole;
+  if (rest) store(row + whole, firstLanes(load(row + whole), rest, lowest));
+  const int64_t end = rest ? whole + W : whole;
+  vf largest = lowest;
   for (int64_t j = 0; j < end; j += W) largest = vmax(load(row + j), largest);
   const float most = maxLanes(largest);
   const vf top = splat(most);
@@ -107,12 +105,17 @@ VWN_INLINE void scoresGradient(float *p, float *dP, bf16 *halves, int64_t seen, 
     store(dP + j, gradient);
     if (halves) store(halves + j, gradient);
   };
-  const int64_t end = endOfSeen(p, seen);
-  for (int64_t j = 0; j < end; j += W) {
+  const int64_t whole = seen / W * W, rest = seen - whole;
+  for (int64_t j = 0; j < whole; j += W) {
     const vf e = vexp(load(p + j) * factor - logSum);
     put(j, e, e * (load(dP + j) - dot) * factor);
   }
-  for (int64_t j = end; j < width; j += W) put(j, vf{}, vf{});
+  // Chosen, not multiplied by 0: what is NaN of a query does not reach keys that it does not see.
+  if (rest) {
+    const vf e = vexp(load(p + whole) * factor - logSum);
+    put(whole, firstLanes(e, rest, vf{}), firstLanes(e * (load(dP + whole) - dot) * factor, rest, vf{}));
+  }
+  for (int64_t j = rest ? whole + W : whole; j < width; j += W) put(j, vf{}, vf{});
 }
 
 /** dy·y of one query's row of one head. */
