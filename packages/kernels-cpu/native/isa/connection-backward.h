@@ -122,36 +122,36 @@ void writeGradient(const Shape &s, const Span &span, const Sets &sets, const Bac
 
 /** As sublayerNormGradient, in pairs: the gradient of what was read as rows of `wide`. */
 VWN_APART const bf16 *sublayerNormGradientOfPairs(const Shape &s, const Span &span, const SublayerNorm &norm,
-                                                  const PairState &state, const float *alpha, const bf16 *dx, float *sums,
+                                                  const PairState &state, const bf16 *alpha, const bf16 *dx, float *sums,
                                                   PairMemory &memory) {
   const int64_t rows = span.count * s.m;
-  bf16 *alphaHalves = memory.halves(s.m * s.ld), *dRead = memory.halves(s.block * s.m * s.wide);
+  bf16 *dRead = memory.halves(s.block * s.m * s.wide);
   float *upstream = memory.rows(s, s.m), *read = memory.rows(s, s.m);
-  narrowRows(alpha, s.m, span.lanes, s.ld, alphaHalves);
   loadRows(dx, rows, s, upstream);
   sublayerNormGradient(s, span, norm, upstream, read, sums,
-                       [&](int64_t t) { return gatheringPairs(s, t, alphaHalves, state.between); });
+                       [&](int64_t t) { return gatheringPairs(s, t, alpha, state.between); });
   narrowRows(read, rows, s.wide, s.wide, dRead);
   return dRead;
 }
 
-/** As readGradient, in pairs; dNext holds dhNext before. */
+/** As readGradient, in pairs. */
 VWN_APART void readGradientOfPairs(const Shape &s, const Span &span, const Sets &sets, const bf16 *state, const bf16 *dx,
-                         const Sums &sums, Ahead &ahead, PairMemory memory, float *dNext) {
+                                   const Sums &sums, Ahead &ahead, PairMemory memory, const bf16 *dhNext, bf16 *dNext) {
   const int64_t atState = span.first * s.n * s.db;
   const PairState next = memory.state(s);
-  const Evaluated of = Evaluated::in(memory, s.m * s.ld);
-  float *dAlpha = memory.take(s.m * s.ld), *shift = memory.take(s.ld), *words = memory.take(wordsOf(s.m) * s.ld);
-  float *backbone = memory.take(s.block * (s.m + 1) * s.wide);
+  const PairProducts of{memory.take(s.m * s.ld), memory.take(s.m * s.ld)};
+  const PairForms alpha{sets.norm.weight ? memory.halves(s.m * s.ld) : nullptr, memory.take(wordsOf(s.m) * s.ld)};
+  float *dAlpha = memory.take(s.m * s.ld), *shift = memory.take(s.ld);
+  float *backbone = memory.take(s.block * (s.m + 1) * s.wide), *room = memory.take(s.n * s.wide);
   const bf16 *dRead = dx + span.first * s.m * s.db;
   int64_t stride = s.db;
   loadState(s, span, state + atState, next);
   ahead();
-  evaluatePairs(s, span, sets.read, next, of);
-  interleaveRows(of.alpha, s.ld, s.m, span.lanes, words, s.ld);
+  multiplyPairs(s, span, sets.read, next, of);
+  activatePairs(s, span, sets.read, next, of, 0, s.m, alpha);
   ahead();
   if (sets.norm.weight) {
-    dRead = sublayerNormGradientOfPairs(s, span, sets.norm, next, of.alpha, dRead, sums.norm, memory);
+    dRead = sublayerNormGradientOfPairs(s, span, sets.norm, next, alpha.halves, dRead, sums.norm, memory);
     stride = s.wide;
   }
   loadBackbone(s, span, dRead, stride, backbone);
@@ -159,60 +159,78 @@ VWN_APART void readGradientOfPairs(const Shape &s, const Span &span, const Sets 
   ahead();
   const float *through = evaluateGradientPairs(s, span, sets.read, next, of, dAlpha, sums.read, memory, shift);
   for (int64_t t = 0; t < span.count; t++) {
-    float *rows = dNext + t * s.n * s.wide;
-    const Rows start{rows, s.wide};
-    const Factors<pair> applied = spreadingPairs(s, t, words, s.m, backbone + t * wordsOf(s.m) * s.wide);
+    const int64_t at = t * s.n * s.wide;
+    const RowsOf<bf16> start{dhNext + at, s.wide};
+    const Factors<pair> applied = spreadingPairs(s, t, alpha.words, s.m, backbone + t * wordsOf(s.m) * s.wide);
     if (through)
-      sumOfProducts(s.n, s.wide, Plus<Rows, Scaled<RowsBetween>>{start, {shift + t * s.n, betweenOf(s, t, next)}}, rows, s.wide, applied,
-                    spreadingPairs(s, t, through, s.m, sets.read.words));
-    else sumOfProducts(s.n, s.wide, start, rows, s.wide, applied);
+      halvesOfProducts(s.n, s.wide, Plus<RowsOf<bf16>, Scaled<RowsBetween>>{start, {shift + t * s.n, betweenOf(s, t, next)}},
+                       dNext + at, s.wide, room, applied, spreadingPairs(s, t, through, s.m, sets.read.words));
+    else halvesOfProducts(s.n, s.wide, start, dNext + at, s.wide, room, applied);
   }
 }
 
 /** As writeGradient, in pairs. */
 VWN_APART void writeGradientOfPairs(const Shape &s, const Span &span, const Sets &sets, const Backward<bf16> &io, const CoefficientSums &sums,
-                          Ahead &ahead, PairMemory memory, const float *dNext) {
+                                    Ahead &ahead, PairMemory memory, const bf16 *dNext) {
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db, columns = s.n + s.m;
   const PairState state = memory.state(s);
-  const Evaluated of = Evaluated::in(memory, columns * s.ld);
+  const PairProducts of{memory.take(columns * s.ld), memory.take(columns * s.ld)};
   float *dAlpha = memory.take(columns * s.ld), *dBeta = dAlpha + s.n * s.ld, *shift = memory.take(s.ld);
   float *words = memory.take(wordsOf(s.n) * s.ld), *dBackbone = memory.take(s.block * s.m * s.wide);
-  float *dState = memory.take(s.block * s.n * s.wide), *dBetween = memory.take(s.block * s.n / 2 * s.wide);
+  float *room = memory.take(s.n * s.wide), *dBetween = memory.take(s.block * s.n / 2 * s.wide);
   float *dTransposed = memory.take(s.db / 2 * s.ld + W);
-  bf16 *betaHalves = memory.halves(s.m * s.ld), *dHalves = memory.halves(s.block * s.n * s.wide);
+  bf16 *betaHalves = memory.halves(s.m * s.ld), *stateRoom = memory.halves(s.block * s.n * s.wide);
+  bf16 *dState = placeOfHalves(io.dh + atState, s, stateRoom);
   loadState(s, span, io.h + atState, state);
   ahead();
-  evaluatePairs(s, span, sets.write, state, of);
-  interleaveRows(of.alpha, s.ld, s.n, span.lanes, words, s.ld);
-  narrowRows(of.alpha + s.n * s.ld, s.m, span.lanes, s.ld, betaHalves);
+  multiplyPairs(s, span, sets.write, state, of);
+  ahead();
+  activatePairs(s, span, sets.write, state, of, 0, s.n, {nullptr, words});
+  activatePairs(s, span, sets.write, state, of, s.n, s.m, {betaHalves, nullptr});
   ahead();
   interleaveRows(dNext, s.wide, span.slots, s.wide, dBetween, s.wide);
-  narrowRows(dNext, span.slots, s.wide, s.wide, dHalves);
-  transposePadded(span.slots, s.db / 2, asPairs(dHalves), s.wide / 2, dTransposed, s.ld);
+  transposePadded(span.slots, s.db / 2, asPairs(dNext), s.wide / 2, dTransposed, s.ld);
   ahead();
   for (int64_t t = 0; t < span.count; t++)
     sumOfProducts(s.m, s.wide, Zeros{}, dBackbone + t * s.m * s.wide, s.wide, gatheringPairs(s, t, betaHalves, dBetween));
   storeRows(dBackbone, span.count * s.m, s, io.dout + atBackbone);
-  alphaGradientPairs(s, span, dHalves, s.wide, s.n, state.transposed, dAlpha);
+  alphaGradientPairs(s, span, dNext, s.wide, s.n, state.transposed, dAlpha);
   ahead();
   alphaGradientPairs(s, span, io.out + atBackbone, s.db, s.m, dTransposed, dBeta);
   ahead();
   const float *through = evaluateGradientPairs(s, span, sets.write, state, of, dAlpha, sums, memory, shift);
   ahead();
   for (int64_t t = 0; t < span.count; t++) {
-    float *rows = dState + t * s.n * s.wide;
+    bf16 *rows = dState + t * s.n * s.wide;
     const Factors<pair> applied = spreadingPairs(s, t, words, s.n, dBetween + t * s.n / 2 * s.wide);
     if (through)
-      sumOfProducts(s.n, s.wide, Scaled<RowsBetween>{shift + t * s.n, betweenOf(s, t, state)}, rows, s.wide, applied,
-                    spreadingPairs(s, t, through, columns, sets.write.words));
-    else sumOfProducts(s.n, s.wide, Zeros{}, rows, s.wide, applied);
+      halvesOfProducts(s.n, s.wide, Scaled<RowsBetween>{shift + t * s.n, betweenOf(s, t, state)}, rows, s.wide, room, applied,
+                       spreadingPairs(s, t, through, columns, sets.write.words));
+    else halvesOfProducts(s.n, s.wide, Zeros{}, rows, s.wide, room, applied);
   }
-  storeRows(dState, span.slots, s, io.dh + atState);
+  finishHalves(dState, span.slots, s, io.dh + atState);
+}
+
+VWN_APART void backwardBlockOfPairs(const Shape &s, const Span &span, const Sets &sets, Halves halves, const Backward<bf16> &io,
+                                    const Sums &sums, Ahead ahead, float *base) {
+  PairMemory memory(Memory{base});
+  const int64_t atState = span.first * s.n * s.db, size = s.block * s.n * s.wide;
+  bf16 *upRoom = memory.halves(size), *nextRoom = memory.halves(size);
+  const bf16 *dhNext = upRoom;
+  if (io.dhNext) dhNext = halvesAt(io.dhNext + atState, span.slots, s, upRoom);
+  else std::memset(upRoom, 0, static_cast<size_t>(size) * 2);
+  if (!halves.read) return writeGradientOfPairs(s, span, sets, io, sums.write, ahead, memory, dhNext);
+  bf16 *dNext = halves.write ? nextRoom : placeOfHalves(io.dh + atState, s, nextRoom);
+  readGradientOfPairs(s, span, sets, halves.write ? io.hNext : io.h, io.dx, sums, ahead, memory, dhNext, dNext);
+  if (halves.write) writeGradientOfPairs(s, span, sets, io, sums.write, ahead, memory, dNext);
+  else finishHalves(dNext, span.slots, s, io.dh + atState);
 }
 
 template <class T>
 void backwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves halves, const Backward<T> &io, const Sums &sums,
                    Ahead ahead, float *base) {
+  if constexpr (inPairs<T>)
+    if (usesPairs<T>(s)) return backwardBlockOfPairs(s, span, sets, halves, io, sums, ahead, base);
   Memory memory(base);
   float *dNext = memory.take(s.block * s.n * s.wide);
   const int64_t atState = span.first * s.n * s.db;
@@ -220,13 +238,6 @@ void backwardBlock(const Shape &s, const Span &span, const Sets &sets, Halves ha
   const float *dhNext = dNext;
   if (io.dhNext) dhNext = rowsAt(io.dhNext + atState, span.slots, s, dNext);
   else std::memset(dNext, 0, static_cast<size_t>(s.block * s.n * s.wide) * 4);
-  if constexpr (inPairs<T>)
-    if (usesPairs<T>(s)) {
-      const PairMemory rest(memory);
-      if (halves.read) readGradientOfPairs(s, span, sets, read, io.dx, sums, ahead, rest, dNext);
-      if (halves.write) return writeGradientOfPairs(s, span, sets, io, sums.write, ahead, rest, dNext);
-      return storeRows(dNext, span.slots, s, io.dh + atState);
-    }
   if (halves.read) readGradient(s, span, sets, read, io.dx, sums, ahead, memory, dhNext, dNext);
   if (halves.write) writeGradient(s, span, sets, io, sums.write, ahead, memory, halves.read ? dNext : dhNext);
   else storeRows(dNext, span.slots, s, io.dh + atState);

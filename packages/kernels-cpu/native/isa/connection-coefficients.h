@@ -97,18 +97,20 @@ VWN_APART void normalize(const Shape &s, const Span &span, const State &state) {
          }));
 }
 
-/** From products with W, in of.alpha, and 1/rms to alpha, by `tanh`. */
-template <vf (*tanh)(vf)>
-VWN_APART void activate(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, const Evaluated &of) {
-  for (int64_t c = 0; c < set.columns; c++)
-    for (int64_t lane = 0; lane < span.lanes; lane += W) {
-      const int64_t at = c * s.ld + lane;
-      const vf product = load(of.alpha + at), t = tanh(product * load(state.reciprocal + lane));
+/** From products with W, in of.alpha, and 1/rms to alpha. */
+VWN_APART void activate(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, Evaluated of) {
+  // Copies: the compiler takes every store for one to what is read through a reference.
+  const int64_t ld = s.ld, lanes = span.lanes, columns = set.columns;
+  const float *offsets = set.offsets, *scales = set.scales, *reciprocals = state.reciprocal;
+  for (int64_t c = 0; c < columns; c++)
+    for (int64_t lane = 0; lane < lanes; lane += W) {
+      const int64_t at = c * ld + lane;
+      const vf product = load(of.alpha + at), t = vtanh(product * load(reciprocals + lane));
       if (of.products) {
         store(of.products + at, product);
         store(of.activation + at, t);
       }
-      store(of.alpha + at, t * load(set.scales + at) + load(set.offsets + at));
+      store(of.alpha + at, t * load(scales + at) + load(offsets + at));
     }
 }
 
@@ -129,7 +131,7 @@ VWN_INLINE void evaluate(const Shape &s, const Span &span, const CoefficientSet 
   if (s.narrow) productsOfRows(s, span, set, state, of.alpha);
   else
     smallProduct<Into::fresh>(set.columns, span.lanes, s.db, set.weights, s.wide, 1, state.transposed, s.ld, of.alpha, s.ld);
-  activate<vtanh>(s, span, set, state, of);
+  activate(s, span, set, state, of);
 }
 
 /** Sums over tokens that one thread makes for a set. */
@@ -147,22 +149,26 @@ struct CoefficientSums {
  * Sums for the static part and the scale of coefficients, from the gradient of alpha, which becomes that of the products
  * with W. Through the norm, dh = g + shift·h, where g is dAlpha·W and shift = −mean(g·h)/rms²; and g·h is dAlpha·(W·h).
  */
-VWN_APART void activateGradient(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, const Evaluated &of,
-                                float *dAlpha, const CoefficientSums &sums, float *shift) {
-  for (int64_t lane = 0; lane < span.lanes; lane += W) {
-    const vf r = load(state.reciprocal + lane);
+VWN_APART void activateGradient(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, Evaluated of,
+                                float *dAlpha, CoefficientSums sums, float *shift) {
+  const int64_t ld = s.ld, lanes = span.lanes, columns = set.columns;
+  const bool dynamic = set.dynamic;
+  const float *scales = set.scales, *reciprocals = state.reciprocal;
+  const float width = static_cast<float>(-s.db);
+  for (int64_t lane = 0; lane < lanes; lane += W) {
+    const vf r = load(reciprocals + lane);
     vf dot = {};
-    for (int64_t c = 0; c < set.columns; c++) {
-      const int64_t at = c * s.ld + lane;
+    for (int64_t c = 0; c < columns; c++) {
+      const int64_t at = c * ld + lane;
       const vf up = load(dAlpha + at);
       store(sums.offset + at, load(sums.offset + at) + up);
-      if (!set.dynamic) continue;
-      const vf t = load(of.activation + at), through = up * load(set.scales + at) * (1.0f - t * t) * r;
+      if (!dynamic) continue;
+      const vf t = load(of.activation + at), through = up * load(scales + at) * (1.0f - t * t) * r;
       store(sums.scale + at, load(sums.scale + at) + up * t);
       store(dAlpha + at, through);
       dot += through * load(of.products + at);
     }
-    if (set.dynamic) store(shift + lane, dot * r * r / static_cast<float>(-s.db));
+    if (dynamic) store(shift + lane, dot * r * r / width);
   }
 }
 

@@ -26,31 +26,33 @@ VWN_APART void forwardBlockOfPairs(const Shape &s, const Span &span, const Sets 
                          float *base) {
   PairMemory memory(base);
   const PairState state = memory.state(s);
-  const Evaluated of{memory.take((s.n + s.m) * s.ld), nullptr, nullptr};
-  float *alpha = of.alpha, *betaWords = memory.take(wordsOf(s.m) * s.ld);
+  const PairProducts of{memory.take((s.n + s.m) * s.ld), nullptr};
+  float *betaWords = memory.take(wordsOf(s.m) * s.ld);
   bf16 *alphaHalves = memory.halves(s.n * s.ld + s.m * s.ld);
-  float *backbone = memory.take(s.block * (s.m + 1) * s.wide), *next = memory.take(s.block * s.n * s.wide);
+  float *backbone = memory.take(s.block * (s.m + 1) * s.wide), *room = memory.take(s.n * s.wide);
+  bf16 *nextRoom = memory.halves(s.block * s.n * s.wide);
   const int64_t atState = span.first * s.n * s.db, atBackbone = span.first * s.m * s.db;
   loadState(s, span, io.h + atState, state);
   ahead();
   if (halves.write) {
     loadBackbone(s, span, io.out + atBackbone, s.db, backbone);
-    evaluatePairs(s, span, sets.write, state, of);
+    multiplyPairs(s, span, sets.write, state, of);
     ahead();
-    narrowRows(alpha, s.n, span.lanes, s.ld, alphaHalves);
-    interleaveRows(alpha + s.n * s.ld, s.ld, s.m, span.lanes, betaWords, s.ld);
+    activatePairs(s, span, sets.write, state, of, 0, s.n, {alphaHalves, nullptr});
+    activatePairs(s, span, sets.write, state, of, s.n, s.m, {nullptr, betaWords});
     ahead();
+    bf16 *next = placeOfHalves(io.hNext + atState, s, nextRoom);
     for (int64_t t = 0; t < span.count; t++)
-      sumOfProducts(s.n, s.wide, Zeros{}, next + t * s.n * s.wide, s.wide, gatheringPairs(s, t, alphaHalves, state.between),
-                    spreadingPairs(s, t, betaWords, s.m, backbone + t * wordsOf(s.m) * s.wide));
+      halvesOfProducts(s.n, s.wide, Zeros{}, next + t * s.n * s.wide, s.wide, room, gatheringPairs(s, t, alphaHalves, state.between),
+                       spreadingPairs(s, t, betaWords, s.m, backbone + t * wordsOf(s.m) * s.wide));
     ahead();
-    storeRows(next, span.slots, s, io.hNext + atState);
+    finishHalves(next, span.slots, s, io.hNext + atState);
     if (halves.read) loadState(s, span, io.hNext + atState, state);
   }
   if (!halves.read) return;
   ahead();
-  evaluatePairs(s, span, sets.read, state, of);
-  narrowRows(alpha, s.m, span.lanes, s.ld, alphaHalves);
+  multiplyPairs(s, span, sets.read, state, of);
+  activatePairs(s, span, sets.read, state, of, 0, s.m, {alphaHalves, nullptr});
   ahead();
   for (int64_t t = 0; t < span.count; t++)
     sumOfProducts(s.m, s.wide, Zeros{}, backbone + t * s.m * s.wide, s.wide, gatheringPairs(s, t, alphaHalves, state.between));

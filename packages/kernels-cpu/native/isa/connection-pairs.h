@@ -23,6 +23,23 @@ VWN_INLINE bool usesPairs(const Shape &s) {
 
 VWN_INLINE int64_t wordsOf(int64_t rows) { return (rows + 1) / 2; }
 
+/** Rows of a block as bf16 of `wide`: where they lie if db is that, else copied into `room`, 0 behind them. */
+VWN_INLINE const bf16 *halvesAt(const bf16 *from, int64_t rows, const Shape &s, bf16 *room) {
+  if (s.db == s.wide) return from;
+  for (int64_t i = 0; i < rows; i++) {
+    std::memcpy(room + i * s.wide, from + i * s.db, static_cast<size_t>(s.db) * 2);
+    std::memset(room + i * s.wide + s.db, 0, static_cast<size_t>(s.wide - s.db) * 2);
+  }
+  return room;
+}
+
+/** Where to write rows of `wide` that are to become those at `to`, and how they do: as placeOf() and finishRows(). */
+VWN_INLINE bf16 *placeOfHalves(bf16 *to, const Shape &s, bf16 *room) { return s.db == s.wide ? to : room; }
+VWN_INLINE void finishHalves(const bf16 *written, int64_t rows, const Shape &s, bf16 *to) {
+  for (int64_t i = 0; written != to && i < rows; i++)
+    std::memcpy(to + i * s.db, written + i * s.wide, static_cast<size_t>(s.db) * 2);
+}
+
 /** `rows` is not used here. */
 struct PairState : State {
   float *between;
@@ -51,15 +68,54 @@ VWN_APART void loadState(const Shape &s, const Span &span, const bf16 *from, con
   }
 }
 
-/** As evaluate() of connection-coefficients.h. */
-VWN_INLINE void evaluatePairs(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, const Evaluated &of) {
-  if (!set.dynamic) {
-    std::memcpy(of.alpha, set.offsets, static_cast<size_t>(set.columns * s.ld) * 4);
-    return;
+/** Rows of coefficients or of their gradients in the forms that products take; null: not wanted. */
+struct PairForms {
+  bf16 *halves;
+  float *words;
+
+  /** Rows `c` and c + 1, of which c is even and the second may be behind the last. */
+  inline __attribute__((always_inline)) void put(int64_t ld, int64_t c, int64_t lane, vf first, vf second, bool hasSecond) const {
+    if (halves) {
+      store(halves + c * ld + lane, first);
+      if (hasSecond) store(halves + (c + 1) * ld + lane, second);
+    }
+    if (words) store(words + c / 2 * ld + lane, interleave(first, second));
   }
-  smallProduct<Into::fresh, pair>(set.columns, span.lanes, s.db / 2, asPairs(set.halves), s.wide / 2, 1, state.transposed, s.ld,
-                                  of.alpha, s.ld);
-  activate<vtanhShort>(s, span, set, state, of);
+};
+
+/** What evaluatePairs() leaves for the gradient, [columns, ld]: W·h and, where it is not null, its tanh. */
+struct PairProducts {
+  float *products, *activation;
+};
+
+/** Products of all columns with a state; nothing where the connection is static. */
+VWN_INLINE void multiplyPairs(const Shape &s, const Span &span, const CoefficientSet &set, const PairState &state, const PairProducts &of) {
+  if (set.dynamic)
+    smallProduct<Into::fresh, pair>(set.columns, span.lanes, s.db / 2, asPairs(set.halves), s.wide / 2, 1, state.transposed, s.ld,
+                                    of.products, s.ld);
+}
+
+/** From products to the coefficients of columns [from, from + count), as evaluate() of connection-coefficients.h has them. */
+VWN_APART void activatePairs(const Shape &s, const Span &span, const CoefficientSet &set, const PairState &state, const PairProducts &of,
+                             int64_t from, int64_t count, PairForms forms) {
+  // Copies: the compiler takes every store for one to what is read through a reference.
+  const int64_t ld = s.ld, lanes = span.lanes;
+  const bool dynamic = set.dynamic;
+  const float *offsets = set.offsets, *scales = set.scales, *reciprocals = state.reciprocal, *products = of.products;
+  float *activation = of.activation;
+  const auto alphaAt = [=](int64_t at, vf reciprocal) {
+    if (!dynamic) return load(offsets + at);
+    const vf t = vtanhShort(load(products + at) * reciprocal);
+    if (activation) store(activation + at, t);
+    return t * load(scales + at) + load(offsets + at);
+  };
+  for (int64_t c = 0; c < count; c += 2)
+    for (int64_t lane = 0; lane < lanes; lane += W) {
+      const int64_t at = (from + c) * ld + lane;
+      const vf reciprocal = load(reciprocals + lane), first = alphaAt(at, reciprocal);
+      const bool hasSecond = c + 1 < count;
+      forms.put(ld, c, lane, first, hasSecond ? alphaAt(at + ld, reciprocal) : vf{}, hasSecond);
+    }
 }
 
 /** As gathering() and spreading() of connection.h: alpha in halves there, in words here, and from two rows by two. */
@@ -93,18 +149,57 @@ VWN_INLINE RowsBetween betweenOf(const Shape &s, int64_t token, const PairState 
   return {state.between + token * s.n / 2 * s.wide, s.wide};
 }
 
-/** As evaluateGradient() of connection-coefficients.h; the gradient of alpha comes back in words too. */
-VWN_APART float *evaluateGradientPairs(const Shape &s, const Span &span, const CoefficientSet &set, const PairState &state,
-                                       const Evaluated &of, float *dAlpha, const CoefficientSums &sums, PairMemory &memory, float *shift) {
-  activateGradient(s, span, set, state, of, dAlpha, sums, shift);
+/** Of `vectors` of lanes from `lane` on, so that rows are read as they lie: see activateGradientPairs. */
+template <int vectors>
+VWN_APART void activateGradientOfLanes(const Shape &s, int64_t lane, const CoefficientSet &set, const PairState &state, PairProducts of,
+                                       const float *dAlpha, CoefficientSums sums, float *shift, PairForms through) {
+  // Copies: the compiler takes every store for one to what is read through a reference.
+  const int64_t ld = s.ld, columns = set.columns;
+  const bool dynamic = set.dynamic;
+  const float *scales = set.scales;
+  vf r[vectors], dot[vectors] = {};
+  for (int v = 0; v < vectors; v++) r[v] = load(state.reciprocal + lane + v * W);
+  const auto throughAt = [&](int64_t at, int v) {
+    const vf up = load(dAlpha + at);
+    store(sums.offset + at, load(sums.offset + at) + up);
+    if (!dynamic) return vf{};
+    const vf t = load(of.activation + at), gradient = up * load(scales + at) * (1.0f - t * t) * r[v];
+    store(sums.scale + at, load(sums.scale + at) + up * t);
+    dot[v] += gradient * load(of.products + at);
+    return gradient;
+  };
+  for (int64_t c = 0; c < columns; c += 2) {
+    const bool hasSecond = c + 1 < columns;
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) {
+      const int64_t at = c * ld + lane + v * W;
+      const vf first = throughAt(at, v), second = hasSecond ? throughAt(at + ld, v) : vf{};
+      if (dynamic) through.put(ld, c, lane + v * W, first, second, hasSecond);
+    }
+  }
+  for (int v = 0; dynamic && v < vectors; v++)
+    store(shift + lane + v * W, dot[v] * r[v] * r[v] / static_cast<float>(-s.db));
+}
+
+/** As activateGradient() of connection-coefficients.h; the gradient of the products in both forms. */
+VWN_INLINE void activateGradientPairs(const Shape &s, const Span &span, const CoefficientSet &set, const PairState &state,
+                                      const PairProducts &of, const float *dAlpha, const CoefficientSums &sums, float *shift,
+                                      const PairForms &through) {
+  int64_t lane = 0;
+  for (; lane + 4 * W <= span.lanes; lane += 4 * W) activateGradientOfLanes<4>(s, lane, set, state, of, dAlpha, sums, shift, through);
+  for (; lane < span.lanes; lane += W) activateGradientOfLanes<1>(s, lane, set, state, of, dAlpha, sums, shift, through);
+}
+
+/** As evaluateGradient() of connection-coefficients.h. Returns the gradient of the products in words; null where static. */
+VWN_INLINE float *evaluateGradientPairs(const Shape &s, const Span &span, const CoefficientSet &set, const PairState &state,
+                                        const PairProducts &of, const float *dAlpha, const CoefficientSums &sums,
+                                        PairMemory &memory, float *shift) {
+  const PairForms through{memory.halves(set.columns * s.ld), memory.take(wordsOf(set.columns) * s.ld)};
+  activateGradientPairs(s, span, set, state, of, dAlpha, sums, shift, through);
   if (!set.dynamic) return nullptr;
-  bf16 *halves = memory.halves(set.columns * s.ld);
-  float *words = memory.take(wordsOf(set.columns) * s.ld);
-  narrowRows(dAlpha, set.columns, span.lanes, s.ld, halves);
-  interleaveRows(dAlpha, s.ld, set.columns, span.lanes, words, s.ld);
-  smallProduct<Into::sum, pair>(set.columns, s.wide, span.slots / 2, asPairs(halves), s.ld / 2, 1, state.between, s.wide, sums.weights,
-                                s.wide);
-  return words;
+  smallProduct<Into::sum, pair>(set.columns, s.wide, span.slots / 2, asPairs(through.halves), s.ld / 2, 1, state.between, s.wide,
+                                sums.weights, s.wide);
+  return through.words;
 }
 
 /** Rows [count·m, db] of the backbone, `stride` numbers apart, two by two within a token. */

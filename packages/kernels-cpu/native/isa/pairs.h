@@ -58,8 +58,17 @@ VWN_INLINE vh toHalfFirst(const T *p, int64_t count) {
 
 /** Pairs made of two rows: lane i holds (lower[i], upper[i]). */
 VWN_INLINE vf interleave(vh lower, vh upper) {
+#if defined(__AVX512BW__)
+  alignas(64) static constexpr uint16_t order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                                     8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512((__m256i)lower), (__m256i)upper, 1);
+  return (vf)_mm512_permutexvar_epi16(_mm512_load_si512(order), both);
+#else
   return (vf)(__builtin_convertvector(lower, vu) | (__builtin_convertvector(upper, vu) << 16));
+#endif
 }
+
+VWN_INLINE vf interleave(vf lower, vf upper) { return interleave(narrow(lower), narrow(upper)); }
 
 /** to[j] = (a[j], b[j]) for j < width, (0, 0) up to the next whole vector; b may be absent (zeros); to may be a. */
 template <class T>

@@ -134,8 +134,25 @@ VWN_INLINE void eachVector(int64_t size, const Full &full, const Last &last) {
   if (i < size) last(i, size - i);
 }
 
-VWN_INLINE vf vmax(vf a, vf b) { return a > b ? a : b; }
-VWN_INLINE vf vmin(vf a, vf b) { return a < b ? a : b; }
+/** The second where one of them is NaN. Compilers make a comparison and a choice of what is one instruction. */
+VWN_INLINE vf vmax(vf a, vf b) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return a > b ? a : b;
+#endif
+}
+VWN_INLINE vf vmin(vf a, vf b) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+  return a < b ? a : b;
+#endif
+}
 
 VWN_INLINE float sumLanes(vf x) {
 #if defined(__AVX512F__)

@@ -1,6 +1,7 @@
 /**
  * The register tile that every matrix product here is made of: C[MR × NV·W] = A[MR × K] · B[K × NV·W]. A is read one
- * broadcast element at a time through two strides (so that a transposed A needs no copy), B and C by whole vectors.
+ * broadcast element at a time through two strides (so that a transposed A needs no copy), B and C by whole vectors. C is
+ * float32, or bf16 that the sums are rounded to.
  */
 #pragma once
 #include "simd.h"
@@ -80,8 +81,8 @@ VWN_INLINE void accumulate(vf (&sum)[MR][NV], int64_t row, int64_t column, const
   }
 }
 
-template <int MR, int NV, class Start, class... Products>
-VWN_INLINE void tile(int64_t row, int64_t column, const Start &start, float *c, int64_t ldc, const Products &...products) {
+template <int MR, int NV, class Start, class C, class... Products>
+VWN_INLINE void tile(int64_t row, int64_t column, const Start &start, C *c, int64_t ldc, const Products &...products) {
   vf sum[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < MR; i++)
@@ -114,11 +115,13 @@ __attribute__((noinline)) void tileColumn(int64_t M, const Rest &...rest) {
 struct Zeros {
   inline __attribute__((always_inline)) vf operator()(int64_t, int64_t) const { return vf{}; }
 };
-struct Rows {
-  const float *rows;
+template <class T>
+struct RowsOf {
+  const T *rows;
   int64_t stride;
   inline __attribute__((always_inline)) vf operator()(int64_t i, int64_t j) const { return load(rows + i * stride + j); }
 };
+using Rows = RowsOf<float>;
 /** Row i is that of `rows` times scale[i]. */
 template <class Of>
 struct Scaled {
