@@ -58,11 +58,12 @@ function checkBundle() {
       VWN_CUDA_ADDON,
       TESTS: 'fill recording kernel-capture connection-golden',
       CHECK_FLAGS: '--steps 2',
+      KERNELS_FLAGS: '--tiny --turns 1 --repeat 3',
       TRAINING_FLAGS: '--tiny --turns 1',
       BENCH_FLAGS: '--op rmsNorm --size small --repeat 1 --min-time 0.01',
     };
     spawn(join(work, 'vwn-gpu', 'run.sh'), [join(work, 'results')], env);
-    for (const name of ['check', 'training', 'bench-fp32', 'bench-bf16'])
+    for (const name of ['check', 'kernels', 'training', 'bench-fp32', 'bench-bf16'])
       JSON.parse(readFileSync(join(work, 'results', `${name}.json`)));
   } finally {
     rmSync(work, { recursive: true });

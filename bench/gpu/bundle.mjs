@@ -67,6 +67,7 @@ async function fill(folder) {
     );
   copyFileSync(join(here, 'run.sh'), join(folder, 'run.sh'));
   copyFileSync(join(here, '..', 'support', 'torch_step_server.py'), join(folder, 'torch_step_server.py'));
+  copyFileSync(join(here, 'torch_kernels.py'), join(folder, 'torch_kernels.py'));
   cpSync(join(root, 'apps', 'cli', 'assets'), join(folder, 'assets'), { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{ "name": "vwn-gpu", "private": true }\n');
   for (const program of ['node', 'run.sh']) chmodSync(join(folder, program), 0o755);
@@ -78,7 +79,7 @@ async function bundlePrograms(folder) {
   const fromCli = createRequire(join(root, 'apps', 'cli', 'package.json'));
   await build({
     ...common,
-    entryPoints: ['gpu/check', 'gpu/vwn', 'gpu/training', 'support/step-server'].map((name) =>
+    entryPoints: ['gpu/check', 'gpu/vwn', 'gpu/training', 'gpu/kernels', 'support/step-server'].map((name) =>
       join(here, '..', `${name}.mjs`),
     ),
     outdir: folder,

@@ -1,0 +1,154 @@
+/**
+ * Single operations of a GPU's sizes in bf16, without the JavaScript that asks for them: connections in bytes a second beside the
+ * copy bandwidth, attention and matrix products in FLOPs a second beside PyTorch's.
+ *
+ *   node kernels.mjs --peer torch_kernels.py --out kernels.json
+ *
+ *   --peer FILE         torch_kernels.py; without it ours alone
+ *   --python FILE       a Python with torch; default python3
+ *   --peer-device D     default cuda
+ *   --turns N           turns of each operation, of which the median counts; default 5
+ *   --repeat N          repetitions in a turn; default 20
+ *   --tiny              sizes of a test: what is printed then says nothing about speed
+ *   --out FILE          result file
+ *
+ * Kernels are captured and repeated as a CUDA graph, forward and forward with backward; backward is the difference. Our products
+ * round float32 weights to bf16 in every call, as training does; PyTorch is given bf16 ones.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import * as core from '@vwn/core';
+import '@vwn/kernels-cuda';
+import { readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { wholeNumber } from '../support/flags.mjs';
+import { describeMachine } from '../support/machine.mjs';
+import { runScript, today, writeResult } from '../support/script.mjs';
+import { alignedTable, quartiles, round } from '../support/statistics.mjs';
+import { copyGbPerSecond } from './copy-bandwidth.mjs';
+import { operations } from './operations.mjs';
+import { timeTorch } from './torch-kernels.mjs';
+
+await runScript(
+  import.meta.url,
+  {
+    peer: { type: 'string' },
+    python: { type: 'string', default: 'python3' },
+    'peer-device': { type: 'string', default: 'cuda' },
+    turns: { type: 'string', default: '5' },
+    repeat: { type: 'string', default: '20' },
+    tiny: { type: 'boolean', default: false },
+    out: { type: 'string' },
+  },
+  main,
+);
+
+async function main(values) {
+  const { details } = await core.selectBackend('vwn-cuda');
+  core.setPrecision('bf16');
+  const plan = { turns: wholeNumber(values.turns, 'turns', 1), repeat: wholeNumber(values.repeat, 'repeat', 1) };
+  const copy = await copyGbPerSecond(tf, values.tiny ? 2 ** 12 : 2 ** 28);
+  const all = operations(values.tiny);
+  const rows = all.map((operation) => {
+    console.error(operation.title);
+    return { ...facts(operation), ...timeOurs(operation, plan) };
+  });
+  const { peer, torch } = values.peer
+    ? timeTorch({ ...values, peer: resolve(values.peer), device: values['peer-device'] }, all, plan)
+    : { peer: 'none', torch: [] };
+  rows.forEach((row, i) => Object.assign(row, compared(row, copy, torch[i])));
+  console.log(`${details.instructions}: ${round(copy, 1)} GB/s copied\n\n${textOf(rows)}`);
+  if (values.out)
+    writeResult(resolve(values.out), {
+      question: 'How fast are single operations on this GPU, against its copy bandwidth and PyTorch?',
+      date: today(),
+      commit: commitOf(),
+      machine: `${details.instructions}; ${describeMachine()}`,
+      peer,
+      copy_gb_per_s: round(copy, 1),
+      rows,
+    });
+}
+
+/** The bundle's, from where it was made. */
+function commitOf() {
+  return readFileSync(join(dirname(fileURLToPath(import.meta.url)), 'commit.txt'), 'utf8').trim();
+}
+
+function facts({ title, bytes, flops }) {
+  return { title, ...(bytes ? { bytes } : { flops }) };
+}
+
+function timeOurs({ inputs, run, hasGradient = () => true }, plan) {
+  const given = tf.tidy(inputs);
+  const names = Object.keys(given).filter(hasGradient);
+  const outputs = tf.tidy(() => run(given));
+  const upstream = outputs.map((each) => each.clone());
+  const forward = timeCaptured(() => run(given), plan);
+  const both = timeCaptured(() => {
+    const objective = (...xs) => {
+      const ys = run({ ...given, ...Object.fromEntries(names.map((name, i) => [name, xs[i]])) });
+      return tf.customGrad(() => ({ value: tf.scalar(0), gradFunc: () => upstream.map((each) => each.clone()) }))(
+        ...ys,
+      );
+    };
+    return tf.grads(objective)(names.map((name) => given[name]));
+  }, plan);
+  tf.dispose([given, outputs, upstream]);
+  return { forward_ms: round(forward, 4), backward_ms: round(both - forward, 4) };
+}
+
+/** Milliseconds of all kernels of `body`, which returns tensors. @throws Error where they cannot be captured */
+function timeCaptured(body, { turns, repeat }) {
+  const { result, capture, reason } = core.captureKernels({ feeds: [], state: [] }, () =>
+    tf.tidy(() => body().map(tf.keep)),
+  );
+  if (!capture) throw new Error(`kernels cannot be captured: ${reason}`);
+  const rest = tf.zeros([1]);
+  const times = [];
+  for (let turn = -1; turn < turns; turn++) {
+    const start = performance.now();
+    for (let i = 0; i < repeat; i++) if (!capture.replay([])) throw new Error('a capture cannot be replayed any more');
+    rest.dataSync(); // waits for all that was asked for before
+    if (turn >= 0) times.push((performance.now() - start) / repeat);
+  }
+  capture.dispose();
+  tf.dispose([...result, rest]);
+  return quartiles(times).median;
+}
+
+/** Shares of the copy bandwidth, or FLOPs a second and how many times as fast as PyTorch's best. */
+function compared({ forward_ms: forward, backward_ms: backward, bytes, flops }, copy, torch) {
+  if (bytes) {
+    const share = (ms, of) => round(of / ms / 1e6 / copy, 3);
+    return { forward_of_copy: share(forward, bytes.forward), backward_of_copy: share(backward, bytes.backward) };
+  }
+  const perSecond = (ms, of) => round(of / ms / 1e9, 1);
+  const own = {
+    forward_tflops: perSecond(forward, flops.forward),
+    backward_tflops: perSecond(backward, flops.backward),
+  };
+  if (!torch) return own;
+  const best = (direction) => Math.min(...Object.values(torch).map((each) => each[direction]));
+  const ratios = {
+    forward_to_torch: round(best('forward_ms') / forward, 3),
+    backward_to_torch: round(best('backward_ms') / backward, 3),
+  };
+  return { ...own, torch, ...ratios };
+}
+
+function textOf(rows) {
+  const header = ['operation', 'forward ms', 'backward ms', 'forward', 'backward', 'fwd x torch', 'bwd x torch'];
+  const percent = (share) => `${round(100 * share, 1)} % of copy`;
+  const cells = rows.map((row) => [
+    row.title,
+    row.forward_ms,
+    row.backward_ms,
+    ...(row.bytes
+      ? [percent(row.forward_of_copy), percent(row.backward_of_copy)]
+      : [`${row.forward_tflops} TFLOP/s`, `${row.backward_tflops} TFLOP/s`]),
+    row.forward_to_torch ?? '-',
+    row.backward_to_torch ?? '-',
+  ]);
+  return alignedTable(header, cells);
+}
