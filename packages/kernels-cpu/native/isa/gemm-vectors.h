@@ -56,7 +56,7 @@ struct VectorEngine {
    */
   static constexpr int64_t depthOfPass = panelsAreWide ? 512 : 384;
   /** Rows of a task's block of C. */
-  static constexpr int64_t blockRows = 20 * tileRows;
+  static constexpr int64_t blockRows = 22 * tileRows;
   /** Floats of a block of A, packed in either way. */
   static constexpr int64_t mostOfPackedA = packsTiles ? (blockRows / tileRows + 1) * strideOfTiles(depthOfPass)
                                                       : strideOfUnits(blockRows + tileRows) * depthOfPass;
