@@ -52,7 +52,7 @@ describe('half-written checkpoints', () => {
     await saveCheckpoint(join(run, 'checkpoint-2'), model, {
       extra: async (temporary) => {
         expect(await resolveCheckpointDir(run)).toBe(join(run, 'checkpoint-1'));
-        killed = `${temporary.slice(0, -1)}f`;
+        killed = `${temporary.slice(0, -1)}${temporary.endsWith('f') ? 0 : 'f'}`; // of another process
         cpSync(temporary, killed, { recursive: true });
       },
     });
