@@ -43,6 +43,26 @@ describe('causal attention', () => {
     expectSame('causal_attention', [...operands, result(64), result(8)], [1, 8, 8, 1, 1, 8], 1e-4);
   });
 
+  it.each<Storage>(['f32', 'bf16'])('keeps NaN of a query from keys that it does not see, in %s', (storage) => {
+    const shape = [1, 8, 8, 1, 1, 8];
+    const [q, k, v, dy] = [1, 2, 3, 4].map((seed) => randomOperand(64, storage, seed)) as [
+      Operand,
+      Operand,
+      Operand,
+      Operand,
+    ];
+    const broken = { ...q, values: Float32Array.from(q.values, (each, i) => (i === 5 * 8 + 3 ? Number.NaN : each)) };
+    const forward = [broken, k, v, result(64, storage), result(8)];
+    expectSame('causal_attention', forward, shape);
+    const [y = [], logSums = []] = runOnCuda('causal_attention', forward, shape).slice(3);
+    const known: Operand[] = [{ storage, values: y }, dy, { storage: 'f32', values: logSums }];
+    const results = Array.from({ length: 3 }, () => result(64, storage));
+    expectSame('causal_attention_grad', [broken, k, v, ...known, ...results], shape);
+    const [, dk, dv] = runOnCuda('causal_attention_grad', [broken, k, v, ...known, ...results], shape).slice(6);
+    expect(dv?.slice(48).every(Number.isFinite)).toBe(true);
+    expect(dk?.slice(48).filter((each) => !Number.isFinite(each))).toHaveLength(2); // of q's own column
+  });
+
   it('refuses gradients of heads that fit shared memory forwards only', () => {
     const operands = Array.from({ length: 4 }, () => randomOperand(250));
     runOnCuda('causal_attention', [...operands, result(1)], [1, 1, 1, 1, 1, 250]);

@@ -89,7 +89,7 @@ VWN_INLINE float softmaxRow(float *row, To *to, int64_t seen, int64_t width, flo
   return 1.0f / sum;
 }
 
-/** What the forward pass left of one query, [T] for each head of a sequence, and Σ_j dy_j·y_j. */
+/** Of one query: its log-sum, which the forward pass left, and Σ_j dy_j·y_j. */
 struct QueryStatistics {
   float logSum, dot;
 };

@@ -83,7 +83,7 @@ struct PairForms {
   }
 };
 
-/** What evaluatePairs() leaves for the gradient, [columns, ld]: W·h and, where it is not null, its tanh. */
+/** What multiplyPairs() and activatePairs() leave, [columns, ld]: W·h and, for the gradient, where it is not null, its tanh. */
 struct PairProducts {
   float *products, *activation;
 };

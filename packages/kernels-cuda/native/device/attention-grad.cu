@@ -51,8 +51,8 @@ VWN_DEVICE void attentionQueryGrad(const T *q, const T *k, const T *v, const T *
     rowProducts(queries, others, s.d, scores);
     for (int i = 0; i < keysOfThread; i++) {
       const int column = laneOfRow() + i * threadsOfRow;
-      const float p = key + column < tile.seen ? expf(scores[i] * s.scale - of.logSum) : 0.0f;
-      dScores[rowOfThread() * scoreStride + column] = p * (products[i] - of.dot) * s.scale;
+      const float gradient = expf(scores[i] * s.scale - of.logSum) * (products[i] - of.dot) * s.scale;
+      dScores[rowOfThread() * scoreStride + column] = key + column < tile.seen ? gradient : 0.0f;
     }
     __syncthreads();
     addProducts<columns>(dScores + rowOfThread() * scoreStride, 1, others, s.d, sums);
@@ -83,9 +83,10 @@ VWN_DEVICE void scoresOfKeys(const KeyTiles &tiles, const Head<const T> &from, c
   rowProducts(tiles.others, tiles.values, s.d, products);
   for (int i = 0; i < keysOfThread; i++) {
     const int column = laneOfRow() + i * threadsOfRow, at = rowOfThread() * scoreStride + column;
-    const float p = key + column < seen ? expf(scores[i] * s.scale - of.logSum) : 0.0f;
-    tiles.scores[at] = p;
-    tiles.dScores[at] = p * (products[i] - of.dot) * s.scale;
+    const float p = expf(scores[i] * s.scale - of.logSum);
+    const bool isSeen = key + column < seen;
+    tiles.scores[at] = isSeen ? p : 0.0f;
+    tiles.dScores[at] = isSeen ? p * (products[i] - of.dot) * s.scale : 0.0f;
   }
   __syncthreads();
 }

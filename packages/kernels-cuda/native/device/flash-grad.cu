@@ -135,7 +135,7 @@ VWN_DEVICE void askForStep(const bf16 *q, const float *known, const QueryWalk<D>
 
 /**
  * p of keys (rows) and queries (columns) from their scores; 0 where a query does not see a key: query i sees those up to row
- * `ahead` + i. Beyond the last query all is 0 but p, whose factors are.
+ * `ahead` + i. Beyond the last query p is 1, but what it multiplies is 0.
  */
 template <int D, int bands, int tiles>
 VWN_DEVICE void toProbabilities(float exponentScale, int ahead, const bf16 *queries, Sum (&scores)[bands][tiles]) {
@@ -155,7 +155,7 @@ VWN_DEVICE void toProbabilities(float exponentScale, int ahead, const bf16 *quer
     }
 }
 
-/** scores ∘ (products − dot) of keys (rows) and queries (columns). */
+/** scores ∘ (products − dot) of keys (rows) and queries (columns); 0 of what is 0, whatever the query's dot may be. */
 template <int D, int bands, int tiles>
 VWN_DEVICE void timesDifferences(const Sum (&products)[bands][tiles], const bf16 *dOut, Sum (&scores)[bands][tiles]) {
 #pragma unroll
@@ -164,7 +164,10 @@ VWN_DEVICE void timesDifferences(const Sum (&products)[bands][tiles], const bf16
       const float dot = numberOfRow<D>(dOut, columnOfSum(j, i));
 #pragma unroll
       for (int band = 0; band < bands; band++)
-        for (int at = i; at < 4; at += 2) scores[band][j].values[at] *= products[band][j].values[at] - dot;
+        for (int at = i; at < 4; at += 2) {
+          float &score = scores[band][j].values[at];
+          score = score == 0.0f ? 0.0f : score * (products[band][j].values[at] - dot);
+        }
     }
 }
 
@@ -186,9 +189,9 @@ VWN_DEVICE void flashKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const 
   if (step.left > 0) askForStep<D>(q, statistics.logSums, step, s, queries);
   commitCopies();
   Sum keySums[bands][D / 8] = {}, valueSums[bands][D / 8] = {};
-  for (int other = 1; step.left > 0; other ^= 1) {
-    // Of the two places for queries, this step's and the next one's.
-    const bf16 *now = queries + (other ^ 1) * rows * (D + 8);
+  // Of the two places for queries: this step's, and the next one's.
+  for (int place = 0; step.left > 0; place ^= 1) {
+    const bf16 *now = queries + place * rows * (D + 8);
     const int ahead = static_cast<int>(s.S - s.T) + step.query - key;
     // The last of these queries sees the most.
     const bool isSeen = firstRowOfWarp<bands>() <= ahead + rows - 1;
@@ -196,7 +199,7 @@ VWN_DEVICE void flashKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const 
     askForStep<D>(dy, statistics.dots, step, s, dOut);
     commitCopies();
     step.next(s, key);
-    if (step.left > 0) askForStep<D>(q, statistics.logSums, step, s, queries + other * rows * (D + 8));
+    if (step.left > 0) askForStep<D>(q, statistics.logSums, step, s, queries + (place ^ 1) * rows * (D + 8));
     commitCopies();
     Sum scores[bands][tiles], products[bands][tiles];
     if (isSeen) {

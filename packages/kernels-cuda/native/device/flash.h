@@ -59,7 +59,7 @@ VWN_DEVICE void askFor(const Head<const bf16> &head, int64_t first, int64_t coun
 
 /** A float32 number of each row of a tile, in the padding behind its columns. */
 template <int D>
-VWN_DEVICE float *numberOfRow(bf16 *tile, int row) {
+VWN_DEVICE float *placeOfNumber(bf16 *tile, int row) {
   return reinterpret_cast<float *>(tile + row * (D + 8) + D);
 }
 template <int D>
@@ -72,7 +72,7 @@ VWN_DEVICE void askFor(const float *head, int64_t first, int64_t count, bf16 *ti
   const int row = static_cast<int>(threadIdx.x);
   if (row >= rows) return;
   const bool isThere = first + row < count;
-  copyAsync<4>(numberOfRow<D>(tile, row), isThere ? head + first + row : head, isThere);
+  copyAsync<4>(placeOfNumber<D>(tile, row), isThere ? head + first + row : head, isThere);
 }
 
 /** Copies that were asked for have arrived, of all threads, and all are done with what they did before. */

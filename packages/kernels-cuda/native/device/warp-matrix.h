@@ -53,7 +53,7 @@ VWN_DEVICE void loadFourTransposed(const bf16 *row, uint32_t (&words)[4]) {
                : "memory");
 }
 
-/** 16 (or 8) bytes from the device's memory to shared memory, or zeros; there after a commitCopies and an awaitCopies. */
+/** 16 (or 8, or 4) bytes from the device's memory to shared memory, or zeros; there after a commitCopies and an awaitCopies. */
 template <int bytes = 16>
 VWN_DEVICE void copyAsync(void *to, const void *from, bool isThere) {
   if constexpr (bytes == 16)
