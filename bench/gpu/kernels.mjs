@@ -18,13 +18,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as core from '@vwn/core';
 import '@vwn/kernels-cuda';
-import { readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { resolve } from 'node:path';
 import { wholeNumber } from '../support/flags.mjs';
 import { describeMachine } from '../support/machine.mjs';
 import { runScript, today, writeResult } from '../support/script.mjs';
 import { alignedTable, quartiles, round } from '../support/statistics.mjs';
+import { commitOf } from './commit.mjs';
 import { copyGbPerSecond } from './copy-bandwidth.mjs';
 import { operations } from './operations.mjs';
 import { timeTorch } from './torch-kernels.mjs';
@@ -68,11 +67,6 @@ async function main(values) {
       copy_gb_per_s: round(copy, 1),
       rows,
     });
-}
-
-/** The bundle's, from where it was made. */
-function commitOf() {
-  return readFileSync(join(dirname(fileURLToPath(import.meta.url)), 'commit.txt'), 'utf8').trim();
 }
 
 function facts({ title, bytes, flops }) {

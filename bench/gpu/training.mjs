@@ -14,9 +14,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import * as core from '@vwn/core';
-import { readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { resolve } from 'node:path';
 import { compare, comparisonText, runOf } from '../support/comparison.mjs';
 import { ourCommand, torchCommand } from '../support/contender.mjs';
 import { turnFlags, turnsOf, wholeNumber } from '../support/flags.mjs';
@@ -26,6 +24,7 @@ import { alignedTable, round } from '../support/statistics.mjs';
 import { describeTorch } from '../support/torch-peer.mjs';
 import { modelConfig } from '../support/training-step.mjs';
 import { meansOf, spreadOf, takeTurns } from '../support/turns.mjs';
+import { commitOf } from './commit.mjs';
 import { copyGbPerSecond } from './copy-bandwidth.mjs';
 
 const gpt124m = { hidden: 768, layers: 12, heads: 12, ffn: 2048, vocab: 50304, seq: 1024, batch: 16, mtp: 0 };
@@ -83,11 +82,6 @@ async function main(values) {
   const gpt = await runGpt(values, plan, values.tiny ? tiny : gpt124m, peak);
   const added = await runWide(plan, values.tiny ? { ...tiny, hidden: 64 } : wide, copy);
   if (values.out) writeResult(resolve(values.out), { ...facts, gpt, added });
-}
-
-/** The bundle's, from where it was made. */
-function commitOf() {
-  return readFileSync(join(dirname(fileURLToPath(import.meta.url)), 'commit.txt'), 'utf8').trim();
 }
 
 function ours(sizes, width) {

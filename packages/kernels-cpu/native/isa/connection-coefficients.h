@@ -146,36 +146,59 @@ struct CoefficientSums {
 };
 
 /**
- * Sums for the static part and the scale of coefficients, from the gradient of alpha, which becomes that of the products
- * with W. Through the norm, dh = g + shift·h, where g is dAlpha·W and shift = −mean(g·h)/rms²; and g·h is dAlpha·(W·h).
+ * Sums for the static part and the scale of coefficients, from the gradient of alpha, of `vectors` of lanes from `lane` on. The
+ * gradient of the products with W goes to put(c, lane, of column c, of c + 1, whether there is one), of which c is even: dAlpha
+ * may be written there. Through the norm, dh = g + shift·h, where g is dAlpha·W and shift = −mean(g·h)/rms²; and g·h is
+ * dAlpha·(W·h).
  */
-VWN_APART void activateGradient(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, Evaluated of,
-                                float *dAlpha, CoefficientSums sums, float *shift) {
-  const int64_t ld = s.ld, lanes = span.lanes, columns = set.columns;
+template <int vectors, class Put>
+VWN_APART void activateGradientOfLanes(const Shape &s, int64_t lane, const CoefficientSet &set, const State &state,
+                                       const float *products, const float *activation, const float *dAlpha, CoefficientSums sums,
+                                       float *shift, Put put) {
+  // Copies: the compiler takes every store for one to what is read through a reference.
+  const int64_t ld = s.ld, columns = set.columns;
   const bool dynamic = set.dynamic;
-  const float *scales = set.scales, *reciprocals = state.reciprocal;
-  const float width = static_cast<float>(-s.db);
-  for (int64_t lane = 0; lane < lanes; lane += W) {
-    const vf r = load(reciprocals + lane);
-    vf dot = {};
-    for (int64_t c = 0; c < columns; c++) {
-      const int64_t at = c * ld + lane;
-      const vf up = load(dAlpha + at);
-      store(sums.offset + at, load(sums.offset + at) + up);
-      if (!dynamic) continue;
-      const vf t = load(of.activation + at), through = up * load(scales + at) * (1.0f - t * t) * r;
-      store(sums.scale + at, load(sums.scale + at) + up * t);
-      store(dAlpha + at, through);
-      dot += through * load(of.products + at);
+  const float *scales = set.scales;
+  vf r[vectors], dot[vectors] = {};
+  for (int v = 0; v < vectors; v++) r[v] = load(state.reciprocal + lane + v * W);
+  const auto throughAt = [&](int64_t at, int v) {
+    const vf up = load(dAlpha + at);
+    store(sums.offset + at, load(sums.offset + at) + up);
+    if (!dynamic) return vf{};
+    const vf t = load(activation + at), through = up * load(scales + at) * (1.0f - t * t) * r[v];
+    store(sums.scale + at, load(sums.scale + at) + up * t);
+    dot[v] += through * load(products + at);
+    return through;
+  };
+  for (int64_t c = 0; c < columns; c += 2) {
+    const bool hasSecond = c + 1 < columns;
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) {
+      const int64_t at = c * ld + lane + v * W;
+      const vf first = throughAt(at, v), second = hasSecond ? throughAt(at + ld, v) : vf{};
+      if (dynamic) put(c, lane + v * W, first, second, hasSecond);
     }
-    if (dynamic) store(shift + lane, dot * r * r / width);
   }
+  for (int v = 0; dynamic && v < vectors; v++)
+    store(shift + lane + v * W, dot[v] * r[v] * r[v] / static_cast<float>(-s.db));
+}
+
+/** The same of all lanes, four vectors at a time, so that rows are read as they lie. */
+template <class... Rest>
+VWN_INLINE void activateGradient(const Shape &s, const Span &span, const Rest &...rest) {
+  int64_t lane = 0;
+  for (; lane + 4 * W <= span.lanes; lane += 4 * W) activateGradientOfLanes<4>(s, lane, rest...);
+  for (; lane < span.lanes; lane += W) activateGradientOfLanes<1>(s, lane, rest...);
 }
 
 /** From the gradient of alpha to sums for the parameters, and to what the state's gradient needs. */
 VWN_APART void evaluateGradient(const Shape &s, const Span &span, const CoefficientSet &set, const State &state, const Evaluated &of,
                                 float *dAlpha, const CoefficientSums &sums, float *shift) {
-  activateGradient(s, span, set, state, of, dAlpha, sums, shift);
+  activateGradient(s, span, set, state, of.products, of.activation, dAlpha, sums, shift,
+                   [dAlpha, ld = s.ld](int64_t c, int64_t lane, vf first, vf second, bool hasSecond) {
+                     store(dAlpha + c * ld + lane, first);
+                     if (hasSecond) store(dAlpha + (c + 1) * ld + lane, second);
+                   });
   if (set.dynamic)
     smallProduct<Into::sum>(set.columns, s.wide, span.slots, dAlpha, s.ld, 1, state.rows, s.wide, sums.weights, s.wide);
 }

@@ -149,53 +149,15 @@ VWN_INLINE RowsBetween betweenOf(const Shape &s, int64_t token, const PairState 
   return {state.between + token * s.n / 2 * s.wide, s.wide};
 }
 
-/** Of `vectors` of lanes from `lane` on, so that rows are read as they lie: see activateGradientPairs. */
-template <int vectors>
-VWN_APART void activateGradientOfLanes(const Shape &s, int64_t lane, const CoefficientSet &set, const PairState &state, PairProducts of,
-                                       const float *dAlpha, CoefficientSums sums, float *shift, PairForms through) {
-  // Copies: the compiler takes every store for one to what is read through a reference.
-  const int64_t ld = s.ld, columns = set.columns;
-  const bool dynamic = set.dynamic;
-  const float *scales = set.scales;
-  vf r[vectors], dot[vectors] = {};
-  for (int v = 0; v < vectors; v++) r[v] = load(state.reciprocal + lane + v * W);
-  const auto throughAt = [&](int64_t at, int v) {
-    const vf up = load(dAlpha + at);
-    store(sums.offset + at, load(sums.offset + at) + up);
-    if (!dynamic) return vf{};
-    const vf t = load(of.activation + at), gradient = up * load(scales + at) * (1.0f - t * t) * r[v];
-    store(sums.scale + at, load(sums.scale + at) + up * t);
-    dot[v] += gradient * load(of.products + at);
-    return gradient;
-  };
-  for (int64_t c = 0; c < columns; c += 2) {
-    const bool hasSecond = c + 1 < columns;
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++) {
-      const int64_t at = c * ld + lane + v * W;
-      const vf first = throughAt(at, v), second = hasSecond ? throughAt(at + ld, v) : vf{};
-      if (dynamic) through.put(ld, c, lane + v * W, first, second, hasSecond);
-    }
-  }
-  for (int v = 0; dynamic && v < vectors; v++)
-    store(shift + lane + v * W, dot[v] * r[v] * r[v] / static_cast<float>(-s.db));
-}
-
-/** As activateGradient() of connection-coefficients.h; the gradient of the products in both forms. */
-VWN_INLINE void activateGradientPairs(const Shape &s, const Span &span, const CoefficientSet &set, const PairState &state,
-                                      const PairProducts &of, const float *dAlpha, const CoefficientSums &sums, float *shift,
-                                      const PairForms &through) {
-  int64_t lane = 0;
-  for (; lane + 4 * W <= span.lanes; lane += 4 * W) activateGradientOfLanes<4>(s, lane, set, state, of, dAlpha, sums, shift, through);
-  for (; lane < span.lanes; lane += W) activateGradientOfLanes<1>(s, lane, set, state, of, dAlpha, sums, shift, through);
-}
-
 /** As evaluateGradient() of connection-coefficients.h. Returns the gradient of the products in words; null where static. */
 VWN_INLINE float *evaluateGradientPairs(const Shape &s, const Span &span, const CoefficientSet &set, const PairState &state,
                                         const PairProducts &of, const float *dAlpha, const CoefficientSums &sums,
                                         PairMemory &memory, float *shift) {
   const PairForms through{memory.halves(set.columns * s.ld), memory.take(wordsOf(set.columns) * s.ld)};
-  activateGradientPairs(s, span, set, state, of, dAlpha, sums, shift, through);
+  activateGradient(s, span, set, state, of.products, of.activation, dAlpha, sums, shift,
+                   [through, ld = s.ld](int64_t c, int64_t lane, vf first, vf second, bool hasSecond) {
+                     through.put(ld, c, lane, first, second, hasSecond);
+                   });
   if (!set.dynamic) return nullptr;
   smallProduct<Into::sum, pair>(set.columns, s.wide, span.slots / 2, asPairs(through.halves), s.ld / 2, 1, state.between, s.wide,
                                 sums.weights, s.wide);

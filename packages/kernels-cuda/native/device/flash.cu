@@ -1,6 +1,7 @@
 /**
  * Causal attention by tensor cores with online softmax: a block takes 128 queries of one head through the keys that they
- * see, 64 at a time (32 of wide heads). Values arrive while scores are made, the next keys while values are added. Scores are never stored.
+ * see, 64 at a time (32 of wide heads). Values arrive while scores are made, the next keys while values are added. Of scores only
+ * the log of each query's sum of exponentials is stored.
  */
 #include "flash.h"
 
