@@ -1,13 +1,15 @@
 /**
  * The kernels of vwn-cuda on a machine without a GPU: run on the host thread by thread, function by function against
- * vwn-cpu, then the case table, golden vectors, captured steps and TensorFlow.js's own suite; the loader against drivers that lack
- * something; where nvcc is, what it compiles for GPUs; models with cuBLASLt; and the bundle that goes to a GPU.
+ * vwn-cpu, and with every access to memory watched; the case table, golden vectors, captured steps and TensorFlow.js's own
+ * suite; the loader against drivers that lack something; where nvcc is, what it compiles for GPUs; models with cuBLASLt; and
+ * the bundle that goes to a GPU.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findCompiler } from '../packages/kernels/scripts/native-build.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const VWN_CUDA_ADDON = join(root, 'packages', 'kernels-cuda', 'build', 'emulated', 'vwn_cuda.node');
@@ -27,9 +29,20 @@ run([vitest, 'run', ...files.slice(0, 1), '-t', 'connection step'], {
   VWN_TEST_BACKENDS: 'vwn-cuda',
   VWN_EMULATED_SHARED: '227',
 });
+checkWatched();
 run(['packages/kernels/tfjs-suite/run.mjs', '--backend', 'vwn-cuda'], { VWN_CUDA_ADDON });
 checkWithCublasLt();
 checkBundle();
+
+/** Every access of a kernel to memory, function by function: within what the call has, aligned, and no race between threads. */
+function checkWatched() {
+  if (findCompiler()?.isClang) return process.stdout.write('  NOT TESTED here: accesses to memory, which need GCC\n');
+  run(['packages/kernels-cuda/scripts/build-native.mjs', '--watched'], {});
+  const addon = join(root, 'packages', 'kernels-cuda', 'build', 'watched', 'vwn_cuda.node');
+  const names = ['attention', 'connection-step', 'elementwise', 'experts', 'fill', 'products', 'transformer'];
+  const tests = names.map((name) => `packages/kernels-cuda/test/${name}.test.ts`);
+  run([vitest, 'run', ...tests], { VWN_TEST_BACKENDS: 'vwn-cuda', VWN_CUDA_ADDON: addon });
+}
 
 /**
  * A strict cuBLASLt of our own in the place of the real one, under whole models. What has run above without it, and says nothing

@@ -1,34 +1,48 @@
 /** What runs kernels on the host must itself find what a GPU would do wrong silently. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { watchedFlags } from '../scripts/watched-flags.mjs';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const compiler = process.env.CXX ?? 'g++';
+const flags = [
+  ...['-std=c++20', '-O1', '-U_FORTIFY_SOURCE', '-DVWN_ISA=cuda', '-DVWN_EMULATED'],
+  ...['../native', '../../kernels/include'].map((path) => `-I${here(path)}`),
+];
+const isClang = execFileSync(compiler, ['--version'], { encoding: 'utf8' }).includes('clang');
 let folder = '';
 let lines: string[] = [];
+let watchedLines: string[] = [];
+let traffic: readonly { kernel: string; instructions: readonly Record<string, number>[] }[] = [];
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'vwn-emulation-'));
-  const program = join(folder, 'bad-kernels');
-  const sources = ['emulation/fibres.cc', 'emulation/runtime.cc', 'scratch.cc'].map((name) =>
-    here(`../native/${name}`),
-  );
-  const includes = ['../native', '../../kernels/include'].map((path) => `-I${here(path)}`);
-  const flags = ['-std=c++20', '-O1', '-U_FORTIFY_SOURCE', '-DVWN_ISA=cuda', '-DVWN_EMULATED'];
-  execFileSync(process.env.CXX ?? 'g++', [
-    ...flags,
-    ...includes,
-    here('support/bad-kernels.cc'),
-    ...sources,
-    '-o',
-    program,
-  ]);
-  lines = execFileSync(program, { encoding: 'utf8' }).trim().split('\n');
+  lines = linesOf(programOf('bad-kernels', [], []));
+  if (isClang) return;
+  const watched = programOf('worse-kernels', ['-DVWN_WATCHED'], watchedFlags);
+  const report = join(folder, 'report.json');
+  watchedLines = linesOf(watched, { VWN_WATCH_REPORT: report });
+  traffic = JSON.parse(readFileSync(report, 'utf8')) as typeof traffic;
 });
 afterAll(() => rmSync(folder, { recursive: true }));
+
+function programOf(name: string, more: readonly string[], ofKernels: readonly string[]): string {
+  const [object, program] = [join(folder, `${name}.o`), join(folder, name)];
+  const sources = ['emulation/fibres.cc', 'emulation/runtime.cc', 'emulation/watch.cc', 'emulation/traffic.cc'];
+  const all = [...sources, 'scratch.cc'].map((source) => here(`../native/${source}`));
+  execFileSync(compiler, [...flags, ...more, ...ofKernels, '-c', here(`support/${name}.cc`), '-o', object]);
+  execFileSync(compiler, [...flags, ...more, object, ...all, '-ldl', '-o', program]);
+  return program;
+}
+
+const linesOf = (program: string, env: Record<string, string> = {}) =>
+  execFileSync(program, { encoding: 'utf8', env: { ...process.env, ...env } })
+    .trim()
+    .split('\n');
 
 /** What is printed for a kernel, and the line after it. */
 const after = (title: string) => {
@@ -75,5 +89,51 @@ describe('emulation', () => {
 
   it('runs kernels again after a failure', () => {
     expect(after('right again')[0]).toBe('done');
+  });
+});
+
+describe.skipIf(isClang)('a watched build, by GCC', () => {
+  /** Whichever of two threads the host runs first. */
+  const race = /(writes|reads) 4 bytes of shared memory at byte \d+ that thread \d+ of block 0 (writes|reads), /;
+  const wait = 'with nothing between that makes one wait for the other';
+  it.each([
+    ['all wait', 'done'],
+    ['the warp waits', 'done'],
+    ["a warp's barrier", 'done'],
+    ['flags', 'done'],
+    ['near', 'done'],
+    ['far', 'done'],
+  ])('finds nothing wrong with: %s', (title, text) => expect(watchedLines).toContain(`${title}: ${text}`));
+
+  it.each([
+    ['no barrier', race, wait],
+    ["no warp's barrier", race, wait],
+    ['overwrite', race, wait],
+    ['two blocks', /writes 4 bytes of the device's memory that thread \d+ of block \d writes, /, wait],
+    [
+      'last',
+      /kernel behind_f32: thread \d+ of block 0 writes 4 bytes of the device's memory /,
+      "that are not the kernel's",
+    ],
+    ['freed', /kernel strides_f32: thread \d+ of block 0 reads 4 bytes /, "that are not the kernel's"],
+    ['behind shared', /reads 4 bytes of shared memory at byte 256 /, "that are not the kernel's"],
+    ['odd pair', /reads 8 bytes of the device's memory /, 'that do not lie on as many'],
+    ['early', /reads 4 bytes of shared memory at byte \d+ /, 'that a copy may be writing'],
+  ])('finds: %s', (title, does, text) => {
+    const line = watchedLines.find((each) => each.startsWith(`${title}: `)) ?? '';
+    expect(line).toMatch(does);
+    expect(line.endsWith(text)).toBe(true);
+  });
+
+  it('counts sectors of the device and turns of shared memory as a warp asks for them, near and far', () => {
+    const of = traffic.find(({ kernel }) => kernel === 'strides_f32');
+    const sum = (isShared: number, isWrite: number, key: string) =>
+      of?.instructions
+        .filter((each) => each.isShared === isShared && each.isWrite === isWrite)
+        .reduce((total, each) => total + (each[key] ?? 0), 0);
+    expect(sum(0, 0, 'units')).toBe(4 + 32);
+    expect(sum(0, 0, 'least')).toBe(2 * 32 * 4);
+    expect(sum(1, 1, 'units')).toBe(1 + 32);
+    expect(sum(1, 1, 'least')).toBe(2);
   });
 });

@@ -66,7 +66,7 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
   }
   Sum ups[1][2] = {};
   const bf16 *backbone = stage.backbone + token * m * room.stride;
-  stateByRows(s, room, stage, backbone, stage.tiles, ups);
+  stateByRows(s, room, stage, backbone, m, ups);
   productGradient<n>(s, room, stage, kept, ups);
   awaitCopies<1>();
   __syncthreads();
@@ -105,7 +105,7 @@ VWN_DEVICE void writeStage(const ConnectionShape &s, const GradRoom &room, const
     Kept<S::tilesOfWarp> kept{};
     evaluateStage<n>(s, room, stage, kept);
     Sum ups[S::tilesOfWarp][2] = {};
-    stateByRows(s, room, stage, dNext, n / 16, ups);
+    stateByRows(s, room, stage, dNext, n, ups);
     betaGradient<n>(s, room, stage, ups);
     productGradient<n>(s, room, stage, kept, ups);
   }

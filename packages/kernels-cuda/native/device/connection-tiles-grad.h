@@ -34,7 +34,6 @@ VWN_DEVICE GradRoom divide(const ConnectionShape &s, const ConnectionTiles &t, b
   GradRoom room{};
   room.stride = static_cast<int>(stride), room.ofCoefficients = static_cast<int>(ofCoefficients);
   room.ofSums = static_cast<int>(writeColumns(s) + s.m);
-  // Tiles of 16 rows reach behind the last backbone, into what does not change.
   room.zeros = at, at += ofChunk;
   room.states = at, at += t.buffers * slots * stride;
   room.backbones = at, at += t.buffers * t.tokens * s.m * stride;
@@ -103,29 +102,33 @@ VWN_DEVICE void evaluateStage(const ConnectionShape &s, const GradRoom &room, co
   });
 }
 
-/** dÂ or dA°: rows of the state by rows of another matrix, 16 for each column of tiles, from that of the row's token on. */
+/** dÂ or dA°: rows of the state by `count` rows of another matrix, 16 for each column of tiles, from that of the row's token on. */
 template <int tilesOfWarp>
-VWN_DEVICE void stateByRows(const ConnectionShape &s, const GradRoom &room, const Stage &stage, const bf16 *others, int tiles,
+VWN_DEVICE void stateByRows(const ConnectionShape &s, const GradRoom &room, const Stage &stage, const bf16 *others, int count,
                             Sum (&sums)[tilesOfWarp][2]) {
   const Share share = shareOf(stage.rows);
   multiplyTiles(
-      static_cast<int>(s.db), share, share.part, tiles,
+      static_cast<int>(s.db), share, share.part, (count + 15) / 16,
       [&](int k) { return leftAt(stage.state + share.row * room.stride + k, room.stride); },
-      [&](int tile, int k, Right(&b)[2]) { rightsOfRows(others + tile * 16 * room.stride + k, room.stride, b); }, sums);
+      [&](int tile, int k, Right(&b)[2]) {
+        rightsOfSomeRows(others + tile * 16 * room.stride + k, room.stride, count - tile * 16, room.zeros, b);
+      },
+      sums);
 }
 
 /** dB = dNext·outᵀ, which stand in the set's last tile of columns. */
 template <int n, int tilesOfWarp>
 VWN_DEVICE void betaGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, Sum (&sums)[tilesOfWarp][2]) {
   const Share share = shareOf(stage.rows);
-  const bf16 *out = stage.backbone + share.row / n * static_cast<int>(s.m) * room.stride;
+  const int m = static_cast<int>(s.m);
+  const bf16 *out = stage.backbone + share.row / n * m * room.stride;
 #pragma unroll
   for (int i = 0; i < tilesOfWarp; i++) {
     if (share.part + i * share.parts != stage.tiles - 1) continue;
     for (int k = 0; k < static_cast<int>(s.db); k += 16) {
       const Left a = leftAt(room.dNext + share.row * room.stride + k, room.stride);
       Right b[2];
-      rightsOfRows(out + k, room.stride, b);
+      rightsOfSomeRows(out + k, room.stride, m, room.zeros, b);
       multiplyAdd(sums[i][0], a, b[0]);
       multiplyAdd(sums[i][1], a, b[1]);
     }

@@ -31,7 +31,7 @@ VWN_DEVICE void rowLoss(const T *logits, const int32_t *targets, float *losses, 
     if (threadIdx.x > 0) continue;
     const int64_t target = targets[row];
     const bool isWord = target >= 0 && target < V;
-    if (!isWord && target != ignore) *problem = 1;
+    if (!isWord && target != ignore) tell(problem);
     logSumExp[row] = most + logf(sum);
     losses[row] = target == ignore || !isWord ? 0.0f : logSumExp[row] - x[target];
   }
@@ -47,7 +47,7 @@ VWN_DEVICE void rowLossGrad(T *logits, const int32_t *targets, const float *logS
                             int64_t rows, int64_t V, int64_t ignore, int32_t *problem) {
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
     const int64_t target = targets[row];
-    if ((target < 0 || target >= V) && target != ignore) *problem = 1;
+    if ((target < 0 || target >= V) && target != ignore) tell(problem);
     const float scale = target == ignore ? 0.0f : dy ? dy[row] : share, shift = logSumExp[row];
     for (int64_t i = threadIdx.x; i < V; i += blockDim.x)
       logits[row * V + i] = (expf(logits[row * V + i] - shift) - (i == target ? 1.0f : 0.0f)) * scale;

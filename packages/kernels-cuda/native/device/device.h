@@ -16,7 +16,12 @@
   type *name = reinterpret_cast<type *>(vwnShared)
 #else
 #include "../emulation/cuda.h"
+#if defined(VWN_WATCHED)
+// So that an access is told apart by the lines that lead to it.
+#define VWN_DEVICE [[gnu::always_inline]] inline
+#else
 #define VWN_DEVICE inline
+#endif
 #define VWN_REGISTER(name) static const vwn::emulation::Registered registered_##name(#name, name);
 #define VWN_SHARED(type, name) type *name = reinterpret_cast<type *>(vwn::emulation::sharedMemory())
 #endif
@@ -77,6 +82,9 @@ VWN_DEVICE float rounded(float x) {
   put(stored, x);
   return toFloat(stored);
 }
+
+/** Says that something was wrong; any number of threads may, in any order. */
+VWN_DEVICE void tell(int32_t *problem) { *static_cast<volatile int32_t *>(problem) = 1; }
 
 /** This thread's index in the grid, and how many threads the grid has: for loops over elements of any number. */
 VWN_DEVICE int64_t gridThread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }

@@ -11,7 +11,7 @@ VWN_DEVICE void copyRows(const T *table, const int32_t *ids, void *y, int64_t ro
   for (int64_t at = gridThread(); at < count * width; at += gridThreads()) {
     const int64_t id = ids[at / width];
     const bool isRow = id >= 0 && id < rows;
-    if (!isRow) *problem = 1;
+    if (!isRow) tell(problem);
     const float value = isRow ? toFloat(table[id * width + at % width]) : 0.0f;
     if (toHalves) put(static_cast<bf16 *>(y)[at], value);
     else put(static_cast<float *>(y)[at], value);
@@ -43,7 +43,7 @@ VWN_DEVICE void addRows(const int32_t *ids, const T *dy, float *dTable, int64_t 
   const int warps = static_cast<int>(blockDim.x) / warpSize_;
   const int32_t id = ids[first];
   if (id < 0 || id >= rows) {
-    *problem = 1;
+    tell(problem);
     return;
   }
   for (int64_t from = 0; from < first; from += blockDim.x) {

@@ -15,7 +15,7 @@ VWN_DEVICE Range rangeOf(const Groups &groups, int e) {
   const int64_t begin = groups.offsets[e], end = groups.offsets[e + 1];
   const bool isRange = begin >= 0 && begin <= end && end <= groups.rows;
   const bool atEnds = (e > 0 || begin == 0) && (e + 1 < groups.all || end == groups.rows);
-  if (!isRange || !atEnds) *groups.problem = 1;
+  if (!isRange || !atEnds) tell(groups.problem);
   return isRange ? Range{begin, end} : Range{0, 0};
 }
 

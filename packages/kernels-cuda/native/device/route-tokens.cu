@@ -163,13 +163,13 @@ template <class T>
 VWN_DEVICE void routeGrad(const float *p, const int32_t *rows, const int32_t *offsets, const float *dp,
                           const float *dWeights, T *dLogits, int64_t tokens, int64_t experts, int64_t k, int32_t *problem) {
   for (int64_t e = gridThread(); e <= experts; e += gridThreads())
-    if (e == 0 ? offsets[0] != 0 : offsets[e] < offsets[e - 1] || (e == experts && offsets[e] != tokens * k)) *problem = 1;
+    if (e == 0 ? offsets[0] != 0 : offsets[e] < offsets[e - 1] || (e == experts && offsets[e] != tokens * k)) tell(problem);
   for (int64_t token = gridThread(); token < tokens; token += gridThreads()) {
     const Token of{p + token * experts, dp + token * experts, dWeights, rows + token * k, offsets, experts, k};
     bool isThere = true;
     for (int64_t j = 0; j < k; j++) isThere = isThere && of.rows[j] >= 0 && of.rows[j] < tokens * k;
     if (isThere) tokenGrad(of, dLogits + token * experts);
-    else *problem = 1;
+    else tell(problem);
   }
 }
 VWN_FLOATS(routeGrad,

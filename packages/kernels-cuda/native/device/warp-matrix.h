@@ -73,7 +73,7 @@ VWN_DEVICE void awaitCopies() {
 
 #else
 
-inline void multiplyAdd(Sum &sum, const Left &a, const Right &b) {
+VWN_DEVICE void multiplyAdd(Sum &sum, const Left &a, const Right &b) {
   struct Factors {
     Left a;
     Right b;
@@ -92,31 +92,29 @@ inline void multiplyAdd(Sum &sum, const Left &a, const Right &b) {
 }
 
 template <bool transposed>
-inline void loadMatrices(const bf16 *row, uint32_t (&words)[4]) {
+VWN_DEVICE void loadMatrices(const bf16 *row, uint32_t (&words)[4]) {
   if (reinterpret_cast<uintptr_t>(row) % 16) throw std::runtime_error("ldmatrix needs rows on 16 bytes");
-  emulation::share(&row, sizeof row);
+  emulation::showRow(row);
   const unsigned g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
   for (unsigned matrix = 0; matrix < 4; matrix++) {
-    const auto at = [&](unsigned i, unsigned j) -> uint32_t {
-      return (*static_cast<const bf16 *const *>(emulation::sharedBy(8 * matrix + i)))[j].bits;
-    };
+    const auto at = [&](unsigned i, unsigned j) -> uint32_t { return emulation::ofRow(8 * matrix + i, j); };
     words[matrix] = transposed ? at(2 * t, g) | at(2 * t + 1, g) << 16 : at(g, 2 * t) | at(g, 2 * t + 1) << 16;
   }
   // Nobody may write there before all have read.
   __syncwarp();
 }
-inline void loadFour(const bf16 *row, uint32_t (&words)[4]) { loadMatrices<false>(row, words); }
-inline void loadFourTransposed(const bf16 *row, uint32_t (&words)[4]) { loadMatrices<true>(row, words); }
+VWN_DEVICE void loadFour(const bf16 *row, uint32_t (&words)[4]) { loadMatrices<false>(row, words); }
+VWN_DEVICE void loadFourTransposed(const bf16 *row, uint32_t (&words)[4]) { loadMatrices<true>(row, words); }
 
 template <int bytes = 16>
-inline void copyAsync(void *to, const void *from, bool isThere) {
+VWN_DEVICE void copyAsync(void *to, const void *from, bool isThere) {
   if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % bytes)
     throw std::runtime_error("cp.async needs both addresses on " + std::to_string(bytes) + " bytes");
   emulation::copyLater(to, isThere ? from : nullptr, bytes);
 }
-inline void commitCopies() { emulation::commitCopies(); }
+VWN_DEVICE void commitCopies() { emulation::commitCopies(); }
 template <int pending>
-inline void awaitCopies() {
+VWN_DEVICE void awaitCopies() {
   emulation::awaitCopies(pending);
 }
 
@@ -138,6 +136,14 @@ VWN_DEVICE Left leftAtTransposed(const bf16 *tile, int stride) {
 VWN_DEVICE void rightsOfRows(const bf16 *tile, int stride, Right (&rights)[2]) {
   uint32_t words[4];
   loadFour(tile + (laneOfWarp() / 16 * 8 + laneOfWarp() % 8) * stride + laneOfWarp() / 8 % 2 * 8, words);
+  rights[0] = {words[0], words[1]};
+  rights[1] = {words[2], words[3]};
+}
+/** As rightsOfRows, of a tile that has only `rows` rows: the others are those of `zeros`, 16 bytes. */
+VWN_DEVICE void rightsOfSomeRows(const bf16 *tile, int stride, int rows, const bf16 *zeros, Right (&rights)[2]) {
+  uint32_t words[4];
+  const int row = laneOfWarp() / 16 * 8 + laneOfWarp() % 8;
+  loadFour(row < rows ? tile + row * stride + laneOfWarp() / 8 % 2 * 8 : zeros, words);
   rights[0] = {words[0], words[1]};
   rights[1] = {words[2], words[3]};
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <functional>
 #include <stdexcept>
@@ -47,6 +48,10 @@ const void *sharedBy(unsigned lane);
 void copyLater(void *to, const void *from, size_t bytes);
 void commitCopies();
 void awaitCopies(int pending);
+
+/** Reads a row of 8 bf16 for the warp, as one lane of ldmatrix does; then any lane has number `i` of what `lane` read. */
+void showRow(const void *row);
+uint16_t ofRow(unsigned lane, unsigned i);
 
 template <class T>
 T shuffled(T value, unsigned from) {

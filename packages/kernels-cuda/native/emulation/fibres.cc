@@ -9,6 +9,8 @@
 #include <memory>
 #include <stdexcept>
 
+#include "watch.h"
+
 namespace vwn {
 namespace emulation {
 
@@ -18,6 +20,8 @@ namespace {
 
 constexpr size_t stackBytes = size_t{256} << 10;
 constexpr unsigned warp = 32;
+/** Of a matrix that ldmatrix loads. */
+constexpr size_t rowBytes = 16;
 
 enum class State { ready, atBarrier, done };
 
@@ -111,6 +115,7 @@ void openBarrier() {
     if (fibres[i]->state == State::done)
       throw std::runtime_error("some threads of a block wait at a barrier that others have left out");
   for (size_t i = 0; i < count; i++) fibres[i]->state = State::ready;
+  watch::passBarrier();
 }
 
 bool allDone() {
@@ -119,8 +124,12 @@ bool allDone() {
   return true;
 }
 
-
 }  // namespace
+
+void stop(const std::string &why) {
+  failure = std::make_exception_ptr(std::runtime_error(why));
+  _longjmp(scheduler, 1);
+}
 
 void syncBlock() {
   current->state = State::atBarrier;
@@ -141,6 +150,7 @@ void share(const void *bytes, size_t size) {
     if (tries > 1) throw std::runtime_error("a shuffle that not all lanes of the warp take part in");
     handOver();
   }
+  if (size == 0) watch::passWarp();
 }
 
 const void *sharedBy(unsigned lane) {
@@ -149,7 +159,19 @@ const void *sharedBy(unsigned lane) {
   return fibres[at]->shown[(current->times - 1) % 2];
 }
 
+void showRow(const void *row) {
+  watch::noteRead(row, rowBytes, __builtin_return_address(0));
+  share(&row, sizeof row);
+}
+
+uint16_t ofRow(unsigned lane, unsigned i) {
+  uint16_t value;
+  std::memcpy(&value, *static_cast<const char *const *>(sharedBy(lane)) + 2 * i, 2);
+  return value;
+}
+
 void copyLater(void *to, const void *from, size_t bytes) {
+  watch::ask(to, from, bytes, __builtin_return_address(0));
   if (current->copies.empty()) current->copies.emplace_back();
   current->copies.back().push_back({to, from, bytes});
 }
@@ -162,15 +184,18 @@ void commitCopies() {
 void awaitCopies(int pending) {
   auto &copies = current->copies;
   for (; copies.size() > static_cast<size_t>(pending) + 1; copies.pop_front())
-    for (const Copy &copy : copies.front())
+    for (const Copy &copy : copies.front()) {
+      watch::arrive(copy.to, copy.bytes);
       if (copy.from) std::memcpy(copy.to, copy.from, copy.bytes);
       else std::memset(copy.to, 0, copy.bytes);
+    }
 }
 
 void runBlock(const std::function<void()> &body) {
   count = running.threads.x;
   isReversed = !isReversed;
   work = &body;
+  watch::beginBlock();
   for (size_t i = 0; i < count; i++) {
     Fibre &fibre = fibreAt(i);
     fibre.state = State::ready;

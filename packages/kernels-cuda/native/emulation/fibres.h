@@ -1,7 +1,7 @@
 /** The threads of one block as fibres: each has a stack of its own, and hands over to the next at a barrier. */
 #pragma once
 #include <functional>
-#include <vector>
+#include <string>
 
 #include "cuda.h"
 
@@ -13,6 +13,9 @@ namespace emulation {
  * shuffle, that others have left out, and what `body` throws.
  */
 void runBlock(const std::function<void()> &body);
+
+/** Ends the running thread and its block: runBlock throws std::runtime_error. From where an exception cannot pass. */
+[[noreturn]] void stop(const std::string &why);
 
 }  // namespace emulation
 }  // namespace vwn

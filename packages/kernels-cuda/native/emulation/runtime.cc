@@ -15,6 +15,7 @@
 #include "../device-memory.h"
 #include "fibres.h"
 #include "stream.h"
+#include "watch.h"
 
 namespace vwn {
 namespace emulation {
@@ -22,7 +23,6 @@ namespace {
 
 /** What a block may have on sm_90 and sm_100; kernels ask the device for its limit. */
 constexpr int64_t mostSharedBytes = 227 << 10;
-alignas(16) char shared[mostSharedBytes];
 
 /** As on sm_86 and sm_89, which have the least, or as many KiB as VWN_EMULATED_SHARED says. */
 int64_t sharedBytesOfBlock() {
@@ -50,12 +50,12 @@ const Kernel &kernelFor(const std::string &name, const cuda::Arguments &argument
 
 void fillWithNaN(int64_t bytes) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  for (int64_t i = 0; i + 4 <= bytes; i += 4) std::memcpy(shared + i, &nan, 4);
+  for (int64_t i = 0; i + 4 <= bytes; i += 4) std::memcpy(static_cast<char *>(sharedMemory()) + i, &nan, 4);
 }
 
 }  // namespace
 
-void *sharedMemory() { return shared; }
+void *sharedMemory() { return watch::sharedRoom(mostSharedBytes); }
 
 void Registered::add(const char *name, Kernel kernel) { kernels().emplace(name, std::move(kernel)); }
 
@@ -83,7 +83,8 @@ void refuseWhileRecording(const char *what) {
   if (making) throw std::runtime_error(std::string(what) + " cannot be recorded");
 }
 
-void runGrid(Grid grid, int threads, int64_t sharedBytes, const std::function<void()> &body) {
+void runGrid(const std::string &kernel, Grid grid, int threads, int64_t sharedBytes, const std::function<void()> &body) {
+  emulation::watch::beginLaunch(kernel, static_cast<size_t>(sharedBytes));
   emulation::Running &running = emulation::running;
   running.threads = {static_cast<unsigned>(threads), 1, 1};
   running.blocks = {static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z)};
@@ -103,7 +104,9 @@ void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedB
   if (threads < 1 || threads > 256 || threads % 32 != 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff)
     throw std::runtime_error("kernel " + name + " cannot be launched on a grid or a block of this size");
   if (sharedBytes > sharedLimit()) throw std::runtime_error("kernel " + name + " asks for more shared memory than there is");
-  doOrKeep([grid, threads, sharedBytes, body = kernel.bind(arguments.values)] { runGrid(grid, threads, sharedBytes, body); });
+  doOrKeep([name, grid, threads, sharedBytes, body = kernel.bind(arguments.values)] {
+    runGrid(name, grid, threads, sharedBytes, body);
+  });
 }
 
 void zero(void *data, int64_t bytes) {
@@ -140,9 +143,9 @@ void openDevice() {}
 std::string deviceName() { return "emulated on the host"; }
 void *allocateOnDevice(size_t bytes) {
   refuseWhileRecording("an allocation");
-  return std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  return emulation::watch::allocate(bytes);
 }
-void freeOnDevice(void *data) { std::free(data); }
+void freeOnDevice(void *data) { emulation::watch::release(data); }
 void copyFromDevice(void *to, const void *from, size_t bytes) {
   refuseWhileRecording("a copy to the host");
   std::memcpy(to, from, bytes);

@@ -1,0 +1,119 @@
+/** Kernels with the mistakes that a watched build is to find, and with what is none; a line for each on stdout. */
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+
+#include "device-memory.h"
+#include "device/warp-matrix.h"
+#include "runtime.h"
+
+namespace vwn {
+namespace cuda {
+namespace {
+
+/** Threads show each other a number, and take that of a neighbour `by` away, with or without waiting for each other. */
+template <class T>
+VWN_DEVICE void exchange(T *to, int by, int waits) {
+  VWN_SHARED(float, room);
+  room[threadIdx.x] = 1;
+  if (waits == 1) __syncwarp();
+  if (waits == 2) __syncthreads();
+  to[threadIdx.x] = room[(threadIdx.x + by) % blockDim.x];
+}
+VWN_SINGLE(exchange, (real *to, int by, int waits), (to, by, waits))
+
+/** Reads a number of all, and then writes it: a barrier is missing between. */
+template <class T>
+VWN_DEVICE void overwrite(T *to) {
+  VWN_SHARED(float, room);
+  room[threadIdx.x] = 1;
+  __syncthreads();
+  to[threadIdx.x] = room[(threadIdx.x + 32) % blockDim.x];
+  room[threadIdx.x] = 2;
+}
+VWN_SINGLE(overwrite, (real *to), (to))
+
+template <class T>
+VWN_DEVICE void behind(T *to, int at) {
+  to[at] = 1;
+}
+VWN_SINGLE(behind, (real *to, int at), (to, at))
+
+template <class T>
+VWN_DEVICE void behindShared(T *to, int at) {
+  VWN_SHARED(float, room);
+  to[0] = room[at];
+}
+VWN_SINGLE(behindShared, (real *to, int at), (to, at))
+
+struct alignas(8) Pair {
+  float x, y;
+};
+template <class T>
+VWN_DEVICE void pairs(const T *from, T *to, int at) {
+  *reinterpret_cast<Pair *>(to) = *reinterpret_cast<const Pair *>(from + at);
+}
+VWN_SINGLE(pairs, (const real *from, real *to, int at), (from, to, at))
+
+/** Copies numbers into shared memory, and reads where they are to arrive. */
+template <class T>
+VWN_DEVICE void early(const T *from, T *to) {
+  VWN_SHARED(float, room);
+  copyAsync<4>(room + threadIdx.x, from, true);
+  commitCopies();
+  to[threadIdx.x] = room[threadIdx.x];
+}
+VWN_SINGLE(early, (const real *from, real *to), (from, to))
+
+template <class T>
+VWN_DEVICE void flags(T *, int *problem) {
+  tell(problem);
+}
+VWN_SINGLE(flags, (real *to, int *problem), (to, problem))
+
+/** Reads numbers that lie `apart` in the device's memory, and turns them around in shared memory that far apart. */
+template <class T>
+VWN_DEVICE void strides(const T *from, T *to, int apart) {
+  VWN_SHARED(float, room);
+  room[threadIdx.x * apart] = from[threadIdx.x * apart];
+  to[threadIdx.x] = 1;
+}
+VWN_SINGLE(strides, (const real *from, real *to, int apart), (from, to, apart))
+
+template <class... A>
+void report(const char *title, const std::string &kernel, int blocks, int threads, int64_t sharedBytes, A... arguments) {
+  try {
+    launch(kernel, {blocks}, threads, sharedBytes, arguments...);
+    std::printf("%s: done\n", title);
+  } catch (const std::runtime_error &error) {
+    std::printf("%s: %s\n", title, error.what());
+  }
+}
+
+}  // namespace
+}  // namespace cuda
+}  // namespace vwn
+
+int main() {
+  using namespace vwn::cuda;
+  constexpr int64_t count = 1024;
+  float *to = static_cast<float *>(allocateOnDevice(4 * 256)), *data = static_cast<float *>(allocateOnDevice(4 * count));
+  const float *from = data;
+  report("all wait", "exchange_f32", 1, 64, 256, to, 32, 2);
+  report("no barrier", "exchange_f32", 1, 64, 256, to, 32, 1);
+  report("the warp waits", "exchange_f32", 1, 64, 256, to, 0, 1);
+  report("a warp's barrier", "exchange_f32", 1, 32, 256, to, 1, 1);
+  report("no warp's barrier", "exchange_f32", 1, 32, 256, to, 1, 0);
+  report("overwrite", "overwrite_f32", 1, 64, 256, to);
+  report("two blocks", "behind_f32", 2, 32, 0, to, 0);
+  report("last", "behind_f32", 1, 32, 0, to + 255, 1);
+  report("behind shared", "behindShared_f32", 1, 32, 256, to, 64);
+  report("odd pair", "pairs_f32", 1, 32, 0, from, to, 3);
+  report("early", "early_f32", 1, 32, 256, from, to);
+  report("flags", "flags_f32", 2, 64, 0, to, reinterpret_cast<int *>(to));
+  report("near", "strides_f32", 1, 32, 4096, from, to, 1);
+  freeOnDevice(data);
+  report("freed", "strides_f32", 1, 32, 4096, from, to, 32);
+  data = static_cast<float *>(allocateOnDevice(4 * count));
+  report("far", "strides_f32", 1, 32, 4096, static_cast<const float *>(data), to, 32);
+}
