@@ -150,11 +150,7 @@ template <int n, int columnsOfSet, int columns>
 VWN_DEVICE void putGradient(const SetGradient<columnsOfSet, columns> &gradient, const Place &place, float *to) {
   constexpr int count = n * columnsOfSet;
   if (threadIdx.x < count) to[threadIdx.x] = gradient.offset, to[count + threadIdx.x] = gradient.scale;
-  if (!place.isThere()) return;
-#pragma unroll
-  for (int c = 0; c < columnsOfSet; c++)
-#pragma unroll
-    for (int k = 0; k < columns; k++) to[2 * count + c * place.db + place.first + k] = gradient.weights.at[c][k];
+  putRows(gradient.weights, place, to + inEights(2 * count));
 }
 
 template <class F>
@@ -167,8 +163,8 @@ VWN_DEVICE void connectionFewGrad(const ConnectionShape &s, const ConnectionPara
   const Place place{static_cast<int>(s.db), static_cast<int>(threadIdx.x) * columns};
   float *room = ofRead + F::ofRead * s.db;
   FewBlock<F> block{s,  place, ofWrite, ofRead, reading.sublayerNorm, {}, {}, {}, {}, {}, BlockSums(room), room + roomOfFewSums};
-  if (s.write) foldWeights(s, write, ofWrite), block.writeLane = laneOfSet<n>(s, write);
-  if (s.read) foldWeights(s, read, ofRead), block.readLane = laneOfSet<n>(s, read);
+  if (s.write) foldWeights<F::ofWrite>(s, write, ofWrite), block.writeLane = laneOfSet<n>(s, write);
+  if (s.read) foldWeights<F::ofRead>(s, read, ofRead), block.readLane = laneOfSet<n>(s, read);
   __syncthreads();
 
   const int64_t ofState = s.n * s.db, ofBackbone = s.m * s.db;
@@ -206,11 +202,7 @@ VWN_DEVICE void connectionFewGrad(const ConnectionShape &s, const ConnectionPara
   float *sums = io.partial + blockIdx.x * at.count;
   if (s.write) putGradient<n>(block.write, place, sums);
   if (s.read) putGradient<n>(block.read, place, sums + at.read);
-  if (!s.normed || !place.isThere()) return;
-#pragma unroll
-  for (int c = 0; c < m; c++)
-#pragma unroll
-    for (int k = 0; k < columns; k++) sums[at.norm + c * place.db + place.first + k] = block.ofNorm.at[c][k];
+  if (s.normed) putRows(block.ofNorm, place, sums + at.norm);
 }
 
 #define VWN_ENTRY_OF_FEW(m, n, columns)                                                                                    \

@@ -45,8 +45,8 @@ VWN_DEVICE void connectionFew(const ConnectionShape &s, const ConnectionParamete
   BlockSums sums(ofRead + F::ofRead * s.db);
   const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
   LaneOfSet writeLane{}, readLane{};
-  if (s.write) foldWeights(s, write, ofWrite), writeLane = laneOfSet<n>(s, write);
-  if (s.read) foldWeights(s, read, ofRead), readLane = laneOfSet<n>(s, read);
+  if (s.write) foldWeights<F::ofWrite>(s, write, ofWrite), writeLane = laneOfSet<n>(s, write);
+  if (s.read) foldWeights<F::ofRead>(s, read, ofRead), readLane = laneOfSet<n>(s, read);
   __syncthreads();
 
   const Place place{static_cast<int>(s.db), static_cast<int>(threadIdx.x) * columns};

@@ -123,6 +123,19 @@ VWN_DEVICE Own<rows, columns> floatsOf(const float *from, int first, const Place
   return own;
 }
 
+/** A thread's columns of rows of floats to where they stand in [rows, db]. */
+template <int rows, int columns>
+VWN_DEVICE void putRows(const Own<rows, columns> &own, const Place &place, float *to) {
+  if (!place.isThere()) return;
+#pragma unroll
+  for (int i = 0; i < rows; i++) {
+    Floats<columns> row;
+#pragma unroll
+    for (int k = 0; k < columns; k++) row.values[k] = own.at[i][k];
+    *reinterpret_cast<Floats<columns> *>(to + i * place.db + place.first) = row;
+  }
+}
+
 template <int columns>
 VWN_DEVICE float dot(const float (&a)[columns], const float (&b)[columns]) {
   float sum = 0;
@@ -244,11 +257,17 @@ VWN_DEVICE Own<m, columns> readOf(const float *alpha, const Own<n, columns> &sta
   return read;
 }
 
-/** W of a set as [columns, db] to shared memory. */
+/** W of a set as [columns, db] to shared memory, with what the norm and the scaling of eqs. 11–14 multiply it by. */
+template <int columns>
 VWN_DEVICE void foldWeights(const ConnectionShape &s, const CoefficientSet &set, float *to) {
-  for (int64_t at = threadIdx.x; at < set.columns * s.db; at += blockDim.x) {
-    const int64_t c = at % set.columns, d = at / set.columns;
-    to[c * s.db + d] = foldedWeight(s, set, c, d);
+  const int db = static_cast<int>(s.db);
+  const float root = 1.0f / sqrtf(static_cast<float>(db));
+  const float *norm = set.parameters.normWeight;
+#pragma unroll 8
+  for (int at = static_cast<int>(threadIdx.x); at < columns * db; at += static_cast<int>(blockDim.x)) {
+    const int c = at % columns, d = at / columns;
+    const Column of = columnOf(s, set, c);
+    to[c * db + d] = of.fn[d * static_cast<int>(of.stride) + static_cast<int>(of.at)] * norm[d] * root;
   }
 }
 

@@ -26,11 +26,11 @@ VWN_DEVICE void clearOthers(const ConnectionShape &s, const CoefficientSet &set,
     to.alphaFn[at / count * all + first + at % count] = 0;
 }
 
-/** First a thread for every coefficient of every slot, then for every element of W, then for every row of W. */
+/** First a thread for every coefficient of every slot, then for every element of W, then a warp for every row of W. */
 VWN_DEVICE void setGradient(const ConnectionShape &s, const CoefficientSet &set, const float *sums, const ConnectionGradients &to) {
   const int64_t coefficients = s.n * set.columns, ofWeights = s.dynamic ? set.columns * s.db : 0;
   const float root = 1.0f / sqrtf(static_cast<float>(s.db));
-  const float *weights = sums + 2 * coefficients;
+  const float *weights = sums + weightSumsFrom(s, set.columns);
   for (int64_t at = gridThread(); at < coefficients; at += gridThreads()) {
     const Column column = columnOf(s, set, at % set.columns);
     const GradientColumn gradient = gradientOf(set, to, at % set.columns, s.n);
@@ -43,13 +43,14 @@ VWN_DEVICE void setGradient(const ConnectionShape &s, const CoefficientSet &set,
     const Column column = columnOf(s, set, c);
     gradientOf(set, to, c, s.n).fn[d * column.stride + column.at] = weights[at] * root * set.parameters.normWeight[d];
   }
-  for (int64_t d = gridThread(); s.dynamic && d < s.db; d += gridThreads()) {
+  for (int64_t d = gridThread() / warpSize_; s.dynamic && d < s.db; d += gridThreads() / warpSize_) {
     float ofNorm = 0;
-    for (int64_t c = 0; c < set.columns; c++) {
+    for (int64_t c = blockLane(); c < set.columns; c += warpSize_) {
       const Column column = columnOf(s, set, c);
       ofNorm += weights[c * s.db + d] * root * column.fn[d * column.stride + column.at];
     }
-    to.normWeight[d] = ofNorm;
+    ofNorm = warpSum(ofNorm);
+    if (blockLane() == 0) to.normWeight[d] = ofNorm;
   }
   clearOthers(s, set, to);
 }
@@ -63,7 +64,7 @@ VWN_DEVICE void connectionParameterGrad(const ConnectionShape &s, const Connecti
   if (blockIdx.y == 0 && s.write) setGradient(s, writeSet(s, writing), sums, toWriting);
   if (blockIdx.y == 0 || !s.read) return;
   setGradient(s, readSet(s, reading), sums + at.read, toReading);
-  for (int64_t i = gridThread(); i < at.count - at.norm; i += gridThreads()) toReading.sublayerNorm[i] = sums[at.norm + i];
+  for (int64_t i = gridThread(); s.normed && i < s.m * s.db; i += gridThreads()) toReading.sublayerNorm[i] = sums[at.norm + i];
 }
 VWN_SINGLE(connectionParameterGrad,
            (ConnectionShape shape, ConnectionParameters writing, ConnectionParameters reading, const real *sums,

@@ -53,8 +53,13 @@ inline int64_t forwardRoom(const ConnectionShape &s) {
 inline int64_t backwardRoom(const ConnectionShape &s) {
   return 4 * s.n * s.db + s.m * s.db + 2 * s.n * writeColumns(s) + s.n + (s.normed ? roomOfSums + s.m * s.db : 0);
 }
-/** Floats of one part's sums for the parameters of a set: static parts and scales [n, columns], weights [columns, db]. */
-VWN_ON_BOTH int64_t sumsOfSet(const ConnectionShape &s, int64_t columns) { return columns * (2 * s.n + s.db); }
+/** Sums of each kind begin on 32 bytes, so that several can be written at once. */
+VWN_ON_BOTH int64_t inEights(int64_t floats) { return (floats + 7) / 8 * 8; }
+/** One part's sums for the parameters of a set: static parts and scales [n, columns], and from here on weights [columns, db]. */
+VWN_ON_BOTH int64_t weightSumsFrom(const ConnectionShape &s, int64_t columns) { return inEights(2 * s.n * columns); }
+VWN_ON_BOTH int64_t sumsOfSet(const ConnectionShape &s, int64_t columns) {
+  return weightSumsFrom(s, columns) + inEights(columns * s.db);
+}
 
 /** Where one part's sums for a step stand: the write's set, that of the read, and the sublayer's norm [m, db]. */
 struct SumsOfStep {
@@ -62,7 +67,7 @@ struct SumsOfStep {
 };
 VWN_ON_BOTH SumsOfStep sumsOfStep(const ConnectionShape &s) {
   const int64_t read = sumsOfSet(s, writeColumns(s)), norm = read + sumsOfSet(s, s.m);
-  return {read, norm, norm + (s.normed ? s.m * s.db : 0)};
+  return {read, norm, norm + (s.normed ? inEights(s.m * s.db) : 0)};
 }
 
 }  // namespace cuda

@@ -26,7 +26,7 @@ struct SetSums {
   float *offset, *scale, *weights;
 };
 VWN_DEVICE SetSums sumsIn(const ConnectionShape &s, int64_t columns, float *memory) {
-  return {memory, memory + s.n * columns, memory + 2 * s.n * columns};
+  return {memory, memory + s.n * columns, memory + weightSumsFrom(s, columns)};
 }
 
 /** dh = g − h·mean(g·h)/rms², added to `to`; a warp a slot. */

@@ -27,11 +27,11 @@ inline bool takesTiles(const ConnectionShape &s) {
   return s.dynamic && (s.n == 16 || s.n == 32 || s.n == 64) && s.m <= columnsOfTile && 2 * s.m <= s.n && s.db % 16 == 0;
 }
 
-/** Bytes of shared memory: states, backbones, coefficients, weights of both sets, reciprocals, sums, zeros. */
+/** Bytes of shared memory: states, backbones, coefficients, weights of both sets, sums, zeros. */
 inline int64_t bytesOfTiles(const ConnectionShape &s, const ConnectionTiles &t) {
   const int64_t stride = s.db + ofChunk, slots = t.tokens * s.n;
   const int64_t rows = t.buffers * (slots + t.tokens * s.m) + slots + (s.n + 2 * columnsOfTile);
-  return 2 * (rows * stride + slots * (s.n + columnsOfTile + ofChunk)) + 4 * (slots + roomOfSums) + 16;
+  return 2 * (rows * stride + slots * (s.n + columnsOfTile + ofChunk)) + 4 * roomOfSums + 16;
 }
 
 /** What a multiprocessor keeps of its shared memory for each block beside what that asked for. */
@@ -54,9 +54,16 @@ inline ConnectionTiles tilesFor(const ConnectionShape &s, int64_t sharedBytes) {
 /** Rows of W that a block of the backward pass keeps, of both sets: the second is filled up to a tile. */
 inline int64_t weightRows(const ConnectionShape &s) { return writeColumns(s) + columnsOfTile; }
 
+/**
+ * Sums for static parts, and as many for scales, in shared memory: a row for each slot, the write's columns and from an even place
+ * on the read's, so many floats apart that eight rows' neighbouring pairs meet in no bank.
+ */
+VWN_ON_BOTH int64_t readSumsFrom(const ConnectionShape &s) { return (writeColumns(s) + 1) / 2 * 2; }
+VWN_ON_BOTH int64_t strideOfSums(const ConnectionShape &s) { return (readSumsFrom(s) + s.m + 7) / 16 * 16 + 8; }
+
 /** What the sublayer's norm reads anew, in the place of the gradients of coefficients: of those there are slots · stride. */
 VWN_ON_BOTH int64_t bytesOfProducts(const ConnectionShape &s, const ConnectionTiles &t) {
-  const int64_t products = 2 * t.tokens * s.n * (s.n + columnsOfTile + ofChunk), read = 4 * t.tokens * s.m * s.db;
+  const int64_t products = 2 * t.tokens * s.n * (s.n + columnsOfTile + ofChunk), read = 4 * t.tokens * s.m * (s.db + ofChunk);
   return s.normed && read > products ? read : products;
 }
 
@@ -64,7 +71,7 @@ VWN_ON_BOTH int64_t bytesOfProducts(const ConnectionShape &s, const ConnectionTi
 inline int64_t bytesOfGradTiles(const ConnectionShape &s, const ConnectionTiles &t) {
   const int64_t stride = s.db + ofChunk, slots = t.tokens * s.n;
   const int64_t rows = t.buffers * (slots + t.tokens * s.m) + slots + weightRows(s);
-  const int64_t floats = 2 * slots * (writeColumns(s) + s.m) + (s.normed ? s.m * s.db : 0) + slots + dotsOfRows + roomOfSums;
+  const int64_t floats = 2 * slots * strideOfSums(s) + (s.normed ? s.m * s.db : 0) + slots + dotsOfRows + roomOfSums;
   return 16 + 2 * (rows * stride + slots * (s.n + columnsOfTile + ofChunk)) + bytesOfProducts(s, t) + 4 * floats;
 }
 

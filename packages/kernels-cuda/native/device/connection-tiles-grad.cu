@@ -13,14 +13,14 @@ namespace vwn {
 namespace cuda {
 namespace {
 
-/** What was read, A°ᵀ·X, once more: [tokens, m, db] in float32. */
-template <int n>
+/** What was read, A°ᵀ·X, once more, in float32. */
+template <class S>
 VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const Stage &stage) {
-  const int m = static_cast<int>(s.m), db = static_cast<int>(s.db);
-  gatherRows(stage.rows / n, n, db, room.coefficients, room.ofCoefficients, stage.state, room.stride,
-             [&](int token, int c, int d, float value) {
-               if (c < m) room.read()[(token * m + c) * db + d] = value;
-             });
+  const int m = static_cast<int>(s.m), stride = strideOfRead(s);
+  gatherRows<S::gatheredTiles>(s, stage.rows / S::n, S::n, room.coefficients, room.ofCoefficients, stage.state, room.stride,
+                               [&](int token, int c, int d, const FloatPair &pair) {
+                                 if (c < m) pairAt(room.read() + (token * m + c) * stride + d) = pair;
+                               });
   __syncthreads();
 }
 
@@ -30,21 +30,25 @@ VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const 
  */
 VWN_DEVICE void sublayerNormGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, int tokens) {
   const float *weight = stage.set.parameters.sublayerNorm;
-  const int db = static_cast<int>(s.db), size = static_cast<int>(s.m) * db;
+  const int m = static_cast<int>(s.m), stride = strideOfRead(s);
   for (int token = 0; token < tokens; token++) {
-    const float *read = room.read() + token * size;
-    bf16 *own = stage.backbone + token * static_cast<int>(s.m) * room.stride;
-    const float r = reciprocalOfBackbone(s, read, room.sums);
+    const float *read = room.read() + token * m * stride;
+    bf16 *own = stage.backbone + token * m * room.stride;
+    const float r = reciprocalOfRead(s, read, room.sums);
     float dot = 0;
-    for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x))
-      dot += toFloat(own[i / db * room.stride + i % db]) * weight[i] * read[i];
-    const float shift = blockSum(dot, room.sums) * r * r * r / static_cast<float>(size);
-    for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x)) {
-      bf16 &at = own[i / db * room.stride + i % db];
-      const float up = toFloat(at);
-      room.ofNorm[i] += up * read[i] * r;
-      at = toBf16(up * weight[i] * r - read[i] * shift);
-    }
+    eachPairOfBackbone(s, [&](int c, int d, int i) {
+      const FloatPair of = pairAt(weight + i), x = pairAt(read + c * stride + d);
+      const uint32_t up = pairAt(own + c * room.stride + d);
+      dot += lowerOf(up) * of.lower * x.lower + upperOf(up) * of.upper * x.upper;
+    });
+    const float shift = blockSum(dot, room.sums) * r * r * r / static_cast<float>(s.m * s.db);
+    eachPairOfBackbone(s, [&](int c, int d, int i) {
+      const FloatPair of = pairAt(weight + i), x = pairAt(read + c * stride + d);
+      uint32_t &at = pairAt(own + c * room.stride + d);
+      const float lower = lowerOf(at), upper = upperOf(at);
+      addTo(room.ofNorm + i, lower * x.lower * r, upper * x.upper * r);
+      at = packed(lower * of.lower * r - x.lower * shift, upper * of.upper * r - x.upper * shift);
+    });
     __syncthreads();
   }
 }
@@ -56,22 +60,22 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
   constexpr int n = S::n;
   const Share share = shareOf(stage.rows);
   const int m = static_cast<int>(s.m), token = share.row / n;
-  normalizeRows(s, stage.state, room.stride, stage.rows, stage.present, room.reciprocal);
   Kept<1> kept{};
-  evaluateStage<n>(s, room, stage, kept);
+  evaluateStage<n>(s, room, stage, kept, [](int, int, int, const Left &) {});
   if (s.normed) {
     __syncthreads();
-    readAgain<n>(s, room, stage);
+    readAgain<S>(s, room, stage);
     sublayerNormGradient(s, room, stage, stage.present / n);
   }
   Sum ups[1][2] = {};
   const bf16 *backbone = stage.backbone + token * m * room.stride;
-  stateByRows(s, room, stage, backbone, m, ups);
+  for (int k = 0; share.part < stage.tiles && k < static_cast<int>(s.db); k += 16)
+    addByRows(room, backbone, m, 0, k, leftAt(stage.state + share.row * room.stride + k, room.stride), ups[0]);
   productGradient<n>(s, room, stage, kept, ups);
   awaitCopies<1>();
   __syncthreads();
   weightGradient<S, S::tilesOfSet, 1>(s, room, stage, weights, sums);
-  stateGradient(s, room, stage, true, room.dNext, [&](const Share &of, int first, int tiles, Sum(&to)[3][2]) {
+  stateGradient<S>(s, room, stage, true, room.dNext, [&](const Share &of, int first, int tiles, Sum(&to)[S::stateTiles][2]) {
     multiplyTiles(
         16, of, first, tiles,
         [&](int) { return leftAt(room.coefficients + of.row * room.ofCoefficients, room.ofCoefficients); },
@@ -85,13 +89,14 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
 }
 
 /** dout = Bᵀ·dNext, in the place of out. */
-template <int n>
+template <class S>
 VWN_DEVICE void backboneGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage) {
   const int m = static_cast<int>(s.m);
-  gatherRows(stage.rows / n, n, static_cast<int>(s.db), room.coefficients + n, room.ofCoefficients, room.dNext, room.stride,
-             [&](int token, int j, int d, float value) {
-               if (j < m) stage.backbone[(token * m + j) * room.stride + d] = toBf16(value);
-             });
+  bf16 *dout = stage.backbone;
+  gatherRows<S::gatheredTiles>(s, stage.rows / S::n, S::n, room.coefficients + S::n, room.ofCoefficients, room.dNext, room.stride,
+                               [&](int token, int j, int d, const FloatPair &pair) {
+                                 if (j < m) pairAt(dout + (token * m + j) * room.stride + d) = packed(pair.lower, pair.upper);
+                               });
 }
 
 /** Through the write: dout and dh in the places of out and h. */
@@ -100,20 +105,20 @@ VWN_DEVICE void writeStage(const ConnectionShape &s, const GradRoom &room, const
                            Sum (&sums)[S::weightRows][S::weightColumns][2]) {
   constexpr int n = S::n;
   const bf16 *dNext = room.dNext + shareOf(stage.rows).row / n * n * room.stride;
-  normalizeRows(s, stage.state, room.stride, stage.rows, stage.present, room.reciprocal);
   {
     Kept<S::tilesOfWarp> kept{};
-    evaluateStage<n>(s, room, stage, kept);
     Sum ups[S::tilesOfWarp][2] = {};
-    stateByRows(s, room, stage, dNext, n, ups);
+    evaluateStage<n>(s, room, stage, kept, [&](int i, int tile, int k, const Left &a) {
+      if (tile < n / 16) addByRows(room, dNext, n, tile, k, a, ups[i]);
+    });
     betaGradient<n>(s, room, stage, ups);
     productGradient<n>(s, room, stage, kept, ups);
   }
   __syncthreads();
   weightGradient<S, 0, S::tilesOfSet>(s, room, stage, weights, sums);
-  backboneGradient<n>(s, room, stage);
+  backboneGradient<S>(s, room, stage);
   __syncthreads();
-  stateGradient(s, room, stage, false, stage.state, [&](const Share &of, int first, int tiles, Sum(&to)[3][2]) {
+  stateGradient<S>(s, room, stage, false, stage.state, [&](const Share &of, int first, int tiles, Sum(&to)[S::stateTiles][2]) {
     multiplyTiles(
         n, of, first, tiles,
         [&](int k) { return leftAt(room.coefficients + of.row * room.ofCoefficients + k, room.ofCoefficients); },
@@ -144,7 +149,7 @@ VWN_DEVICE float *sumsOfBlock(const ConnectionShape &s, const ConnectionGradTens
   return io.partial + blockIdx.x * at.count + (isWrite ? 0 : at.read);
 }
 VWN_DEVICE float *weightsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
-  return sumsOfBlock(s, io, isWrite) + 2 * s.n * (isWrite ? writeColumns(s) : s.m);
+  return sumsOfBlock(s, io, isWrite) + weightSumsFrom(s, isWrite ? writeColumns(s) : s.m);
 }
 
 /** W of both sets, and zeros where sums begin. */
@@ -156,7 +161,7 @@ VWN_DEVICE void begin(const ConnectionShape &s, const ConnectionTiles &t, const 
   for (int64_t i = threadIdx.x; i < ofRoom; i += blockDim.x) room.offsets[i] = 0;
   for (int64_t i = threadIdx.x; s.normed && i < s.m * s.db; i += blockDim.x) room.ofNorm[i] = 0;
   if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
-  if (s.write) loadWeights(s, write, write.columns, room.stride, room.writing);
+  if (s.write) loadWeights(s, write, static_cast<int>(write.columns), room.stride, room.writing);
   // Tiles of the write's W reach into the read's, which must be finite even where there is none.
   loadWeights(s, {read.parameters, s.read ? s.m : 0, false}, columnsOfTile, room.stride, room.reading);
 }
@@ -167,7 +172,7 @@ VWN_DEVICE void end(const ConnectionShape &s, int tokens, const ConnectionGradTe
                     Sum (&sums)[S::weightRows][S::weightColumns][2]) {
   const int columns = static_cast<int>(writeColumns(s)), size = static_cast<int>(s.m * s.db);
   if (s.write) putSums(s, room, tokens, 0, columns, sumsOfBlock(s, io, true));
-  if (s.read) putSums(s, room, tokens, columns, s.m, sumsOfBlock(s, io, false));
+  if (s.read) putSums(s, room, tokens, static_cast<int>(readSumsFrom(s)), s.m, sumsOfBlock(s, io, false));
   float *ofNorm = sumsOfBlock(s, io, true) + sumsOfStep(s).norm;
   for (int i = static_cast<int>(threadIdx.x); s.normed && i < size; i += static_cast<int>(blockDim.x)) ofNorm[i] = room.ofNorm[i];
   if (s.db > S::columnsOfPass) return;
@@ -246,7 +251,7 @@ VWN_DEVICE void connectionTilesGrad(const ConnectionShape &s, const ConnectionTi
     if (turns.isRead(turn)) {
       awaitCopies<2>();
       __syncthreads();
-      readStage<S>(s, room, {read, room.reading, state, backbone, turns.slots(), turns.slots(turn), 1, static_cast<int>(write.columns)},
+      readStage<S>(s, room, {read, room.reading, state, backbone, turns.slots(), turns.slots(turn), 1, static_cast<int>(readSumsFrom(s))},
                    weightsOfBlock(s, io, false), sums);
     } else {
       awaitCopies<1>();

@@ -17,6 +17,8 @@ struct Slots {
   static constexpr int weightRows = tilesOfSet + 1, weightColumns = 12 / weightRows;
   /** Columns of dW that all warps keep; with more of them dW is made in several passes, and does not stay. */
   static constexpr int columnsOfPass = weightColumns * tileWarps * 16;
+  /** Tiles that a warp makes at once of the state's gradient, and of what is gathered. */
+  static constexpr int stateTiles = 4, gatheredTiles = count == 64 ? 1 : 2;
 };
 
 /** A block's shared memory; rows of states, backbones and W have `stride`, those of coefficients `ofCoefficients`. */
@@ -33,7 +35,7 @@ VWN_DEVICE GradRoom divide(const ConnectionShape &s, const ConnectionTiles &t, b
   const int64_t stride = s.db + ofChunk, slots = t.tokens * s.n, ofCoefficients = s.n + columnsOfTile + ofChunk;
   GradRoom room{};
   room.stride = static_cast<int>(stride), room.ofCoefficients = static_cast<int>(ofCoefficients);
-  room.ofSums = static_cast<int>(writeColumns(s) + s.m);
+  room.ofSums = static_cast<int>(strideOfSums(s));
   room.zeros = at, at += ofChunk;
   room.states = at, at += t.buffers * slots * stride;
   room.backbones = at, at += t.buffers * t.tokens * s.m * stride;
@@ -59,15 +61,16 @@ struct Stage {
   int rows, present, tiles, sumsFrom; /* slots, those of tokens that are there, tiles of columns, the set's first sum */
 };
 
-/** What a lane keeps of its coefficients until their gradients come: products with W, and tanh of their norms. */
+/** What a lane keeps of its coefficients until their gradients come: products with W, tanh of their norms, and 1/rms of its rows. */
 template <int tilesOfWarp>
 struct Kept {
   Sum products[tilesOfWarp][2], activations[tilesOfWarp][2];
+  float reciprocals[2];
 };
 
-/** Calls body(i, half, v, row, column) for each of the numbers that a lane has of the tiles of its warp. */
+/** Calls body(i, half, v, row, column) for the pairs of numbers, v and v + 1, that a lane has of the tiles of its warp. */
 template <int tilesOfWarp, class Body>
-VWN_DEVICE void eachCoefficient(const Share &share, int tiles, const Body &body) {
+VWN_DEVICE void eachPairOfCoefficients(const Share &share, int tiles, const Body &body) {
 #pragma unroll
   for (int i = 0; i < tilesOfWarp; i++) {
     const int tile = share.part + i * share.parts;
@@ -75,45 +78,57 @@ VWN_DEVICE void eachCoefficient(const Share &share, int tiles, const Body &body)
 #pragma unroll
     for (int half = 0; half < 2; half++)
 #pragma unroll
-      for (int v = 0; v < 4; v++)
-        body(i, half, v, share.row + laneOfWarp() / 4 + v / 2 * 8, tile * 16 + half * 8 + laneOfWarp() % 4 * 2 + v % 2);
+      for (int v = 0; v < 4; v += 2)
+        body(i, half, v, share.row + laneOfWarp() / 4 + v * 4, tile * 16 + half * 8 + laneOfWarp() % 4 * 2);
   }
 }
 
-/** Eqs. 11–14: coefficients of all rows, zeros in columns that the set lacks. */
-template <int n, int tilesOfWarp>
-VWN_DEVICE void evaluateStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, Kept<tilesOfWarp> &kept) {
+/**
+ * Eqs. 11–14: coefficients of all rows, zeros in columns that the set lacks. also(i, tile, k, a): what else is to be made of the
+ * left factor a, the state at k, for the warp's i-th tile.
+ */
+template <int n, int tilesOfWarp, class Also>
+VWN_DEVICE void evaluateStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, Kept<tilesOfWarp> &kept,
+                              const Also &also) {
   const Share share = shareOf(stage.rows);
-  multiplyTiles(
-      static_cast<int>(s.db), share, share.part, stage.tiles,
-      [&](int k) { return leftAt(stage.state + share.row * room.stride + k, room.stride); },
-      [&](int tile, int k, Right(&b)[2]) { rightsOfRows(stage.weights + tile * 16 * room.stride + k, room.stride, b); },
-      kept.products);
-  eachCoefficient<tilesOfWarp>(share, stage.tiles, [&](int i, int half, int v, int row, int column) {
-    float alpha = 0;
-    if (column < stage.set.columns) {
-      const Column of = columnOf(s, stage.set, column);
-      const int at = row % n * static_cast<int>(of.stride) + static_cast<int>(of.at);
-      const float t = tanhf(kept.products[i][half].values[v] * room.reciprocal[row]);
-      kept.activations[i][half].values[v] = t;
-      alpha = t * of.scale[at] + of.offset[at];
+  if (share.part >= stage.tiles) return;
+  RowNorms norms;
+  for (int k = 0; k < static_cast<int>(s.db); k += 16) {
+    const Left a = leftAt(stage.state + share.row * room.stride + k, room.stride);
+    norms.add(a);
+#pragma unroll
+    for (int i = 0; i < tilesOfWarp; i++) {
+      const int tile = share.part + i * share.parts;
+      if (tile >= stage.tiles) break;
+      Right b[2];
+      rightsOfRows(stage.weights + tile * 16 * room.stride + k, room.stride, b);
+      multiplyAdd(kept.products[i][0], a, b[0]);
+      multiplyAdd(kept.products[i][1], a, b[1]);
+      also(i, tile, k, a);
     }
-    room.coefficients[row * room.ofCoefficients + column] = toBf16(alpha);
+  }
+  norms.reciprocals(s, share.row, stage.present, kept.reciprocals);
+  if (share.part == 0 && laneOfWarp() % 4 == 0)
+    for (int i = 0; i < 2; i++) room.reciprocal[share.row + laneOfWarp() / 4 + i * 8] = kept.reciprocals[i];
+  eachPairOfCoefficients<tilesOfWarp>(share, stage.tiles, [&](int i, int half, int v, int row, int column) {
+    uint32_t alpha = 0;
+    if (column < stage.set.columns) {
+      const PairOfColumns of = pairOfColumns(s, stage.set, row % n, column);
+      const float *products = kept.products[i][half].values + v, r = kept.reciprocals[v / 2];
+      const float lower = tanhf(products[0] * r), upper = tanhf(products[1] * r);
+      kept.activations[i][half].values[v] = lower, kept.activations[i][half].values[v + 1] = upper;
+      alpha = packed(lower * of.scale.lower + of.offset.lower, upper * of.scale.upper + of.offset.upper);
+    }
+    pairAt(room.coefficients + row * room.ofCoefficients + column) = alpha;
   });
 }
 
-/** dÂ or dA°: rows of the state by `count` rows of another matrix, 16 for each column of tiles, from that of the row's token on. */
-template <int tilesOfWarp>
-VWN_DEVICE void stateByRows(const ConnectionShape &s, const GradRoom &room, const Stage &stage, const bf16 *others, int count,
-                            Sum (&sums)[tilesOfWarp][2]) {
-  const Share share = shareOf(stage.rows);
-  multiplyTiles(
-      static_cast<int>(s.db), share, share.part, (count + 15) / 16,
-      [&](int k) { return leftAt(stage.state + share.row * room.stride + k, room.stride); },
-      [&](int tile, int k, Right(&b)[2]) {
-        rightsOfSomeRows(others + tile * 16 * room.stride + k, room.stride, count - tile * 16, room.zeros, b);
-      },
-      sums);
+/** Of a lane's rows of the state at k, a, by `count` rows of another matrix, those of a tile of columns: its part of dÂ or dA°. */
+VWN_DEVICE void addByRows(const GradRoom &room, const bf16 *others, int count, int tile, int k, const Left &a, Sum (&sums)[2]) {
+  Right b[2];
+  rightsOfSomeRows(others + tile * 16 * room.stride + k, room.stride, count - tile * 16, room.zeros, b);
+  multiplyAdd(sums[0], a, b[0]);
+  multiplyAdd(sums[1], a, b[1]);
 }
 
 /** dB = dNext·outᵀ, which stand in the set's last tile of columns. */
@@ -144,23 +159,23 @@ VWN_DEVICE void productGradient(const ConnectionShape &s, const GradRoom &room, 
                                 const Kept<tilesOfWarp> &kept, const Sum (&ups)[tilesOfWarp][2]) {
   const Share share = shareOf(stage.rows);
   float dots[2] = {0, 0};
-  eachCoefficient<tilesOfWarp>(share, stage.tiles, [&](int i, int half, int v, int row, int column) {
-    bf16 product = toBf16(0.0f);
+  eachPairOfCoefficients<tilesOfWarp>(share, stage.tiles, [&](int i, int half, int v, int row, int column) {
+    uint32_t product = 0;
     if (column < stage.set.columns) {
-      const Column of = columnOf(s, stage.set, column);
-      const float up = ups[i][half].values[v], t = kept.activations[i][half].values[v];
+      const FloatPair scale = pairOfColumns(s, stage.set, row % n, column).scale;
+      const float *up = ups[i][half].values + v, *t = kept.activations[i][half].values + v;
+      const float *products = kept.products[i][half].values + v, r = kept.reciprocals[v / 2];
       const int sum = row * room.ofSums + stage.sumsFrom + column;
-      room.offsets[sum] += up;
-      room.scales[sum] += up * t;
-      product = toBf16(up * of.scale[row % n * static_cast<int>(of.stride) + static_cast<int>(of.at)] * (1.0f - t * t) * room.reciprocal[row]);
-      dots[v / 2] += toFloat(product) * kept.products[i][half].values[v];
+      addTo(room.offsets + sum, up[0], up[1]);
+      addTo(room.scales + sum, up[0] * t[0], up[1] * t[1]);
+      product = packed(up[0] * scale.lower * (1.0f - t[0] * t[0]) * r, up[1] * scale.upper * (1.0f - t[1] * t[1]) * r);
+      dots[v / 2] += lowerOf(product) * products[0] + upperOf(product) * products[1];
     }
-    room.products[row * room.ofCoefficients + column] = product;
+    pairAt(room.products + row * room.ofCoefficients + column) = product;
   });
 #pragma unroll
   for (int i = 0; i < 2; i++) {
-    dots[i] += __shfl_xor_sync(0xffffffffu, dots[i], 1);
-    dots[i] += __shfl_xor_sync(0xffffffffu, dots[i], 2);
+    dots[i] = sumOverLanes(dots[i]);
     if (laneOfWarp() % 4 == 0) room.dots[(share.row + laneOfWarp() / 4 + i * 8) * share.parts + share.part] = dots[i];
   }
 }
@@ -202,8 +217,9 @@ VWN_DEVICE void putWeights(const ConnectionShape &s, int64_t columns, int pass, 
       if (tile >= static_cast<int>(s.db) / 16) break;
 #pragma unroll
       for (int half = 0; half < 2; half++) {
-        eachOf(sums[first + c][q][half], c * 16, tile * 16 + half * 8, [&](int column, int d, float value) {
-          if (column < columns) to[column * s.db + d] += value;
+        eachPairOf(sums[first + c][q][half], c * 16, tile * 16 + half * 8, [&](int column, int d, const FloatPair &pair) {
+          if (column >= columns) return;
+          addTo(to + column * s.db + d, pair.lower, pair.upper);
         });
         sums[first + c][q][half] = {};
       }
@@ -225,10 +241,10 @@ VWN_DEVICE void weightGradient(const ConnectionShape &s, const GradRoom &room, c
  * to = the tiles' products, as `multiply` adds them to sums, − state·shift, + what was there where `adds`. Each lane reads and
  * writes numbers of its own, so `to` may be the state.
  */
-template <class Multiply>
+template <class S, class Multiply>
 VWN_DEVICE void stateGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, bool adds, bf16 *to,
                               const Multiply &multiply) {
-  constexpr int tilesAtOnce = 3;
+  constexpr int tilesAtOnce = S::stateTiles;
   const Share share = shareOf(stage.rows);
   const int tiles = static_cast<int>(s.db) / 16;
   float shifts[2] = {0, 0};
@@ -241,11 +257,11 @@ VWN_DEVICE void stateGradient(const ConnectionShape &s, const GradRoom &room, co
   for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
     Sum sums[tilesAtOnce][2] = {};
     multiply(share, first, tiles, sums);
-    eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, float lower, float upper) {
+    eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, const FloatPair &pair) {
       const int at = row * room.stride + column;
       const float shift = row - share.row < 8 ? shifts[0] : shifts[1];
       const uint32_t own = pairAt(stage.state + at), before = adds ? pairAt(to + at) : 0;
-      pairAt(to + at) = packed(lower - lowerOf(own) * shift + lowerOf(before), upper - upperOf(own) * shift + upperOf(before));
+      pairAt(to + at) = packed(pair.lower - lowerOf(own) * shift + lowerOf(before), pair.upper - upperOf(own) * shift + upperOf(before));
     });
   }
 }

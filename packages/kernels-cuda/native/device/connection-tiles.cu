@@ -12,12 +12,12 @@ namespace cuda {
 namespace {
 
 /** Column tiles of which a warp holds the sums at once. */
-constexpr int tilesAtOnce = 3;
+constexpr int tilesAtOnce = 4;
 
 /** A block's shared memory; matrices of bf16 have rows of `stride`, coefficients of `ofCoefficients`. */
 struct TileRoom {
   bf16 *next, *coefficients, *writing, *reading, *zeros, *states, *backbones;
-  float *reciprocal, *sums;
+  float *sums;
   int stride, ofCoefficients;
 };
 
@@ -32,30 +32,37 @@ VWN_DEVICE TileRoom divide(const ConnectionShape &s, const ConnectionTiles &t, b
   room.reading = at, at += columnsOfTile * stride;
   room.states = at, at += t.buffers * slots * stride;
   room.backbones = at, at += t.buffers * t.tokens * s.m * stride;
-  room.reciprocal = reinterpret_cast<float *>(at);
-  room.sums = room.reciprocal + slots;
+  room.sums = reinterpret_cast<float *>(at);
   return room;
 }
 
 /** Eqs. 11–14 for all rows: alpha = S ∘ tanh(norm(h)·W/√db) + static, zeros in columns that the set lacks. */
-VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set, const TileRoom &room, int rows, int columns,
-                             const bf16 *state, const bf16 *weights) {
+VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set, const TileRoom &room, int rows, int present,
+                             int columns, const bf16 *state, const bf16 *weights) {
   const Share share = shareOf(rows);
   const int tiles = columns / 16, n = static_cast<int>(s.n);
+  float reciprocals[2];
   for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
     Sum sums[tilesAtOnce][2] = {};
+    RowNorms norms;
     multiplyTiles(
         static_cast<int>(s.db), share, first, tiles,
-        [&](int k) { return leftAt(state + share.row * room.stride + k, room.stride); },
+        [&](int k) {
+          const Left a = leftAt(state + share.row * room.stride + k, room.stride);
+          norms.add(a);
+          return a;
+        },
         [&](int tile, int k, Right(&b)[2]) { rightsOfRows(weights + tile * 16 * room.stride + k, room.stride, b); }, sums);
-    eachOfTiles(sums, share, first, tiles, [&](int row, int column, float product) {
-      float alpha = 0;
+    norms.reciprocals(s, share.row, present, reciprocals);
+    eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, const FloatPair &product) {
+      uint32_t alpha = 0;
       if (column < set.columns) {
-        const Column of = columnOf(s, set, column);
-        const int64_t at = row % n * of.stride + of.at;
-        alpha = tanhf(product * room.reciprocal[row]) * of.scale[at] + of.offset[at];
+        const PairOfColumns of = pairOfColumns(s, set, row % n, column);
+        const float r = row - share.row < 8 ? reciprocals[0] : reciprocals[1];
+        alpha = packed(tanhf(product.lower * r) * of.scale.lower + of.offset.lower,
+                       tanhf(product.upper * r) * of.scale.upper + of.offset.upper);
       }
-      room.coefficients[row * room.ofCoefficients + column] = toBf16(alpha);
+      pairAt(room.coefficients + row * room.ofCoefficients + column) = alpha;
     });
   }
   __syncthreads();
@@ -79,8 +86,8 @@ VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int ro
           rightsAtRows(backbone + token * m * room.stride + tile * 16, room.stride, m, room.zeros, b);
         },
         sums);
-    eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, float lower, float upper) {
-      pairAt(room.next + row * room.stride + column) = packed(lower, upper);
+    eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, const FloatPair &pair) {
+      pairAt(room.next + row * room.stride + column) = packed(pair.lower, pair.upper);
     });
   }
   __syncthreads();
@@ -88,22 +95,26 @@ VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int ro
 
 /** x = A°ᵀ·state, [tokens, m, db] in float32. */
 VWN_DEVICE void readRows(const ConnectionShape &s, const TileRoom &room, int tokens, const bf16 *state, float *x) {
-  const int n = static_cast<int>(s.n), m = static_cast<int>(s.m), db = static_cast<int>(s.db);
-  gatherRows(tokens, n, db, room.coefficients, room.ofCoefficients, state, room.stride, [&](int token, int c, int d, float value) {
-    if (c < m) x[(token * m + c) * db + d] = value;
-  });
+  const int m = static_cast<int>(s.m), stride = strideOfRead(s);
+  gatherRows<2>(s, tokens, static_cast<int>(s.n), room.coefficients, room.ofCoefficients, state, room.stride,
+                [&](int token, int c, int d, const FloatPair &pair) {
+                  if (c < m) pairAt(x + (token * m + c) * stride + d) = pair;
+                });
   __syncthreads();
 }
 
 /** Through the sublayer's norm, where there is one, to where it is stored. */
 VWN_DEVICE void storeRead(const ConnectionShape &s, const ConnectionParameters &reading, const TileRoom &room, int tokens,
                           const float *x, bf16 *to) {
-  const int size = static_cast<int>(s.m * s.db);
+  const int m = static_cast<int>(s.m), size = m * static_cast<int>(s.db), stride = strideOfRead(s);
   for (int token = 0; token < tokens; token++) {
-    const float *own = x + token * size;
-    const float r = s.normed ? reciprocalOfBackbone(s, own, room.sums) : 1.0f;
-    for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x))
-      to[token * size + i] = toBf16(s.normed ? own[i] * r * reading.sublayerNorm[i] : own[i]);
+    const float *own = x + token * m * stride;
+    const float r = s.normed ? reciprocalOfRead(s, own, room.sums) : 1.0f;
+    eachPairOfBackbone(s, [&](int c, int d, int i) {
+      const FloatPair read = pairAt(own + c * stride + d);
+      const FloatPair weight = s.normed ? pairAt(reading.sublayerNorm + i) : FloatPair{1.0f, 1.0f};
+      pairAt(to + token * size + i) = packed(read.lower * r * weight.lower, read.upper * r * weight.upper);
+    });
   }
 }
 
@@ -131,7 +142,7 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
     commitCopies();
   };
   if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
-  if (s.write) loadWeights(s, write, s.n + columnsOfTile, room.stride, room.writing);
+  if (s.write) loadWeights(s, write, n + columnsOfTile, room.stride, room.writing);
   if (s.read) loadWeights(s, read, columnsOfTile, room.stride, room.reading);
   if (t.buffers > 1) ask(blockIdx.x, 0);
   int turn = 0;
@@ -148,8 +159,7 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
     const int count = countOf(tile);
     const bf16 *state = stateOf(turn);
     if (s.write) {
-      normalizeRows(s, state, room.stride, slots, count * n, room.reciprocal);
-      evaluateRows(s, write, room, slots, n + columnsOfTile, state, room.writing);
+      evaluateRows(s, write, room, slots, count * n, n + columnsOfTile, state, room.writing);
       writeRows(s, room, slots, state, backboneOf(turn));
       storeRows(db, room.next, count * n, room.stride, hNext + first * ofState);
       state = room.next;
@@ -157,8 +167,7 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
     if (s.read) {
       // The state that is not needed any more, or not yet, has room for what is read.
       float *what = reinterpret_cast<float *>(s.write ? stateOf(turn) : room.next);
-      normalizeRows(s, state, room.stride, slots, count * n, room.reciprocal);
-      evaluateRows(s, read, room, slots, columnsOfTile, state, room.reading);
+      evaluateRows(s, read, room, slots, count * n, columnsOfTile, state, room.reading);
       readRows(s, room, t.tokens, state, what);
       storeRead(s, reading, room, count, what, x + first * ofBackbone);
     }

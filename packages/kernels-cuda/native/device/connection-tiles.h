@@ -13,12 +13,34 @@ namespace cuda {
 struct alignas(16) Chunk {
   uint32_t words[4];
 };
+/** Two neighbours of float32, the first in an even column. */
+struct alignas(8) FloatPair {
+  float lower, upper;
+};
+VWN_DEVICE FloatPair &pairAt(float *at) { return *reinterpret_cast<FloatPair *>(at); }
+VWN_DEVICE const FloatPair &pairAt(const float *at) { return *reinterpret_cast<const FloatPair *>(at); }
+VWN_DEVICE void addTo(float *at, float lower, float upper) {
+  const FloatPair before = pairAt(at);
+  pairAt(at) = {before.lower + lower, before.upper + upper};
+}
+/** Two neighbours of a row of bf16, the first in an even column. */
+VWN_DEVICE uint32_t &pairAt(bf16 *at) { return *reinterpret_cast<uint32_t *>(at); }
 
-/** Rows of a set's W for the tile, zeros for columns that it lacks. */
-VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set, int64_t columns, int stride, bf16 *to) {
-  for (int64_t at = threadIdx.x; at < columns * s.db; at += blockDim.x) {
-    const int64_t c = at % columns, d = at / columns;
-    to[c * stride + d] = toBf16(c < set.columns ? foldedWeight(s, set, c, d) : 0.0f);
+/** Rows of a set's W for the tile, zeros for columns that it lacks. Neighbouring threads have neighbouring columns of fn. */
+VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set, int columns, int stride, bf16 *to) {
+  const float root = sqrtf(static_cast<float>(s.db));
+  const float *norm = set.parameters.normWeight;
+  for (int at = static_cast<int>(threadIdx.x); at < columns * static_cast<int>(s.db) / ofChunk; at += static_cast<int>(blockDim.x)) {
+    const int c = at % columns, d = at / columns * ofChunk;
+    Chunk chunk{};
+    if (c < set.columns) {
+      const Column of = columnOf(s, set, c);
+      const float *fn = of.fn + d * of.stride + of.at;
+#pragma unroll
+      for (int i = 0; i < ofChunk; i += 2)
+        chunk.words[i / 2] = packed(fn[i * of.stride] * norm[d + i] / root, fn[(i + 1) * of.stride] * norm[d + i + 1] / root);
+    }
+    *reinterpret_cast<Chunk *>(to + c * stride + d) = chunk;
   }
 }
 
@@ -32,18 +54,38 @@ VWN_DEVICE void copyRows(int db, const bf16 *from, int rows, int present, int st
   }
 }
 
-/** 1/rms of each row, 0 for those behind the `present` ones; a warp a row. */
-VWN_DEVICE void normalizeRows(const ConnectionShape &s, const bf16 *state, int stride, int rows, int present, float *reciprocal) {
-  for (int i = warpOfBlock(); i < rows; i += warpsOfBlock()) {
-    float squares = 0;
-    for (int d = laneOfWarp(); d < s.db; d += warpSize_) {
-      const float value = toFloat(state[i * stride + d]);
-      squares += value * value;
+/** The squares that a lane has of its rows of a left factor, g and g + 8, added up; and 1/rms of these rows of db. */
+struct RowNorms {
+  float sums[2] = {0, 0};
+
+  VWN_DEVICE void add(const Left &a) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const float lower = lowerOf(a.words[i]), upper = upperOf(a.words[i]);
+      sums[i % 2] += lower * lower + upper * upper;
     }
-    squares = warpSum(squares);
-    if (laneOfWarp() == 0) reciprocal[i] = i < present ? 1.0f / sqrtf(squares / static_cast<float>(s.db) + s.eps) : 0.0f;
   }
-  __syncthreads();
+  /** 0 for rows from `present` on. */
+  VWN_DEVICE void reciprocals(const ConnectionShape &s, int row, int present, float (&to)[2]) const {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const float squares = sumOverLanes(sums[i]);
+      to[i] = row + laneOfWarp() / 4 + i * 8 < present ? 1.0f / sqrtf(squares / static_cast<float>(s.db) + s.eps) : 0.0f;
+    }
+  }
+};
+
+/** Static parts and scales of a slot's coefficients in an even column and the next; nothing where the set has no such column. */
+struct PairOfColumns {
+  FloatPair offset, scale;
+};
+VWN_DEVICE PairOfColumns pairOfColumns(const ConnectionShape &s, const CoefficientSet &set, int slot, int column) {
+  const Column of = columnOf(s, set, column);
+  const int at = slot * static_cast<int>(of.stride) + static_cast<int>(of.at);
+  // With an odd m rows of these matrices begin anywhere.
+  if (s.m % 2 == 0) return {pairAt(of.offset + at), pairAt(of.scale + at)};
+  const bool both = column + 1 < set.columns;
+  return {{of.offset[at], both ? of.offset[at + 1] : 0.0f}, {of.scale[at], both ? of.scale[at + 1] : 0.0f}};
 }
 
 /** Rows of 16 are shared out to warps, and a row's tiles of 16 columns to the warps that have it. */
@@ -55,20 +97,17 @@ VWN_DEVICE Share shareOf(int rows) {
   return {warpOfBlock() % rowTiles * 16, warpOfBlock() / rowTiles, warpsOfBlock() / rowTiles};
 }
 
-/** Calls body(row, column, value) for the numbers of a sum that this lane holds, of a tile at `row` and `column`. */
+/** Calls body(row, column, pair) for the pairs of neighbours of a sum that this lane holds, of a tile at `row` and `column`. */
 template <class Body>
-VWN_DEVICE void eachOf(const Sum &sum, int row, int column, const Body &body) {
+VWN_DEVICE void eachPairOf(const Sum &sum, int row, int column, const Body &body) {
 #pragma unroll
-  for (int i = 0; i < 4; i++)
-    body(row + laneOfWarp() / 4 + i / 2 * 8, column + laneOfWarp() % 4 * 2 + i % 2, sum.values[i]);
+  for (int i = 0; i < 4; i += 2)
+    body(row + laneOfWarp() / 4 + i * 4, column + laneOfWarp() % 4 * 2, FloatPair{sum.values[i], sum.values[i + 1]});
 }
 
-/** Two neighbours of a row of bf16, the first in an even column. */
-VWN_DEVICE uint32_t &pairAt(bf16 *at) { return *reinterpret_cast<uint32_t *>(at); }
-
 /**
- * Calls body(row, column, lower, upper) for the pairs of neighbours, the first in an even column, that this lane holds of the tiles
- * of 16 columns whose sums its warp has: every `parts`-th from `first` on.
+ * Calls body(row, column, pair) for the pairs of neighbours, the first in an even column, that this lane holds of the tiles of 16
+ * columns whose sums its warp has: every `parts`-th from `first` on.
  */
 template <int tilesAtOnce, class Body>
 VWN_DEVICE void eachPairOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &share, int first, int tiles, const Body &body) {
@@ -77,20 +116,8 @@ VWN_DEVICE void eachPairOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &
     const int tile = first + i * share.parts;
     if (tile >= tiles) break;
 #pragma unroll
-    for (int part = 0; part < 4; part++) {
-      const float *pair = sums[i][part / 2].values + part % 2 * 2;
-      body(share.row + laneOfWarp() / 4 + part % 2 * 8, tile * 16 + part / 2 * 8 + laneOfWarp() % 4 * 2, pair[0], pair[1]);
-    }
+    for (int half = 0; half < 2; half++) eachPairOf(sums[i][half], share.row, tile * 16 + half * 8, body);
   }
-}
-
-/** The same, calling body(row, column, value) for each number. */
-template <int tilesAtOnce, class Body>
-VWN_DEVICE void eachOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &share, int first, int tiles, const Body &body) {
-  eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, float lower, float upper) {
-    body(row, column, lower);
-    body(row, column + 1, upper);
-  });
 }
 
 /**
@@ -115,27 +142,56 @@ VWN_DEVICE void multiplyTiles(int depth, const Share &share, int first, int tile
 }
 
 /**
- * Calls put(token, c, d, Σ_i coefficients[i, c]·rows[i, d]) for 16 columns c and all d of each token, i being its n slots; a warp
- * makes 16 columns d at a time.
+ * Calls put(token, c, d, pair), of Σ_i coefficients[i, c]·rows[i, d] for d and d + 1, for 16 columns c and all d of each token, i
+ * being its n slots; a warp has one token, which are no more than warps, and of that tiles of 16 columns d, so many at once.
  */
-template <class Put>
-VWN_DEVICE void gatherRows(int tokens, int n, int db, const bf16 *coefficients, int ofCoefficients, const bf16 *rows, int stride,
-                           const Put &put) {
-  const int tiles = db / 16;
-  for (int task = warpOfBlock(); task < tokens * tiles; task += warpsOfBlock()) {
-    const int token = task / tiles, tile = task % tiles;
-    Sum sums[2] = {};
-    for (int k = token * n; k < (token + 1) * n; k += 16) {
-      Right b[2];
-      rightsAt(rows + k * stride + tile * 16, stride, b);
-      const Left a = leftAtTransposed(coefficients + k * ofCoefficients, ofCoefficients);
-      multiplyAdd(sums[0], a, b[0]);
-      multiplyAdd(sums[1], a, b[1]);
-    }
+template <int tilesAtOnce, class Put>
+VWN_DEVICE void gatherRows(const ConnectionShape &s, int tokens, int n, const bf16 *coefficients, int ofCoefficients,
+                           const bf16 *rows, int stride, const Put &put) {
+  const int tiles = static_cast<int>(s.db) / 16, parts = warpsOfBlock() / tokens;
+  for (int token = warpOfBlock() % tokens; token < tokens; token += warpsOfBlock())
+    for (int first = warpOfBlock() / tokens; first < tiles; first += tilesAtOnce * parts) {
+      Sum sums[tilesAtOnce][2] = {};
+#pragma unroll 4
+      for (int k = token * n; k < (token + 1) * n; k += 16) {
+        Right b[tilesAtOnce][2];
 #pragma unroll
-    for (int half = 0; half < 2; half++)
-      eachOf(sums[half], 0, tile * 16 + half * 8, [&](int c, int d, float value) { put(token, c, d, value); });
+        for (int i = 0; i < tilesAtOnce; i++) {
+          const int tile = first + i * parts;
+          if (tile < tiles) rightsAt(rows + k * stride + tile * 16, stride, b[i]);
+        }
+        const Left a = leftAtTransposed(coefficients + k * ofCoefficients, ofCoefficients);
+#pragma unroll
+        for (int i = 0; i < tilesAtOnce; i++) {
+          if (first + i * parts >= tiles) break;
+          multiplyAdd(sums[i][0], a, b[i][0]);
+          multiplyAdd(sums[i][1], a, b[i][1]);
+        }
+      }
+      eachPairOfTiles(sums, {0, first, parts}, first, tiles,
+                      [&](int c, int d, const FloatPair &pair) { put(token, c, d, pair); });
+    }
+}
+
+/** What is read of a token, in float32, has rows of so many columns: as many banks apart as eight rows need. */
+VWN_DEVICE int strideOfRead(const ConnectionShape &s) { return static_cast<int>(s.db) + ofChunk; }
+/** Calls body(c, d, i) for the pairs of a token's backbone that this thread has: row, even column, and place in all of it. */
+template <class Body>
+VWN_DEVICE void eachPairOfBackbone(const ConnectionShape &s, const Body &body) {
+  const int ofRow = static_cast<int>(s.db) / 2, pairs = static_cast<int>(s.m) * ofRow;
+  for (int at = static_cast<int>(threadIdx.x); at < pairs; at += static_cast<int>(blockDim.x)) {
+    const int c = at / ofRow;
+    body(c, 2 * (at - c * ofRow), 2 * at);
   }
+}
+/** 1/rms of what was read of a token. */
+VWN_DEVICE float reciprocalOfRead(const ConnectionShape &s, const float *read, float *room) {
+  float squares = 0;
+  eachPairOfBackbone(s, [&](int c, int d, int) {
+    const FloatPair pair = pairAt(read + c * strideOfRead(s) + d);
+    squares += pair.lower * pair.lower + pair.upper * pair.upper;
+  });
+  return 1.0f / sqrtf(blockSum(squares, room) / static_cast<float>(s.m * s.db) + s.normEps);
 }
 
 VWN_DEVICE void storeRows(int db, const bf16 *from, int rows, int stride, bf16 *to) {

@@ -144,11 +144,6 @@ VWN_DEVICE void addWeightedRows(const Sum (&factors)[bands][tiles], const bf16 *
   }
 }
 
-/** Over the four lanes that hold a row between them. */
-VWN_DEVICE float sumOverLanes(float x) {
-  x += __shfl_xor_sync(0xffffffffu, x, 1);
-  return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
 VWN_DEVICE float maximumOverLanes(float x) {
   x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
   return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));

@@ -120,6 +120,12 @@ VWN_DEVICE void awaitCopies() {
 
 #endif
 
+/** Over the four lanes that hold a row between them. */
+VWN_DEVICE float sumOverLanes(float x) {
+  x += __shfl_xor_sync(0xffffffffu, x, 1);
+  return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+
 /** A left factor from 16 rows of a tile. */
 VWN_DEVICE Left leftAt(const bf16 *tile, int stride) {
   Left left;
