@@ -65,9 +65,9 @@ async function fill(folder) {
       join(root, 'packages', `kernels-${name}`, 'build', `vwn_${name}.node`),
       join(folder, `vwn_${name}.node`),
     );
-  copyFileSync(join(here, 'run.sh'), join(folder, 'run.sh'));
   copyFileSync(join(here, '..', 'support', 'torch_step_server.py'), join(folder, 'torch_step_server.py'));
-  copyFileSync(join(here, 'torch_kernels.py'), join(folder, 'torch_kernels.py'));
+  for (const name of ['run.sh', 'torch_kernels.py', 'cublaslt-peer.cc'])
+    copyFileSync(join(here, name), join(folder, name));
   cpSync(join(root, 'apps', 'cli', 'assets'), join(folder, 'assets'), { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{ "name": "vwn-gpu", "private": true }\n');
   for (const program of ['node', 'run.sh']) chmodSync(join(folder, program), 0o755);

@@ -1,10 +1,12 @@
 /**
  * Single operations of a GPU's sizes in bf16, without the JavaScript that asks for them: connections in bytes a second beside the
- * copy bandwidth, attention and matrix products in FLOPs a second beside PyTorch's.
+ * copy bandwidth, attention and matrix products in FLOPs a second beside PyTorch's, and products beside those of cuBLASLt
+ * called from C++.
  *
- *   node kernels.mjs --peer torch_kernels.py --out kernels.json
+ *   node kernels.mjs --peer torch_kernels.py --cublaslt cublaslt-peer.cc --out kernels.json
  *
- *   --peer FILE         torch_kernels.py; without it ours alone
+ *   --peer FILE         torch_kernels.py; without it there is no PyTorch to compare with
+ *   --cublaslt FILE     cublaslt-peer.cc, compiled with nvcc; where that fails, the result says why under "missing"
  *   --python FILE       a Python with torch; default python3
  *   --peer-device D     default cuda
  *   --turns N           turns of each operation, of which the median counts; default 5
@@ -13,7 +15,8 @@
  *   --out FILE          result file
  *
  * Kernels are captured and repeated as a CUDA graph, forward and forward with backward; backward is the difference. Our products
- * round float32 weights to bf16 in every call, as training does; PyTorch is given bf16 ones.
+ * round float32 weights to bf16 in every call, as training does; peers are given bf16 ones. Rows with bf16 weights compare the
+ * products alone.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import * as core from '@vwn/core';
@@ -25,6 +28,7 @@ import { runScript, today, writeResult } from '../support/script.mjs';
 import { alignedTable, quartiles, round } from '../support/statistics.mjs';
 import { commitOf } from './commit.mjs';
 import { copyGbPerSecond } from './copy-bandwidth.mjs';
+import { timeCublasLt } from './cublaslt-peer.mjs';
 import { operations } from './operations.mjs';
 import { timeTorch } from './torch-kernels.mjs';
 
@@ -32,6 +36,7 @@ await runScript(
   import.meta.url,
   {
     peer: { type: 'string' },
+    cublaslt: { type: 'string' },
     python: { type: 'string', default: 'python3' },
     'peer-device': { type: 'string', default: 'cuda' },
     turns: { type: 'string', default: '5' },
@@ -55,15 +60,22 @@ async function main(values) {
   const { peer, torch } = values.peer
     ? timeTorch({ ...values, peer: resolve(values.peer), device: values['peer-device'] }, all, plan)
     : { peer: 'none', torch: [] };
-  rows.forEach((row, i) => Object.assign(row, compared(row, copy, torch[i])));
+  const lt = values.cublaslt
+    ? timeCublasLt(resolve(values.cublaslt), all, plan)
+    : { reason: 'no --cublaslt', times: [] };
+  rows.forEach((row, i) => Object.assign(row, compared(row, copy, { torch: torch[i], cublaslt: lt.times[i] })));
+  const missing = lt.reason ? [`cuBLASLt called from C++ (${lt.reason})`] : [];
   console.log(`${details.instructions}: ${round(copy, 1)} GB/s copied\n\n${textOf(rows)}`);
+  for (const each of missing) console.log(`\nnot compared: ${each}`);
   if (values.out)
     writeResult(resolve(values.out), {
-      question: 'How fast are single operations on this GPU, against its copy bandwidth and PyTorch?',
+      question: 'How fast are single operations on this GPU, against its copy bandwidth, PyTorch and cuBLASLt?',
       date: today(),
       commit: commitOf(),
       machine: `${details.instructions}; ${describeMachine()}`,
       peer,
+      cublaslt: lt.library ?? 'none',
+      missing,
       copy_gb_per_s: round(copy, 1),
       rows,
     });
@@ -111,28 +123,29 @@ function timeCaptured(body, { turns, repeat }) {
   return quartiles(times).median;
 }
 
-/** Shares of the copy bandwidth, or FLOPs a second and how many times as fast as PyTorch's best. */
-function compared({ forward_ms: forward, backward_ms: backward, bytes, flops }, copy, torch) {
+/** Shares of the copy bandwidth, or FLOPs a second and how many times as fast as the best of each peer that has times. */
+function compared({ forward_ms: forward, backward_ms: backward, bytes, flops }, copy, peers) {
   if (bytes) {
     const share = (ms, of) => round(of / ms / 1e6 / copy, 3);
     return { forward_of_copy: share(forward, bytes.forward), backward_of_copy: share(backward, bytes.backward) };
   }
   const perSecond = (ms, of) => round(of / ms / 1e9, 1);
-  const own = {
+  const facts = {
     forward_tflops: perSecond(forward, flops.forward),
     backward_tflops: perSecond(backward, flops.backward),
   };
-  if (!torch) return own;
-  const best = (direction) => Math.min(...Object.values(torch).map((each) => each[direction]));
-  const ratios = {
-    forward_to_torch: round(best('forward_ms') / forward, 3),
-    backward_to_torch: round(best('backward_ms') / backward, 3),
-  };
-  return { ...own, torch, ...ratios };
+  for (const [name, ways] of Object.entries(peers).filter(([, each]) => each)) {
+    const best = (direction) => Math.min(...Object.values(ways).map((each) => each[direction]));
+    facts[name] = ways;
+    facts[`forward_to_${name}`] = round(best('forward_ms') / forward, 3);
+    facts[`backward_to_${name}`] = round(best('backward_ms') / backward, 3);
+  }
+  return facts;
 }
 
 function textOf(rows) {
-  const header = ['operation', 'forward ms', 'backward ms', 'forward', 'backward', 'fwd x torch', 'bwd x torch'];
+  const ratios = ['torch', 'cublaslt'].flatMap((name) => [`forward_to_${name}`, `backward_to_${name}`]);
+  const names = ['fwd x torch', 'bwd x torch', 'fwd x cuBLASLt', 'bwd x cuBLASLt'];
   const percent = (share) => `${round(100 * share, 1)} % of copy`;
   const cells = rows.map((row) => [
     row.title,
@@ -141,8 +154,7 @@ function textOf(rows) {
     ...(row.bytes
       ? [percent(row.forward_of_copy), percent(row.backward_of_copy)]
       : [`${row.forward_tflops} TFLOP/s`, `${row.backward_tflops} TFLOP/s`]),
-    row.forward_to_torch ?? '-',
-    row.backward_to_torch ?? '-',
+    ...ratios.map((name) => row[name] ?? '-'),
   ]);
-  return alignedTable(header, cells);
+  return alignedTable(['operation', 'forward ms', 'backward ms', 'forward', 'backward', ...names], cells);
 }

@@ -37,12 +37,13 @@ export function operations(tiny) {
       connectionOf([2, 3], 32, 8),
       connectionOf([4, 16], 64, 4),
       attentionOf([1, 8, 2, 1, 8]),
-      linearOf([8, 16, 8]),
+      linearOf([8, 16, 8], 'float32'),
+      linearOf([8, 16, 8], 'bf16'),
     ];
   return [
     ...connections.D.flatMap((D) => connections.mn.map((mn) => connectionOf(mn, D, connections.tokens))),
     ...attentions.map(attentionOf),
-    ...linears.map(linearOf),
+    ...['float32', 'bf16'].flatMap((type) => linears.map((sizes) => linearOf(sizes, type))),
   ];
 }
 
@@ -114,13 +115,17 @@ function attentionOf([B, T, H, K, d]) {
   };
 }
 
-function linearOf([rows, width, out]) {
+/** float32 weights are rounded in each call, as in training; bf16 ones leave the products alone. */
+function linearOf([rows, width, out], type) {
   const product = 2 * rows * width * out;
   return {
-    title: `linear [${rows}, ${width}] to ${out}`,
+    title: `linear [${rows}, ${width}] to ${out}, ${type} weights`,
     op: 'linear',
     sizes: { rows, width, out },
-    inputs: () => ({ x: activations(rows, width), weight: tf.randomNormal([out, width], 0, 0.02) }),
+    inputs: () => ({
+      x: activations(rows, width),
+      weight: type === 'bf16' ? activations(out, width) : tf.randomNormal([out, width], 0, 0.02),
+    }),
     run: ({ x, weight }) => [core.linear(x, weight)],
     flops: { forward: product, backward: 2 * product },
   };

@@ -1,9 +1,9 @@
 #!/bin/sh
 # On a machine with a GPU, from the folder that bench/gpu/bundle.mjs has packed: is it right, then how fast is it.
 #   run.sh RESULTS    a folder for what comes out; ends with 1 where a check failed, after everything has run
-# PEER: the PyTorch model to compare whole training steps with, and single operations with PyTorch’s own. STEPS: which of the
-# steps below, instead of all; TESTS: which tests. CHECK_FLAGS, KERNELS_FLAGS, TRAINING_FLAGS, BENCH_FLAGS: more flags of the
-# programs.
+# PEER: the PyTorch model to compare whole training steps with, and single operations with PyTorch’s own. NVCC: what compiles the
+# program that times cuBLASLt’s products, if not the nvcc that is found. STEPS: which of the steps below, instead of all; TESTS:
+# which tests. CHECK_FLAGS, KERNELS_FLAGS, TRAINING_FLAGS, BENCH_FLAGS: more flags of the programs.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 results=${1:?a folder for the results is needed}
@@ -49,8 +49,8 @@ if command -v compute-sanitizer >/dev/null; then
   step compute-sanitizer compute-sanitizer --error-exitcode 1 "$here/node" "$here/check.mjs" --steps 3
 fi
 # shellcheck disable=SC2086
-step kernels "$here/node" "$here/kernels.mjs" ${PEER:+--peer "$here/torch_kernels.py"} ${KERNELS_FLAGS:-} \
-  --out "$results/kernels.json"
+step kernels "$here/node" "$here/kernels.mjs" ${PEER:+--peer "$here/torch_kernels.py"} \
+  --cublaslt "$here/cublaslt-peer.cc" ${KERNELS_FLAGS:-} --out "$results/kernels.json"
 # shellcheck disable=SC2086
 step training "$here/node" "$here/training.mjs" ${PEER:+--peer "$PEER"} ${TRAINING_FLAGS:-} --out "$results/training.json"
 for precision in fp32 bf16; do
