@@ -9,7 +9,7 @@
 namespace vwn {
 namespace VWN_ISA {
 
-/** Columns of a task's block of C. */
+/** Columns of a task's block of C, and of the blocks that an epilogue is given. */
 constexpr int64_t blockColumns = 512;
 
 VWN_INLINE int64_t roundUpTo(int64_t grain, int64_t x) { return (x + grain - 1) / grain * grain; }
@@ -30,6 +30,8 @@ class Gemm {
     panels = (p.N + panelColumns - 1) / panelColumns;
     directB = Engine::readsInPlace(p);
     toC = !epilogue && p.type == VWN_F32 && p.N % W == 0;
+    // Tasks that pack their part of A do so half as often when they are twice as wide.
+    if (toC && !Engine::isDirect(term(0))) taskColumns *= 2;
   }
 
   bool run(bool parallel) {
@@ -67,7 +69,7 @@ class Gemm {
    * thread's own part of them (threads.cc) is as much work as another's.
    */
   void block(int64_t task, int thread) const {
-    const int64_t tasks = rowTasks(), parts = tasks % sharers || p.N % (sharers * blockColumns) == 0 ? 1 : sharers;
+    const int64_t tasks = rowTasks(), parts = tasks % sharers || p.N % (sharers * taskColumns) == 0 ? 1 : sharers;
     const int64_t rows = tasks / parts, ofPart = rows * columnTasks(), place = task % ofPart;
     blockOfC(task / ofPart * rows + place % rows, place / rows, thread);
   }
@@ -90,7 +92,7 @@ class Gemm {
   /** What the engine makes of them. */
   static int64_t unitsOf(const Term &term) { return roundUpTo(Engine::unitGrain, unitsIn(term)); }
 
-  int64_t columnTasks() const { return columnTasksOf(p.N); }
+  int64_t columnTasks() const { return (p.N + taskColumns - 1) / taskColumns; }
   /** An even number of tasks for each thread, so that none works while the others wait. */
   int64_t rowTasks() const {
     const int64_t most = sharers * blockRows;
@@ -112,8 +114,8 @@ class Gemm {
     const int64_t tiles = (p.M + rowGrain - 1) / rowGrain, tasks = rowTasks();
     const int64_t row = rowTask * tiles / tasks * rowGrain, end = (rowTask + 1) * tiles / tasks * rowGrain;
     const int64_t rows = (end < p.M ? end : p.M) - row;
-    const int64_t column = columnTask * blockColumns;
-    const int64_t columns = p.N - column < blockColumns ? p.N - column : blockColumns;
+    const int64_t column = columnTask * taskColumns;
+    const int64_t columns = p.N - column < taskColumns ? p.N - column : taskColumns;
     if (rows <= 0) return;
     const Block block{row, rows, column, columns};
     float *sums = toC ? static_cast<float *>(p.c) + row * p.ldc + column : output.of<float>(thread);
@@ -175,7 +177,7 @@ class Gemm {
   int64_t sharers;
   Epilogue epilogue;
   const void *context;
-  int64_t units = 0, panels;
+  int64_t units = 0, panels, taskColumns = blockColumns;
   bool directB, toC, borrows = false;
   float *packed = nullptr;
   ThreadScratch scratch{}, output{};
