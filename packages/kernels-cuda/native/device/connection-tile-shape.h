@@ -42,17 +42,30 @@ inline int64_t blocksAtOnce(int64_t bytes, int64_t sharedBytes) {
   return (sharedBytes + sharedBytesKept) / (bytes + sharedBytesKept);
 }
 
-/** As many tokens as leave room for a second block; tokens = 0 where not even one fits. */
-inline ConnectionTiles tilesFor(const ConnectionShape &s, int64_t sharedBytes) {
-  for (const int64_t blocks : {2, 1})
+/** The next tokens on their way while others are computed, and then as many at once as fit; tokens = 0 where none do. */
+template <class Fits>
+ConnectionTiles inTurns(const ConnectionShape &s, const Fits &fits) {
+  for (const int32_t buffers : {2, 1})
     for (int32_t tokens = static_cast<int32_t>(64 / s.n); tokens > 0; tokens /= 2)
-      for (const int32_t buffers : {2, 1})
-        if (blocksAtOnce(bytesOfTiles(s, {tokens, buffers}), sharedBytes) >= blocks) return {tokens, buffers};
+      if (fits(ConnectionTiles{tokens, buffers})) return {tokens, buffers};
   return {0, 0};
 }
 
-/** Rows of W that a block of the backward pass keeps, of both sets: the second is filled up to a tile. */
-inline int64_t weightRows(const ConnectionShape &s) { return writeColumns(s) + columnsOfTile; }
+/** As many tokens as leave room for a second block, which computes while the first one waits; or else one block, in turns. */
+inline ConnectionTiles tilesFor(const ConnectionShape &s, int64_t sharedBytes) {
+  const auto blocks = [&](const ConnectionTiles &t) { return blocksAtOnce(bytesOfTiles(s, t), sharedBytes); };
+  for (int32_t tokens = static_cast<int32_t>(64 / s.n); tokens > 0; tokens /= 2)
+    for (const int32_t buffers : {2, 1})
+      if (blocks({tokens, buffers}) >= 2) return {tokens, buffers};
+  return inTurns(s, [&](const ConnectionTiles &t) { return blocks(t) >= 1; });
+}
+
+/**
+ * Rows of W that a block of the backward pass keeps: the write's and, behind them, the read's, filled up so that tiles of the
+ * write's have 16 rows.
+ */
+VWN_ON_BOTH int64_t readWeightRows(const ConnectionShape &s) { return s.m > columnsOfTile - s.m ? s.m : columnsOfTile - s.m; }
+inline int64_t weightRows(const ConnectionShape &s) { return writeColumns(s) + readWeightRows(s); }
 
 /**
  * Sums for static parts, and as many for scales, in shared memory: a row for each slot, the write's columns and from an even place
@@ -75,12 +88,8 @@ inline int64_t bytesOfGradTiles(const ConnectionShape &s, const ConnectionTiles 
   return 16 + 2 * (rows * stride + slots * (s.n + columnsOfTile + ofChunk)) + bytesOfProducts(s, t) + 4 * floats;
 }
 
-/** The next tokens on their way while others are computed, and then as many at once as there is room for. */
 inline ConnectionTiles gradTilesFor(const ConnectionShape &s, int64_t sharedBytes) {
-  for (const int32_t buffers : {2, 1})
-    for (int32_t tokens = static_cast<int32_t>(64 / s.n); tokens > 0; tokens /= 2)
-      if (bytesOfGradTiles(s, {tokens, buffers}) <= sharedBytes) return {tokens, buffers};
-  return {0, 0};
+  return inTurns(s, [&](const ConnectionTiles &t) { return bytesOfGradTiles(s, t) <= sharedBytes; });
 }
 
 }  // namespace cuda

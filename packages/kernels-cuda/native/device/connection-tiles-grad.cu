@@ -83,7 +83,7 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
     multiplyTiles(
         16, of, first, tiles,
         [&](int) { return leftAt(room.products + of.row * room.ofCoefficients, room.ofCoefficients); },
-        [&](int tile, int, Right(&b)[2]) { rightsAt(stage.weights + tile * 16, room.stride, b); }, to);
+        [&](int tile, int, Right(&b)[2]) { rightsAtRows(stage.weights + tile * 16, room.stride, m, room.zeros, b); }, to);
   });
   __syncthreads();
 }
@@ -163,7 +163,7 @@ VWN_DEVICE void begin(const ConnectionShape &s, const ConnectionTiles &t, const 
   if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
   if (s.write) loadWeights(s, write, static_cast<int>(write.columns), room.stride, room.writing);
   // Tiles of the write's W reach into the read's, which must be finite even where there is none.
-  loadWeights(s, {read.parameters, s.read ? s.m : 0, false}, columnsOfTile, room.stride, room.reading);
+  loadWeights(s, {read.parameters, s.read ? s.m : 0, false}, static_cast<int>(readWeightRows(s)), room.stride, room.reading);
 }
 
 /** What a block has added up goes to the device's memory. */

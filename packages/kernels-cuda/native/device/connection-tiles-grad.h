@@ -40,7 +40,7 @@ VWN_DEVICE GradRoom divide(const ConnectionShape &s, const ConnectionTiles &t, b
   room.states = at, at += t.buffers * slots * stride;
   room.backbones = at, at += t.buffers * t.tokens * s.m * stride;
   room.writing = at, at += writeColumns(s) * stride;
-  room.reading = at, at += columnsOfTile * stride;
+  room.reading = at, at += readWeightRows(s) * stride;
   room.dNext = at, at += slots * stride;
   room.coefficients = at, at += slots * ofCoefficients;
   room.products = at;
@@ -101,7 +101,8 @@ VWN_DEVICE void evaluateStage(const ConnectionShape &s, const GradRoom &room, co
       const int tile = share.part + i * share.parts;
       if (tile >= stage.tiles) break;
       Right b[2];
-      rightsOfRows(stage.weights + tile * 16 * room.stride + k, room.stride, b);
+      const int rows = static_cast<int>(stage.set.columns) - tile * 16;
+      rightsOfSomeRows(stage.weights + tile * 16 * room.stride + k, room.stride, rows, room.zeros, b);
       multiplyAdd(kept.products[i][0], a, b[0]);
       multiplyAdd(kept.products[i][1], a, b[1]);
       also(i, tile, k, a);
