@@ -41,7 +41,9 @@ function checkWatched() {
   const addon = join(root, 'packages', 'kernels-cuda', 'build', 'watched', 'vwn_cuda.node');
   const names = ['attention', 'connection-step', 'elementwise', 'experts', 'fill', 'products', 'transformer'];
   const tests = names.map((name) => `packages/kernels-cuda/test/${name}.test.ts`);
-  run([vitest, 'run', ...tests], { VWN_TEST_BACKENDS: 'vwn-cuda', VWN_CUDA_ADDON: addon });
+  const env = { VWN_TEST_BACKENDS: 'vwn-cuda', VWN_CUDA_ADDON: addon };
+  run([vitest, 'run', ...tests], env);
+  run([vitest, 'run', 'packages/kernels-cuda/test/connection-step.test.ts'], { ...env, VWN_EMULATED_SHARED: '227' });
 }
 
 /**

@@ -32,7 +32,8 @@ const header = [
   'turns/least',
 ];
 print([header, ...kernels.map(rowOf)]);
-if (values.lines) for (const kernel of kernels) printLines(kernel);
+if (values.lines)
+  for (const kernel of kernels.filter(({ instructions }) => instructions.length > 0)) printLines(kernel);
 
 function rowOf({ kernel, launches, bytesRead, bytesWritten, instructions }) {
   const sum = (key, isShared, isWrite) =>
@@ -65,7 +66,7 @@ function printLines({ kernel, instructions }) {
   print(costly.map(([title, { units, least }]) => [title, Math.round(units), (units / least).toFixed(2)]));
 }
 
-/** Where addresses of the library stand in the sources: the function's line, and the one that called it inline. */
+/** Where addresses of the library stand in the sources: lines that lead there, the innermost first, but for those of helpers. */
 function linesOf(addresses) {
   const library = join(root, 'build', 'watched', 'vwn_cuda.node');
   // A return address is that of the next instruction.

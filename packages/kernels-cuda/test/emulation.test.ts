@@ -109,7 +109,9 @@ describe.skipIf(isClang)('a watched build, by GCC', () => {
     ['no barrier', race, wait],
     ["no warp's barrier", race, wait],
     ['overwrite', race, wait],
-    ['two blocks', /writes 4 bytes of the device's memory that thread \d+ of block \d writes, /, wait],
+    ['behind a matrix', race, wait],
+    ['own number', race, wait],
+    ['two blocks', /thread 0 of block 1 writes 4 bytes of the device's memory that thread 0 of block 0 writes, /, wait],
     [
       'last',
       /kernel behind_f32: thread \d+ of block 0 writes 4 bytes of the device's memory /,
@@ -118,6 +120,7 @@ describe.skipIf(isClang)('a watched build, by GCC', () => {
     ['freed', /kernel strides_f32: thread \d+ of block 0 reads 4 bytes /, "that are not the kernel's"],
     ['behind shared', /reads 4 bytes of shared memory at byte 256 /, "that are not the kernel's"],
     ['odd pair', /reads 8 bytes of the device's memory /, 'that do not lie on as many'],
+    ['odd put', /writes 8 bytes of the device's memory /, 'that do not lie on as many'],
     ['early', /reads 4 bytes of shared memory at byte \d+ /, 'that a copy may be writing'],
   ])('finds: %s', (title, does, text) => {
     const line = watchedLines.find((each) => each.startsWith(`${title}: `)) ?? '';

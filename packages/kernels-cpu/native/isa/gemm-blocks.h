@@ -9,7 +9,7 @@
 namespace vwn {
 namespace VWN_ISA {
 
-/** Columns of a task's block of C, and of the blocks that an epilogue is given. */
+/** Columns of a block of C that an epilogue is given. Other tasks may have twice as many. */
 constexpr int64_t blockColumns = 512;
 
 VWN_INLINE int64_t roundUpTo(int64_t grain, int64_t x) { return (x + grain - 1) / grain * grain; }
@@ -30,8 +30,8 @@ class Gemm {
     panels = (p.N + panelColumns - 1) / panelColumns;
     directB = Engine::readsInPlace(p);
     toC = !epilogue && p.type == VWN_F32 && p.N % W == 0;
-    // Tasks that pack their part of A do so half as often when they are twice as wide.
-    if (toC && !Engine::isDirect(term(0))) taskColumns *= 2;
+    // Tasks that pack their part of A do so half as often when they are twice as wide, which leaves fewer to share out.
+    if (toC && !Engine::isDirect(term(0)) && rowTasks() % sharers == 0) taskColumns *= 2;
   }
 
   bool run(bool parallel) {

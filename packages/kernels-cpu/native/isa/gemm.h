@@ -51,7 +51,7 @@ using Epilogue = void (*)(const void *context, const BlockOfC &block);
 
 /** A·B on all threads, handed block by block to the epilogue; `c`, `ldc` and `accumulate` are not used. */
 bool gemmInto(const Product &product, Epilogue epilogue, const void *context);
-/** Columns of a block, but for the last, and blocks that a row of C of N columns has. */
+/** Of gemmInto: columns of a block, but for the last, and blocks that a row of C of N columns has. */
 int64_t columnsOfTask();
 int64_t columnTasksOf(int64_t N);
 

@@ -49,7 +49,7 @@ VWN_DEVICE Stored<rows, columns> fetch(const bf16 *from, const Place &place, boo
   Stored<rows, columns> stored{};
   if (!isWanted || !place.isThere()) return stored;
 #pragma unroll
-  for (int i = 0; i < rows; i++) stored.at[i] = *reinterpret_cast<const Packed<columns> *>(from + i * place.db + place.first);
+  for (int i = 0; i < rows; i++) stored.at[i] = wholeAt<Packed<columns>>(from + i * place.db + place.first);
   return stored;
 }
 
@@ -72,7 +72,7 @@ struct Staging {
     Stored<rows, columns> stored{};
     if (!isWanted || !place.isThere()) return stored;
 #pragma unroll
-    for (int i = 0; i < rows; i++) stored.at[i] = *at(first + i);
+    for (int i = 0; i < rows; i++) stored.at[i] = wholeAt<Packed<columns>>(at(first + i));
     return stored;
   }
 };
@@ -102,7 +102,7 @@ template <int rows, int columns>
 VWN_DEVICE void store(const Stored<rows, columns> &stored, const Place &place, bf16 *to) {
   if (!place.isThere()) return;
 #pragma unroll
-  for (int i = 0; i < rows; i++) *reinterpret_cast<Packed<columns> *>(to + i * place.db + place.first) = stored.at[i];
+  for (int i = 0; i < rows; i++) putWhole(to + i * place.db + place.first, stored.at[i]);
 }
 
 /** A thread's columns of some rows of floats, [·, db], from row `first` on; zeros where it has none. */
@@ -116,7 +116,7 @@ VWN_DEVICE Own<rows, columns> floatsOf(const float *from, int first, const Place
   if (!place.isThere()) return own;
 #pragma unroll
   for (int i = 0; i < rows; i++) {
-    const auto row = *reinterpret_cast<const Floats<columns> *>(from + (first + i) * place.db + place.first);
+    const auto row = wholeAt<Floats<columns>>(from + (first + i) * place.db + place.first);
 #pragma unroll
     for (int k = 0; k < columns; k++) own.at[i][k] = row.values[k];
   }
@@ -132,7 +132,7 @@ VWN_DEVICE void putRows(const Own<rows, columns> &own, const Place &place, float
     Floats<columns> row;
 #pragma unroll
     for (int k = 0; k < columns; k++) row.values[k] = own.at[i][k];
-    *reinterpret_cast<Floats<columns> *>(to + i * place.db + place.first) = row;
+    putWhole(to + i * place.db + place.first, row);
   }
 }
 

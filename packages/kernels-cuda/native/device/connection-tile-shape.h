@@ -69,7 +69,7 @@ inline int64_t weightRows(const ConnectionShape &s) { return writeColumns(s) + r
 
 /**
  * Sums for static parts, and as many for scales, in shared memory: a row for each slot, the write's columns and from an even place
- * on the read's, so many floats apart that eight rows' neighbouring pairs meet in no bank.
+ * on the read's, so many floats apart that pairs of four rows, which are served at once, meet in no bank.
  */
 VWN_ON_BOTH int64_t readSumsFrom(const ConnectionShape &s) { return (writeColumns(s) + 1) / 2 * 2; }
 VWN_ON_BOTH int64_t strideOfSums(const ConnectionShape &s) { return (readSumsFrom(s) + s.m + 7) / 16 * 16 + 8; }

@@ -19,7 +19,7 @@ VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const 
   const int m = static_cast<int>(s.m), stride = strideOfRead(s);
   gatherRows<S::gatheredTiles>(s, stage.rows / S::n, S::n, room.coefficients, room.ofCoefficients, stage.state, room.stride,
                                [&](int token, int c, int d, const FloatPair &pair) {
-                                 if (c < m) pairAt(room.read() + (token * m + c) * stride + d) = pair;
+                                 if (c < m) putPair(room.read() + (token * m + c) * stride + d, pair);
                                });
   __syncthreads();
 }

@@ -98,7 +98,7 @@ VWN_DEVICE void readRows(const ConnectionShape &s, const TileRoom &room, int tok
   const int m = static_cast<int>(s.m), stride = strideOfRead(s);
   gatherRows<2>(s, tokens, static_cast<int>(s.n), room.coefficients, room.ofCoefficients, state, room.stride,
                 [&](int token, int c, int d, const FloatPair &pair) {
-                  if (c < m) pairAt(x + (token * m + c) * stride + d) = pair;
+                  if (c < m) putPair(x + (token * m + c) * stride + d, pair);
                 });
   __syncthreads();
 }

@@ -17,11 +17,11 @@ struct alignas(16) Chunk {
 struct alignas(8) FloatPair {
   float lower, upper;
 };
-VWN_DEVICE FloatPair &pairAt(float *at) { return *reinterpret_cast<FloatPair *>(at); }
-VWN_DEVICE const FloatPair &pairAt(const float *at) { return *reinterpret_cast<const FloatPair *>(at); }
+VWN_DEVICE FloatPair pairAt(const float *at) { return wholeAt<FloatPair>(at); }
+VWN_DEVICE void putPair(float *at, const FloatPair &pair) { putWhole(at, pair); }
 VWN_DEVICE void addTo(float *at, float lower, float upper) {
   const FloatPair before = pairAt(at);
-  pairAt(at) = {before.lower + lower, before.upper + upper};
+  putPair(at, {before.lower + lower, before.upper + upper});
 }
 /** Two neighbours of a row of bf16, the first in an even column. */
 VWN_DEVICE uint32_t &pairAt(bf16 *at) { return *reinterpret_cast<uint32_t *>(at); }
@@ -40,7 +40,7 @@ VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set,
       for (int i = 0; i < ofChunk; i += 2)
         chunk.words[i / 2] = packed(fn[i * of.stride] * norm[d + i] / root, fn[(i + 1) * of.stride] * norm[d + i + 1] / root);
     }
-    *reinterpret_cast<Chunk *>(to + c * stride + d) = chunk;
+    putWhole(to + c * stride + d, chunk);
   }
 }
 
@@ -143,7 +143,8 @@ VWN_DEVICE void multiplyTiles(int depth, const Share &share, int first, int tile
 
 /**
  * Calls put(token, c, d, pair), of Σ_i coefficients[i, c]·rows[i, d] for d and d + 1, for 16 columns c and all d of each token, i
- * being its n slots; a warp has one token, which are no more than warps, and of that tiles of 16 columns d, so many at once.
+ * being its n slots; a warp has one of 1, 2 or 4 tokens, and of that tiles of 16 columns d, so many at once. (Its loop over tokens
+ * is made once: without it, nvcc 13 has a register too few on sm_90.)
  */
 template <int tilesAtOnce, class Put>
 VWN_DEVICE void gatherRows(const ConnectionShape &s, int tokens, int n, const bf16 *coefficients, int ofCoefficients,
@@ -173,7 +174,7 @@ VWN_DEVICE void gatherRows(const ConnectionShape &s, int tokens, int n, const bf
     }
 }
 
-/** What is read of a token, in float32, has rows of so many columns: as many banks apart as eight rows need. */
+/** What is read of a token, in float32, has rows of so many columns: as many banks apart as the four rows that are served at once need. */
 VWN_DEVICE int strideOfRead(const ConnectionShape &s) { return static_cast<int>(s.db) + ofChunk; }
 /** Calls body(c, d, i) for the pairs of a token's backbone that this thread has: row, even column, and place in all of it. */
 template <class Body>
@@ -197,8 +198,7 @@ VWN_DEVICE float reciprocalOfRead(const ConnectionShape &s, const float *read, f
 VWN_DEVICE void storeRows(int db, const bf16 *from, int rows, int stride, bf16 *to) {
   const int chunks = db / ofChunk;
   for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x))
-    *reinterpret_cast<Chunk *>(to + at * ofChunk) =
-        *reinterpret_cast<const Chunk *>(from + at / chunks * stride + at % chunks * ofChunk);
+    putWhole(to + at * ofChunk, wholeAt<Chunk>(from + at / chunks * stride + at % chunks * ofChunk));
 }
 
 }  // namespace cuda

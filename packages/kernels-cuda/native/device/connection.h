@@ -36,12 +36,6 @@ VWN_DEVICE Column columnOf(const ConnectionShape &s, const CoefficientSet &set, 
   return {p.staticBeta, p.betaScale, p.betaFn, s.m, c - s.n};
 }
 
-/** W[d, c] with what the norm and the scaling of eqs. 11–14 multiply it by: fn · norm weight / √db. */
-VWN_DEVICE float foldedWeight(const ConnectionShape &s, const CoefficientSet &set, int64_t c, int64_t d) {
-  const Column column = columnOf(s, set, c);
-  return column.fn[d * column.stride + column.at] * set.parameters.normWeight[d] / sqrtf(static_cast<float>(s.db));
-}
-
 template <class T>
 VWN_DEVICE void loadToken(const T *from, int64_t count, float *to) {
   for (int64_t i = threadIdx.x; i < count; i += blockDim.x) to[i] = toFloat(from[i]);

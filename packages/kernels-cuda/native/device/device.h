@@ -83,6 +83,26 @@ VWN_DEVICE float rounded(float x) {
   return toFloat(stored);
 }
 
+/** All of a T at once, on as many bytes as it is aligned to. A watched build sees one access, not those of its parts. */
+template <class T>
+VWN_DEVICE T wholeAt(const void *at) {
+#if defined(VWN_WATCHED)
+  T value;
+  emulation::readWhole(at, &value, sizeof value, alignof(T));
+  return value;
+#else
+  return *static_cast<const T *>(at);
+#endif
+}
+template <class T>
+VWN_DEVICE void putWhole(void *at, const T &value) {
+#if defined(VWN_WATCHED)
+  emulation::writeWhole(at, &value, sizeof value, alignof(T));
+#else
+  *static_cast<T *>(at) = value;
+#endif
+}
+
 /** Says that something was wrong; any number of threads may, in any order. */
 VWN_DEVICE void tell(int32_t *problem) { *static_cast<volatile int32_t *>(problem) = 1; }
 

@@ -21,9 +21,7 @@ VWN_DEVICE void flashDots(const bf16 *y, const bf16 *dy, float *dots, const Atte
     const int64_t row = base + gridThread() / lanes;
     float sum = 0;
     if (row < rows && column < s.d) {
-      const auto *own = reinterpret_cast<const Eight *>(y + row * s.d + column);
-      const auto *up = reinterpret_cast<const Eight *>(dy + row * s.d + column);
-      const Eight a = *own, b = *up;
+      const auto a = wholeAt<Eight>(y + row * s.d + column), b = wholeAt<Eight>(dy + row * s.d + column);
       for (int i = 0; i < 4; i++) sum += lowerOf(a.pairs[i]) * lowerOf(b.pairs[i]) + upperOf(a.pairs[i]) * upperOf(b.pairs[i]);
     }
     for (int apart = lanes / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, apart);

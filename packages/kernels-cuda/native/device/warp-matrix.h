@@ -100,8 +100,8 @@ VWN_DEVICE void loadMatrices(const bf16 *row, uint32_t (&words)[4]) {
     const auto at = [&](unsigned i, unsigned j) -> uint32_t { return emulation::ofRow(8 * matrix + i, j); };
     words[matrix] = transposed ? at(2 * t, g) | at(2 * t + 1, g) << 16 : at(g, 2 * t) | at(g, 2 * t + 1) << 16;
   }
-  // Nobody may write there before all have read.
-  __syncwarp();
+  // Nobody may write there before all have read; a barrier for other memory this is not.
+  emulation::share(&row, sizeof row);
 }
 VWN_DEVICE void loadFour(const bf16 *row, uint32_t (&words)[4]) { loadMatrices<false>(row, words); }
 VWN_DEVICE void loadFourTransposed(const bf16 *row, uint32_t (&words)[4]) { loadMatrices<true>(row, words); }

@@ -53,6 +53,10 @@ void awaitCopies(int pending);
 void showRow(const void *row);
 uint16_t ofRow(unsigned lane, unsigned i);
 
+/** A value of which an instruction takes `alignment` bytes, 16 at most. */
+void readWhole(const void *at, void *to, size_t bytes, size_t alignment);
+void writeWhole(void *at, const void *from, size_t bytes, size_t alignment);
+
 template <class T>
 T shuffled(T value, unsigned from) {
   share(&value, sizeof value);

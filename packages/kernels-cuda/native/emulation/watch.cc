@@ -17,7 +17,7 @@ namespace emulation {
 namespace watch {
 namespace {
 
-constexpr size_t regionBytes = size_t{16} << 30, pageBytes = 4096;
+constexpr size_t regionBytes = size_t{4} << 30, pageBytes = 4096;
 /** The first part of the region is the block's shared memory: as much as any block may have, and what lies behind. */
 constexpr size_t sharedPart = size_t{1} << 20;
 constexpr unsigned warp = 32;
@@ -30,10 +30,10 @@ struct Access {
 /** Of one byte, since the launch began (or the block, of shared memory). */
 struct Cell {
   uint32_t generation;
-  bool isWritten, isRead, isReadByOthers;
+  bool isWritten, isRead, isReadByWarp, isReadByOthers;
   /** A thread has asked for a copy to here that has not arrived. */
   bool isAwaited;
-  Access writer, reader, otherReader;
+  Access writer, reader, warpReader, otherReader; /* the last one, another of its warp, one of another warp */
 };
 
 struct Launch {
@@ -130,10 +130,13 @@ void readCell(Cell &cell, const Access &now, size_t place, size_t bytes) {
   if (cell.isAwaited) stop(text("reads", place, bytes) + "that a copy may be writing");
   if (cell.isWritten && !isBefore(cell.writer, now)) refuse("reads", place, bytes, cell.writer, "writes");
   if (!cell.isRead && !cell.isWritten) traffic::countFirst(place >= sharedPart, false);
-  // Of two warps that have read, both are remembered: a thread may be sure of one and not of the other.
+  // A thread may be sure of one reader and not of another.
   if (cell.isRead && (cell.reader.block != now.block || cell.reader.thread / warp != now.thread / warp)) {
     cell.otherReader = cell.reader;
     cell.isReadByOthers = true;
+  } else if (cell.isRead && cell.reader.thread != now.thread) {
+    cell.warpReader = cell.reader;
+    cell.isReadByWarp = true;
   }
   cell.reader = now;
   cell.isRead = true;
@@ -143,6 +146,7 @@ void writeCell(Cell &cell, const Access &now, size_t place, size_t bytes) {
   if (cell.isAwaited) stop(text("writes", place, bytes) + "that a copy may be writing");
   if (cell.isWritten && !isBefore(cell.writer, now)) refuse("writes", place, bytes, cell.writer, "writes");
   if (cell.isRead && !isBefore(cell.reader, now)) refuse("writes", place, bytes, cell.reader, "reads");
+  if (cell.isReadByWarp && !isBefore(cell.warpReader, now)) refuse("writes", place, bytes, cell.warpReader, "reads");
   if (cell.isReadByOthers && !isBefore(cell.otherReader, now)) refuse("writes", place, bytes, cell.otherReader, "reads");
   if (!cell.isWritten) traffic::countFirst(place >= sharedPart, true);
   cell.writer = now;
@@ -224,6 +228,7 @@ void arrive(void *to, size_t bytes) {
 }
 
 void noteRead(const void *data, size_t bytes, const void *where) { access(data, bytes, false, true, where); }
+void noteWrite(void *data, size_t bytes, const void *where) { access(data, bytes, true, true, where); }
 
 }  // namespace watch
 }  // namespace emulation

@@ -30,8 +30,9 @@ void passWarp();
 /** The running thread asks for a copy to shared memory, and has it. */
 void ask(void *to, const void *from, size_t bytes, const void *where);
 void arrive(void *to, size_t bytes);
-/** An access that the running thread makes by other means than a load. */
+/** Accesses that the running thread makes by other means than a load or a store, of as many bytes as they lie on. */
 void noteRead(const void *data, size_t bytes, const void *where);
+void noteWrite(void *data, size_t bytes, const void *where);
 
 #else
 
@@ -48,6 +49,7 @@ inline void passWarp() {}
 inline void ask(void *, const void *, size_t, const void *) {}
 inline void arrive(void *, size_t) {}
 inline void noteRead(const void *, size_t, const void *) {}
+inline void noteWrite(void *, size_t, const void *) {}
 
 #endif
 

@@ -1,4 +1,7 @@
-/** How connection steps share out shared memory: for m, n, D and KiB of arguments, tokens and buffers forward and backward. */
+/**
+ * How connection steps share out shared memory: for m, n, D and KiB of arguments, tokens and buffers forward and
+ * backward, and the blocks that a multiprocessor has forward.
+ */
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -11,5 +14,6 @@ int main(int, char **values) {
   const int64_t m = number(1), bytes = number(4) << 10;
   const ConnectionShape s{m, number(2), number(3) / m, 1, 1e-6f, 1e-6f, 1, 1, 1, 1};
   const ConnectionTiles forward = tilesFor(s, bytes), backward = gradTilesFor(s, bytes);
-  std::printf("%d %d %d %d\n", forward.tokens, forward.buffers, backward.tokens, backward.buffers);
+  const int64_t blocks = forward.tokens > 0 ? blocksAtOnce(bytesOfTiles(s, forward), bytes) : 0;
+  std::printf("%d %d %d %d %d\n", forward.tokens, forward.buffers, backward.tokens, backward.buffers, static_cast<int>(blocks));
 }

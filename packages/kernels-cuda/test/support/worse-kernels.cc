@@ -33,11 +33,38 @@ VWN_DEVICE void overwrite(T *to) {
 }
 VWN_SINGLE(overwrite, (real *to), (to))
 
+/** One thread of each block writes. */
 template <class T>
 VWN_DEVICE void behind(T *to, int at) {
-  to[at] = 1;
+  if (threadIdx.x == 0) to[at] = 1;
 }
 VWN_SINGLE(behind, (real *to, int at), (to, at))
+
+/** Reads what another lane has written, behind an ldmatrix of other memory, which makes nobody wait. */
+template <class T>
+VWN_DEVICE void behindMatrix(T *to) {
+  VWN_SHARED(float, room);
+  room[128 + threadIdx.x] = 1;
+  __syncwarp();
+  room[threadIdx.x] = 1;
+  uint32_t words[4];
+  loadFour(reinterpret_cast<const bf16 *>(room + 128) + threadIdx.x % 8 * 8, words);
+  to[threadIdx.x] = room[threadIdx.x ^ 1];
+}
+VWN_SINGLE(behindMatrix, (real *to), (to))
+
+/** All lanes read a number, of which the first and the last then write one each: whichever of them has read last. */
+template <class T>
+VWN_DEVICE void ownNumber(T *to) {
+  VWN_SHARED(float, room);
+  if (threadIdx.x == 0) room[0] = room[1] = 1;
+  __syncwarp();
+  to[threadIdx.x] = room[0] + room[1];
+  __shfl_sync(0xffffffffu, 0, 0);
+  if (threadIdx.x == 0) room[0] = 2;
+  if (threadIdx.x == 31) room[1] = 2;
+}
+VWN_SINGLE(ownNumber, (real *to), (to))
 
 template <class T>
 VWN_DEVICE void behindShared(T *to, int at) {
@@ -51,9 +78,16 @@ struct alignas(8) Pair {
 };
 template <class T>
 VWN_DEVICE void pairs(const T *from, T *to, int at) {
-  *reinterpret_cast<Pair *>(to) = *reinterpret_cast<const Pair *>(from + at);
+  putWhole(to, wholeAt<Pair>(from + at));
 }
 VWN_SINGLE(pairs, (const real *from, real *to, int at), (from, to, at))
+
+/** Puts a pair together from what it has. */
+template <class T>
+VWN_DEVICE void putPairs(T *to, int at) {
+  putWhole(to + at, Pair{1.0f, static_cast<float>(at)});
+}
+VWN_SINGLE(putPairs, (real *to, int at), (to, at))
 
 /** Copies numbers into shared memory, and reads where they are to arrive. */
 template <class T>
@@ -107,8 +141,11 @@ int main() {
   report("overwrite", "overwrite_f32", 1, 64, 256, to);
   report("two blocks", "behind_f32", 2, 32, 0, to, 0);
   report("last", "behind_f32", 1, 32, 0, to + 255, 1);
+  report("behind a matrix", "behindMatrix_f32", 1, 32, 1024, to);
+  report("own number", "ownNumber_f32", 1, 32, 256, to);
   report("behind shared", "behindShared_f32", 1, 32, 256, to, 64);
   report("odd pair", "pairs_f32", 1, 32, 0, from, to, 3);
+  report("odd put", "putPairs_f32", 1, 32, 0, to, 3);
   report("early", "early_f32", 1, 32, 256, from, to);
   report("flags", "flags_f32", 2, 64, 0, to, reinterpret_cast<int *>(to));
   report("near", "strides_f32", 1, 32, 4096, from, to, 1);
