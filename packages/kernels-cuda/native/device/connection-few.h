@@ -266,8 +266,7 @@ VWN_DEVICE void foldWeights(const ConnectionShape &s, const CoefficientSet &set,
 #pragma unroll 8
   for (int at = static_cast<int>(threadIdx.x); at < columns * db; at += static_cast<int>(blockDim.x)) {
     const int c = at % columns, d = at / columns;
-    const Column of = columnOf(s, set, c);
-    to[c * db + d] = of.fn[d * static_cast<int>(of.stride) + static_cast<int>(of.at)] * norm[d] * root;
+    to[c * db + d] = foldedWeight(columnOf(s, set, c), norm, d, root);
   }
 }
 

@@ -79,11 +79,11 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
     multiplyTiles(
         16, of, first, tiles,
         [&](int) { return leftAt(room.coefficients + of.row * room.ofCoefficients, room.ofCoefficients); },
-        [&](int tile, int, Right(&b)[2]) { rightsAtRows(backbone + tile * 16, room.stride, m, room.zeros, b); }, to);
+        [&](int tile, int, Right(&b)[2]) { rightsAtSomeRows(backbone + tile * 16, room.stride, m, room.zeros, b); }, to);
     multiplyTiles(
         16, of, first, tiles,
         [&](int) { return leftAt(room.products + of.row * room.ofCoefficients, room.ofCoefficients); },
-        [&](int tile, int, Right(&b)[2]) { rightsAtRows(stage.weights + tile * 16, room.stride, m, room.zeros, b); }, to);
+        [&](int tile, int, Right(&b)[2]) { rightsAtSomeRows(stage.weights + tile * 16, room.stride, m, room.zeros, b); }, to);
   });
   __syncthreads();
 }

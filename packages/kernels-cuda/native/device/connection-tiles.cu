@@ -83,7 +83,7 @@ VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int ro
     multiplyTiles(
         16, share, first, tiles, [&](int) { return leftAt(own + slot * room.ofCoefficients + n, room.ofCoefficients); },
         [&](int tile, int, Right(&b)[2]) {
-          rightsAtRows(backbone + token * m * room.stride + tile * 16, room.stride, m, room.zeros, b);
+          rightsAtSomeRows(backbone + token * m * room.stride + tile * 16, room.stride, m, room.zeros, b);
         },
         sums);
     eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, const FloatPair &pair) {

@@ -28,17 +28,16 @@ VWN_DEVICE uint32_t &pairAt(bf16 *at) { return *reinterpret_cast<uint32_t *>(at)
 
 /** Rows of a set's W for the tile, zeros for columns that it lacks. Neighbouring threads have neighbouring columns of fn. */
 VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set, int columns, int stride, bf16 *to) {
-  const float root = sqrtf(static_cast<float>(s.db));
+  const float root = 1.0f / sqrtf(static_cast<float>(s.db));
   const float *norm = set.parameters.normWeight;
   for (int at = static_cast<int>(threadIdx.x); at < columns * static_cast<int>(s.db) / ofChunk; at += static_cast<int>(blockDim.x)) {
     const int c = at % columns, d = at / columns * ofChunk;
     Chunk chunk{};
     if (c < set.columns) {
       const Column of = columnOf(s, set, c);
-      const float *fn = of.fn + d * of.stride + of.at;
 #pragma unroll
       for (int i = 0; i < ofChunk; i += 2)
-        chunk.words[i / 2] = packed(fn[i * of.stride] * norm[d + i] / root, fn[(i + 1) * of.stride] * norm[d + i + 1] / root);
+        chunk.words[i / 2] = packed(foldedWeight(of, norm, d + i, root), foldedWeight(of, norm, d + i + 1, root));
     }
     putWhole(to + c * stride + d, chunk);
   }

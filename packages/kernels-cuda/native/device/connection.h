@@ -36,6 +36,11 @@ VWN_DEVICE Column columnOf(const ConnectionShape &s, const CoefficientSet &set, 
   return {p.staticBeta, p.betaScale, p.betaFn, s.m, c - s.n};
 }
 
+/** W[d] of a column with what the norm and the scaling of eqs. 11–14 multiply it by: fn · norm weight / √db; `root` is 1/√db. */
+VWN_DEVICE float foldedWeight(const Column &of, const float *norm, int d, float root) {
+  return of.fn[d * static_cast<int>(of.stride) + static_cast<int>(of.at)] * norm[d] * root;
+}
+
 template <class T>
 VWN_DEVICE void loadToken(const T *from, int64_t count, float *to) {
   for (int64_t i = threadIdx.x; i < count; i += blockDim.x) to[i] = toFloat(from[i]);

@@ -161,7 +161,7 @@ VWN_DEVICE void rightsAt(const bf16 *tile, int stride, Right (&rights)[2]) {
   rights[1] = {words[2], words[3]};
 }
 /** As rightsAt, of a tile that has only `rows` rows: the others are those of `zeros`, 16 bytes. */
-VWN_DEVICE void rightsAtRows(const bf16 *tile, int stride, int rows, const bf16 *zeros, Right (&rights)[2]) {
+VWN_DEVICE void rightsAtSomeRows(const bf16 *tile, int stride, int rows, const bf16 *zeros, Right (&rights)[2]) {
   uint32_t words[4];
   const int row = laneOfWarp() % 16;
   loadFourTransposed(row < rows ? tile + row * stride + laneOfWarp() / 16 * 8 : zeros, words);

@@ -53,9 +53,11 @@ void awaitCopies(int pending);
 void showRow(const void *row);
 uint16_t ofRow(unsigned lane, unsigned i);
 
+#if defined(VWN_WATCHED)
 /** A value of which an instruction takes `alignment` bytes, 16 at most. */
 void readWhole(const void *at, void *to, size_t bytes, size_t alignment);
 void writeWhole(void *at, const void *from, size_t bytes, size_t alignment);
+#endif
 
 template <class T>
 T shuffled(T value, unsigned from) {

@@ -170,20 +170,6 @@ uint16_t ofRow(unsigned lane, unsigned i) {
   return value;
 }
 
-void readWhole(const void *at, void *to, size_t bytes, size_t alignment) {
-  const auto *where = static_cast<const char *>(__builtin_return_address(0));
-  for (size_t i = 0; i < bytes; i += alignment)
-    watch::noteRead(static_cast<const char *>(at) + i, alignment, where + i / alignment);
-  std::memcpy(to, at, bytes);
-}
-
-void writeWhole(void *at, const void *from, size_t bytes, size_t alignment) {
-  const auto *where = static_cast<const char *>(__builtin_return_address(0));
-  for (size_t i = 0; i < bytes; i += alignment)
-    watch::noteWrite(static_cast<char *>(at) + i, alignment, where + i / alignment);
-  std::memcpy(at, from, bytes);
-}
-
 void copyLater(void *to, const void *from, size_t bytes) {
   watch::ask(to, from, bytes, __builtin_return_address(0));
   if (current->copies.empty()) current->copies.emplace_back();

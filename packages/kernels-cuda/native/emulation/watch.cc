@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <new>
 #include <vector>
@@ -18,7 +19,7 @@ namespace watch {
 namespace {
 
 constexpr size_t regionBytes = size_t{4} << 30, pageBytes = 4096;
-/** The first part of the region is the block's shared memory: as much as any block may have, and what lies behind. */
+/** The region begins with the block's shared memory: more than any block has, so that what it asks for behind that is seen. */
 constexpr size_t sharedPart = size_t{1} << 20;
 constexpr unsigned warp = 32;
 
@@ -228,9 +229,23 @@ void arrive(void *to, size_t bytes) {
 }
 
 void noteRead(const void *data, size_t bytes, const void *where) { access(data, bytes, false, true, where); }
-void noteWrite(void *data, size_t bytes, const void *where) { access(data, bytes, true, true, where); }
 
 }  // namespace watch
+
+void readWhole(const void *at, void *to, size_t bytes, size_t alignment) {
+  const auto *where = static_cast<const char *>(__builtin_return_address(0));
+  for (size_t i = 0; i < bytes; i += alignment)
+    watch::access(static_cast<const char *>(at) + i, alignment, false, true, where + i / alignment);
+  std::memcpy(to, at, bytes);
+}
+
+void writeWhole(void *at, const void *from, size_t bytes, size_t alignment) {
+  const auto *where = static_cast<const char *>(__builtin_return_address(0));
+  for (size_t i = 0; i < bytes; i += alignment)
+    watch::access(static_cast<char *>(at) + i, alignment, true, true, where + i / alignment);
+  std::memcpy(at, from, bytes);
+}
+
 }  // namespace emulation
 }  // namespace vwn
 

@@ -30,9 +30,8 @@ void passWarp();
 /** The running thread asks for a copy to shared memory, and has it. */
 void ask(void *to, const void *from, size_t bytes, const void *where);
 void arrive(void *to, size_t bytes);
-/** Accesses that the running thread makes by other means than a load or a store, of as many bytes as they lie on. */
+/** A read by other means than a load, of as many bytes as it lies on. */
 void noteRead(const void *data, size_t bytes, const void *where);
-void noteWrite(void *data, size_t bytes, const void *where);
 
 #else
 
@@ -49,7 +48,6 @@ inline void passWarp() {}
 inline void ask(void *, const void *, size_t, const void *) {}
 inline void arrive(void *, size_t) {}
 inline void noteRead(const void *, size_t, const void *) {}
-inline void noteWrite(void *, size_t, const void *) {}
 
 #endif
 

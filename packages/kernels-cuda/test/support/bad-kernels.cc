@@ -1,10 +1,8 @@
 /** Kernels with the mistakes that emulation is to find; a line for each on stdout. */
 #include <cstdio>
-#include <stdexcept>
-#include <string>
 
 #include "device/warp-matrix.h"
-#include "runtime.h"
+#include "report.h"
 
 namespace vwn {
 namespace cuda {
@@ -107,16 +105,6 @@ int wrongProducts(const float *got) {
       wrong += got[256 + row * 16 + column] != transposed;
     }
   return wrong;
-}
-
-template <class... A>
-void report(const char *title, const std::string &kernel, Grid grid, int threads, int64_t sharedBytes, A... arguments) {
-  try {
-    launch(kernel, grid, threads, sharedBytes, arguments...);
-    std::printf("%s: done\n", title);
-  } catch (const std::runtime_error &error) {
-    std::printf("%s: %s\n", title, error.what());
-  }
 }
 
 }  // namespace

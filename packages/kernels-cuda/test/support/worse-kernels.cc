@@ -1,11 +1,7 @@
 /** Kernels with the mistakes that a watched build is to find, and with what is none; a line for each on stdout. */
-#include <cstdio>
-#include <stdexcept>
-#include <string>
-
 #include "device-memory.h"
 #include "device/warp-matrix.h"
-#include "runtime.h"
+#include "report.h"
 
 namespace vwn {
 namespace cuda {
@@ -114,16 +110,6 @@ VWN_DEVICE void strides(const T *from, T *to, int apart) {
 }
 VWN_SINGLE(strides, (const real *from, real *to, int apart), (from, to, apart))
 
-template <class... A>
-void report(const char *title, const std::string &kernel, int blocks, int threads, int64_t sharedBytes, A... arguments) {
-  try {
-    launch(kernel, {blocks}, threads, sharedBytes, arguments...);
-    std::printf("%s: done\n", title);
-  } catch (const std::runtime_error &error) {
-    std::printf("%s: %s\n", title, error.what());
-  }
-}
-
 }  // namespace
 }  // namespace cuda
 }  // namespace vwn
@@ -133,24 +119,24 @@ int main() {
   constexpr int64_t count = 1024;
   float *to = static_cast<float *>(allocateOnDevice(4 * 256)), *data = static_cast<float *>(allocateOnDevice(4 * count));
   const float *from = data;
-  report("all wait", "exchange_f32", 1, 64, 256, to, 32, 2);
-  report("no barrier", "exchange_f32", 1, 64, 256, to, 32, 1);
-  report("the warp waits", "exchange_f32", 1, 64, 256, to, 0, 1);
-  report("a warp's barrier", "exchange_f32", 1, 32, 256, to, 1, 1);
-  report("no warp's barrier", "exchange_f32", 1, 32, 256, to, 1, 0);
-  report("overwrite", "overwrite_f32", 1, 64, 256, to);
-  report("two blocks", "behind_f32", 2, 32, 0, to, 0);
-  report("last", "behind_f32", 1, 32, 0, to + 255, 1);
-  report("behind a matrix", "behindMatrix_f32", 1, 32, 1024, to);
-  report("own number", "ownNumber_f32", 1, 32, 256, to);
-  report("behind shared", "behindShared_f32", 1, 32, 256, to, 64);
-  report("odd pair", "pairs_f32", 1, 32, 0, from, to, 3);
-  report("odd put", "putPairs_f32", 1, 32, 0, to, 3);
-  report("early", "early_f32", 1, 32, 256, from, to);
-  report("flags", "flags_f32", 2, 64, 0, to, reinterpret_cast<int *>(to));
-  report("near", "strides_f32", 1, 32, 4096, from, to, 1);
+  report("all wait", "exchange_f32", {1}, 64, 256, to, 32, 2);
+  report("no barrier", "exchange_f32", {1}, 64, 256, to, 32, 1);
+  report("the warp waits", "exchange_f32", {1}, 64, 256, to, 0, 1);
+  report("a warp's barrier", "exchange_f32", {1}, 32, 256, to, 1, 1);
+  report("no warp's barrier", "exchange_f32", {1}, 32, 256, to, 1, 0);
+  report("overwrite", "overwrite_f32", {1}, 64, 256, to);
+  report("two blocks", "behind_f32", {2}, 32, 0, to, 0);
+  report("last", "behind_f32", {1}, 32, 0, to + 255, 1);
+  report("behind a matrix", "behindMatrix_f32", {1}, 32, 1024, to);
+  report("own number", "ownNumber_f32", {1}, 32, 256, to);
+  report("behind shared", "behindShared_f32", {1}, 32, 256, to, 64);
+  report("odd pair", "pairs_f32", {1}, 32, 0, from, to, 3);
+  report("odd put", "putPairs_f32", {1}, 32, 0, to, 3);
+  report("early", "early_f32", {1}, 32, 256, from, to);
+  report("flags", "flags_f32", {2}, 64, 0, to, reinterpret_cast<int *>(to));
+  report("near", "strides_f32", {1}, 32, 4096, from, to, 1);
   freeOnDevice(data);
-  report("freed", "strides_f32", 1, 32, 4096, from, to, 32);
+  report("freed", "strides_f32", {1}, 32, 4096, from, to, 32);
   data = static_cast<float *>(allocateOnDevice(4 * count));
-  report("far", "strides_f32", 1, 32, 4096, static_cast<const float *>(data), to, 32);
+  report("far", "strides_f32", {1}, 32, 4096, static_cast<const float *>(data), to, 32);
 }
