@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { expectSame, randomOperand, result, runOnCuda, type Operand, type Storage } from './support/both-libraries';
+import {
+  cudaDevice,
+  expectSame,
+  randomOperand,
+  result,
+  runOnCuda,
+  type Operand,
+  type Storage,
+} from './support/both-libraries';
 
 /** B, T, S, H, K, d. */
 const shapes: readonly (readonly number[])[] = [
@@ -20,6 +28,10 @@ const shapes: readonly (readonly number[])[] = [
   [1, 200, 200, 1, 1, 24],
   [1, 150, 310, 2, 1, 72],
 ];
+
+/** As the emulation has where nothing else is said; GPUs of data centres have more. */
+const hasLittleSharedMemory = () =>
+  cudaDevice().startsWith('emulated') && (process.env.VWN_EMULATED_SHARED ?? '99') === '99';
 
 describe.each<Storage>(['f32', 'bf16'])('causal attention in %s', (storage) => {
   it.each(shapes)('B %i, T %i, S %i, H %i, K %i, d %i, and its gradients', (...shape) => {
@@ -63,12 +75,20 @@ describe('causal attention', () => {
     expect(dk?.slice(48).filter((each) => !Number.isFinite(each))).toHaveLength(2); // of q's own column
   });
 
-  it('refuses gradients of heads that fit shared memory forwards only', () => {
-    const operands = Array.from({ length: 4 }, () => randomOperand(250));
-    runOnCuda('causal_attention', [...operands, result(1)], [1, 1, 1, 1, 1, 250]);
-    const results = Array.from({ length: 3 }, () => result(250));
-    const all = [...operands, randomOperand(250), randomOperand(1), ...results];
-    expect(() => runOnCuda('causal_attention_grad', all, [1, 1, 1, 1, 1, 250])).toThrow('wider than this GPU’s');
+  it('refuses gradients of heads that fit shared memory forwards only, as with 99 KiB, and makes them where there is more', () => {
+    const shape = [1, 3, 3, 1, 1, 250];
+    const [q, k, v, dy] = [1, 2, 3, 4].map((seed) => randomOperand(750, 'f32', seed)) as [
+      Operand,
+      Operand,
+      Operand,
+      Operand,
+    ];
+    const [y = [], logSums = []] = runOnCuda('causal_attention', [q, k, v, result(750), result(3)], shape).slice(3);
+    const known: Operand[] = [{ storage: 'f32', values: y }, dy, { storage: 'f32', values: logSums }];
+    const results = Array.from({ length: 3 }, () => result(750));
+    const gradients = () => expectSame('causal_attention_grad', [q, k, v, ...known, ...results], shape);
+    if (hasLittleSharedMemory()) expect(gradients).toThrow('wider than this GPU’s');
+    else gradients();
   });
 
   it.each([
