@@ -7,8 +7,8 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { filesIn, hashOf, include, inParallel } from '../../kernels/scripts/native-build.mjs';
 
-/** A100, RTX 30, L4 and RTX 40, H100 and H200, B200. */
-export const architectures = ['80', '86', '89', '90', '100'];
+/** A100, RTX 30, L4 and RTX 40, H100 and H200 with what no other GPU has, B200. */
+export const architectures = ['80', '86', '89', '90a', '100'];
 /** What GPUs that are none of these compile for themselves. */
 const portable = '80';
 

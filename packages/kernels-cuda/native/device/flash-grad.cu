@@ -2,7 +2,7 @@
  * Gradients of causal attention by tensor cores, in three kernels without atomics, as in attention-grad.cu: Σ dy·y of every
  * query; dq, a block 128 queries; dk and dv, a block 64 or 128 keys and all queries that see them.
  */
-#include "flash.h"
+#include "flash-grad.h"
 
 namespace vwn {
 namespace cuda {
@@ -35,21 +35,6 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 }
 VWN_REGISTER(flashDots_bf16)
 }  // namespace entry_flashDots
-
-/**
- * p·(dP − dot) of scores and dP = dy·v, of one band; p = exp(score·scale − logSum) is 0 where a score is −∞.
- * `logSum` is times log2(e).
- */
-template <int tiles>
-VWN_DEVICE void toScoreGradients(float exponentScale, const float (&logSum)[2], const float (&dot)[2],
-                                 const Sum (&products)[tiles], Sum (&scores)[tiles]) {
-#pragma unroll
-  for (int j = 0; j < tiles; j++)
-    for (int i = 0; i < 4; i++) {
-      const float p = powerOf2(scores[j].values[i] * exponentScale - logSum[i / 2]);
-      scores[j].values[i] = p * (products[j].values[i] - dot[i / 2]);
-    }
-}
 
 /** Shared: queries, their dy, keys, values. Keys arrive while dy·v is made, the next values during the rest. */
 template <int D>
@@ -100,73 +85,14 @@ VWN_FLASH(flashQueryGrad,
            AttentionSizes sizes),
           (q, k, v, dy, {logSums, dots}, dq, sizes))
 
-/** Steps of a block of keys past the queries that see them, heads of its group one after the other. */
 template <int D>
-struct QueryWalk {
-  static constexpr int rows = FlashTiles<D>::queriesOfStep;
-  int head, query, left; /* of all sequences' heads; the first of this step's rows; steps, this one among them */
-
-  VWN_DEVICE QueryWalk(const AttentionSizes &s, int key) : query(firstQuery(s, key)) {
-    const int group = static_cast<int>(s.H / s.K), queries = static_cast<int>(s.T) - query;
-    head = static_cast<int>(blockIdx.y) * group;
-    left = queries > 0 ? (queries + rows - 1) / rows * group : 0;
-  }
-  VWN_DEVICE static int firstQuery(const AttentionSizes &s, int key) {
-    const int past = static_cast<int>(s.S - s.T);
-    return (key > past ? key - past : 0) / rows * rows;
-  }
-  VWN_DEVICE void next(const AttentionSizes &s, int key) {
-    left--;
-    query += rows;
-    if (query < s.T) return;
-    query = firstQuery(s, key);
-    head++;
-  }
-};
+using StepsOf = QueryWalk<FlashTiles<D>::queriesOfStep>;
 
 /** Asks for the queries of one step, or their dy, and what is known of each. */
 template <int D>
-VWN_DEVICE void askForStep(const bf16 *q, const float *known, const QueryWalk<D> &step, const AttentionSizes &s, bf16 *tile) {
-  askFor<D, QueryWalk<D>::rows>(headOfQueries(q, s, step.head), step.query, s.T, s.d, tile);
-  askFor<D, QueryWalk<D>::rows>(known + step.head * s.T, step.query, s.T, tile);
-}
-
-/**
- * p of keys (rows) and queries (columns) from their scores; 0 where a query does not see a key: query i sees those up to row
- * `ahead` + i. Beyond the last query p is 1, but what it multiplies is 0.
- */
-template <int D, int bands, int tiles>
-VWN_DEVICE void toProbabilities(float exponentScale, int ahead, const bf16 *queries, Sum (&scores)[bands][tiles]) {
-  const bool seesAll = firstRowOfWarp<bands>() + 16 * bands - 1 <= ahead;
-#pragma unroll
-  for (int j = 0; j < tiles; j++)
-    for (int i = 0; i < 2; i++) {
-      const int query = columnOfSum(j, i);
-      const float logSum = numberOfRow<D>(queries, query) * log2OfE;
-#pragma unroll
-      for (int band = 0; band < bands; band++)
-        for (int half = 0; half < 2; half++) {
-          float &score = scores[band][j].values[2 * half + i];
-          const bool sees = seesAll || rowOfSum<bands>(band, half) <= ahead + query;
-          score = sees ? powerOf2(score * exponentScale - logSum) : 0.0f;
-        }
-    }
-}
-
-/** scores ∘ (products − dot) of keys (rows) and queries (columns); 0 of what is 0, whatever the query's dot may be. */
-template <int D, int bands, int tiles>
-VWN_DEVICE void timesDifferences(const Sum (&products)[bands][tiles], const bf16 *dOut, Sum (&scores)[bands][tiles]) {
-#pragma unroll
-  for (int j = 0; j < tiles; j++)
-    for (int i = 0; i < 2; i++) {
-      const float dot = numberOfRow<D>(dOut, columnOfSum(j, i));
-#pragma unroll
-      for (int band = 0; band < bands; band++)
-        for (int at = i; at < 4; at += 2) {
-          float &score = scores[band][j].values[at];
-          score = score == 0.0f ? 0.0f : score * (products[band][j].values[at] - dot);
-        }
-    }
+VWN_DEVICE void askForStep(const bf16 *q, const float *known, const StepsOf<D> &step, const AttentionSizes &s, bf16 *tile) {
+  askFor<D, StepsOf<D>::rows>(headOfQueries(q, s, step.head), step.query, s.T, s.d, tile);
+  askFor<D, StepsOf<D>::rows>(known + step.head * s.T, step.query, s.T, tile);
 }
 
 /**
@@ -181,7 +107,7 @@ VWN_DEVICE void flashKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const 
   VWN_SHARED(bf16, keys);
   bf16 *values = keys + keyRows * (D + 8), *dOut = values + keyRows * (D + 8), *queries = dOut + rows * (D + 8);
   const int key = static_cast<int>(blockIdx.x) * keyRows;
-  QueryWalk<D> step(s, key);
+  StepsOf<D> step(s, key);
   askFor<D, keyRows>(keyHead(k, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d, keys);
   askFor<D, keyRows>(keyHead(v, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d, values);
   if (step.left > 0) askForStep<D>(q, statistics.logSums, step, s, queries);
@@ -202,13 +128,13 @@ VWN_DEVICE void flashKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const 
     Sum scores[bands][tiles], products[bands][tiles];
     if (isSeen) {
       rowsByRows<D>(keys, now, scores);
-      toProbabilities<D>(s.scale * log2OfE, ahead, now, scores);
+      toProbabilities(s.scale * log2OfE, ahead, [&](int query) { return numberOfRow<D>(now, query); }, scores);
     }
     arrive<1>();
     if (!isSeen) continue;
     addWeightedRows<D>(scores, dOut, valueSums);
     rowsByRows<D>(values, dOut, products);
-    timesDifferences<D>(products, dOut, scores);
+    timesDifferences(products, [&](int query) { return numberOfRow<D>(dOut, query); }, scores);
     addWeightedRows<D>(scores, now, keySums);
   }
   writeRows<D>(keySums, s.scale, keyHead(dk, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d);

@@ -31,6 +31,7 @@ struct Gpu {
   std::vector<ModuleOfDriver *> modules;
   std::map<std::string, Function> functions;
   std::string name;
+  int capability = 0;
   int multiprocessors = 1;
   int64_t sharedBytes = sharedBytesUnasked;
   bool isCapturing = false;
@@ -64,7 +65,7 @@ void chooseDevice() {
   char name[256] = "";
   check(self.driver.deviceName(name, sizeof name, self.device), "asking the GPU for its name");
   self.name = name;
-  const int capability = 10 * attributeOf(capabilityMajor) + attributeOf(capabilityMinor);
+  const int capability = self.capability = 10 * attributeOf(capabilityMajor) + attributeOf(capabilityMinor);
   if (capability < oldestCapability)
     throw std::runtime_error(self.name + " is of compute capability " + std::to_string(capability / 10) + "." +
                              std::to_string(capability % 10) + "; kernels are compiled for 8.0 and newer");
@@ -120,6 +121,7 @@ void *workStream() { return gpu().stream; }
 std::string deviceName() { return gpu().name; }
 int multiprocessors() { return gpu().multiprocessors; }
 int64_t sharedLimit() { return gpu().sharedBytes; }
+bool isHopper() { return gpu().capability == 90; }
 int64_t chunkBytes() { return int64_t{64} << 20; }
 
 void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedBytes, const Arguments &arguments) {

@@ -53,6 +53,20 @@ void awaitCopies(int pending);
 void showRow(const void *row);
 uint16_t ofRow(unsigned lane, unsigned i);
 
+/** Where something stands in shared memory. */
+uint64_t placeInShared(const void *at);
+/** Products by a warpgroup, as wgmma makes them: see device/warpgroup-matrix.h and products.cc. */
+void beginProducts();
+void commitProducts();
+void awaitProducts(int pending);
+void fenceForProducts();
+struct SharedFactor {
+  uint64_t descriptor;
+  bool isTransposed;
+};
+/** This thread's part of sums [64, columns] = or += a·b; the left factor from `left`, four words, or, where that is null, from `a`. */
+void multiplyLater(float *sums, int columns, const uint32_t *left, const SharedFactor &a, const SharedFactor &b, bool adds);
+
 #if defined(VWN_WATCHED)
 /** A value of which an instruction takes `alignment` bytes, 16 at most. */
 void readWhole(const void *at, void *to, size_t bytes, size_t alignment);

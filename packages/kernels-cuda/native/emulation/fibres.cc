@@ -25,6 +25,30 @@ constexpr size_t rowBytes = 16;
 
 enum class State { ready, atBarrier, done };
 
+/** What is asked for and done later, group by group; the last one is not yet committed. */
+template <class T>
+class Groups {
+ public:
+  void add(T item) {
+    if (groups.empty()) groups.emplace_back();
+    groups.back().push_back(std::move(item));
+  }
+  void commit() {
+    if (groups.empty()) groups.emplace_back();
+    groups.emplace_back();
+  }
+  /** All but the last `pending` groups, and what is not committed. */
+  template <class Body>
+  void await(int pending, const Body &body) {
+    for (; groups.size() > static_cast<size_t>(pending) + 1; groups.pop_front())
+      for (T &item : groups.front()) body(item);
+  }
+  void clear() { groups.clear(); }
+
+ private:
+  std::deque<std::vector<T>> groups;
+};
+
 struct Copy {
   void *to;
   const void *from;
@@ -41,13 +65,13 @@ struct Fibre {
   /** How often this lane has shared, and what: two places, since a lane can be one time ahead of another, not two. */
   uint64_t times = 0;
   alignas(16) char shown[2][32] = {};
-  /** Copies by groups, the last one not yet committed. */
-  std::deque<std::vector<Copy>> copies;
+  Groups<Copy> copies;
+  Groups<std::function<void()>> works;
 };
 
 std::vector<std::unique_ptr<Fibre>> fibres;
 size_t count = 0;
-bool isReversed = false;
+uint64_t begun = 0;
 Fibre *current = nullptr;
 jmp_buf scheduler;
 const std::function<void()> *work = nullptr;
@@ -101,7 +125,7 @@ Fibre &fibreAt(size_t i) {
 bool runAll() {
   bool moved = false;
   for (size_t turn = 0; turn < count && !failure; turn++) {
-    Fibre &fibre = *fibres[isReversed ? count - 1 - turn : turn];
+    Fibre &fibre = *fibres[begun % 2 ? count - 1 - turn : turn];
     if (fibre.state != State::ready) continue;
     resume(fibre);
     moved = true;
@@ -172,28 +196,30 @@ uint16_t ofRow(unsigned lane, unsigned i) {
 
 void copyLater(void *to, const void *from, size_t bytes) {
   watch::ask(to, from, bytes, __builtin_return_address(0));
-  if (current->copies.empty()) current->copies.emplace_back();
-  current->copies.back().push_back({to, from, bytes});
+  current->copies.add({to, from, bytes});
 }
 
-void commitCopies() {
-  if (current->copies.empty()) current->copies.emplace_back();
-  current->copies.emplace_back();
-}
+void commitCopies() { current->copies.commit(); }
 
 void awaitCopies(int pending) {
-  auto &copies = current->copies;
-  for (; copies.size() > static_cast<size_t>(pending) + 1; copies.pop_front())
-    for (const Copy &copy : copies.front()) {
-      watch::arrive(copy.to, copy.bytes);
-      if (copy.from) std::memcpy(copy.to, copy.from, copy.bytes);
-      else std::memset(copy.to, 0, copy.bytes);
-    }
+  current->copies.await(pending, [](const Copy &copy) {
+    watch::arrive(copy.to, copy.bytes);
+    if (copy.from) std::memcpy(copy.to, copy.from, copy.bytes);
+    else std::memset(copy.to, 0, copy.bytes);
+  });
+}
+
+uint64_t blocksBegun() { return begun; }
+
+void doLater(std::function<void()> work) { current->works.add(std::move(work)); }
+void commitWorks() { current->works.commit(); }
+void awaitWorks(int pending) {
+  current->works.await(pending, [](const std::function<void()> &work) { work(); });
 }
 
 void runBlock(const std::function<void()> &body) {
   count = running.threads.x;
-  isReversed = !isReversed;
+  begun++;
   work = &body;
   watch::beginBlock();
   for (size_t i = 0; i < count; i++) {
@@ -202,6 +228,7 @@ void runBlock(const std::function<void()> &body) {
     fibre.index = {static_cast<unsigned>(i), 0, 0};
     fibre.times = 0;
     fibre.copies.clear();
+    fibre.works.clear();
   }
   try {
     while (!allDone()) {

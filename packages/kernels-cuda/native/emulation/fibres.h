@@ -14,6 +14,13 @@ namespace emulation {
  */
 void runBlock(const std::function<void()> &body);
 
+/** Work of the running thread that is done when its group is waited for, and not before. */
+void doLater(std::function<void()> work);
+void commitWorks();
+void awaitWorks(int pending);
+/** How many blocks have been begun. */
+uint64_t blocksBegun();
+
 /** Ends the running thread and its block: runBlock throws std::runtime_error. From where an exception cannot pass. */
 [[noreturn]] void stop(const std::string &why);
 

@@ -136,6 +136,8 @@ int64_t sharedLimit() {
   static const int64_t bytes = emulation::sharedBytesOfBlock();
   return bytes;
 }
+/** With the shared memory that such a GPU has. */
+bool isHopper() { return sharedLimit() == emulation::mostSharedBytes; }
 /** Little, so that tests see several chunks. */
 int64_t chunkBytes() { return 16 << 10; }
 

@@ -34,6 +34,8 @@ struct Cell {
   bool isWritten, isRead, isReadByWarp, isReadByOthers;
   /** A thread has asked for a copy to here that has not arrived. */
   bool isAwaited;
+  /** How often its writer had called `fence`. */
+  uint16_t fences;
   Access writer, reader, warpReader, otherReader; /* the last one, another of its warp, one of another warp */
 };
 
@@ -42,7 +44,7 @@ struct Launch {
   size_t sharedBytes = 0;
   uint32_t ofLaunch = 0, ofBlock = 0; /* generations */
   uint64_t barriers = 0;
-  std::vector<uint64_t> meetings;
+  std::vector<uint64_t> meetings, fences; /* of each thread */
 };
 Launch launch;
 uint32_t generations = 0;
@@ -127,6 +129,8 @@ Cell &cellAt(size_t place) {
   return cell;
 }
 
+uint16_t fencesOf(const Access &access) { return static_cast<uint16_t>(launch.fences[access.thread]); }
+
 void readCell(Cell &cell, const Access &now, size_t place, size_t bytes) {
   if (cell.isAwaited) stop(text("reads", place, bytes) + "that a copy may be writing");
   if (cell.isWritten && !isBefore(cell.writer, now)) refuse("reads", place, bytes, cell.writer, "writes");
@@ -152,6 +156,7 @@ void writeCell(Cell &cell, const Access &now, size_t place, size_t bytes) {
   if (!cell.isWritten) traffic::countFirst(place >= sharedPart, true);
   cell.writer = now;
   cell.isWritten = true;
+  cell.fences = fencesOf(now);
 }
 
 /** Whether they are of the region. Others are the host's: a thread's own, and what the emulation keeps for it. */
@@ -200,7 +205,7 @@ void *sharedRoom(size_t) { return region(); }
 
 void beginLaunch(const std::string &kernel, size_t sharedBytes) {
   traffic::beginLaunch(kernel);
-  launch = {kernel, sharedBytes, ++generations, 0, 0, {}};
+  launch = {kernel, sharedBytes, ++generations, 0, 0, {}, {}};
 }
 
 void beginBlock() {
@@ -208,6 +213,7 @@ void beginBlock() {
   launch.ofBlock = ++generations;
   launch.barriers = 0;
   launch.meetings.assign(running.threads.x, 0);
+  launch.fences.assign(running.threads.x, 0);
 }
 
 void passBarrier() { launch.barriers++; }
@@ -229,6 +235,16 @@ void arrive(void *to, size_t bytes) {
 }
 
 void noteRead(const void *data, size_t bytes, const void *where) { access(data, bytes, false, true, where); }
+
+void noteReadBehindFence(const void *data, size_t bytes, const void *where) {
+  access(data, bytes, false, true, where);
+  for (size_t i = 0, place = placeOf(data); i < bytes; i++) {
+    const Cell &cell = cellAt(place + i);
+    if (cell.isWritten && cell.fences == fencesOf(cell.writer))
+      stop(text("multiplies", place, bytes) + "that thread " + std::to_string(cell.writer.thread) + " writes, without a fence for products");
+  }
+}
+void fence() { launch.fences[running.thread.x]++; }
 
 }  // namespace watch
 

@@ -32,6 +32,9 @@ void ask(void *to, const void *from, size_t bytes, const void *where);
 void arrive(void *to, size_t bytes);
 /** A read by other means than a load, of as many bytes as it lies on. */
 void noteRead(const void *data, size_t bytes, const void *where);
+/** As noteRead, by what sees no write before its thread has called `fence` and others have waited for that. */
+void noteReadBehindFence(const void *data, size_t bytes, const void *where);
+void fence();
 
 #else
 
@@ -48,6 +51,8 @@ inline void passWarp() {}
 inline void ask(void *, const void *, size_t, const void *) {}
 inline void arrive(void *, size_t) {}
 inline void noteRead(const void *, size_t, const void *) {}
+inline void noteReadBehindFence(const void *, size_t, const void *) {}
+inline void fence() {}
 
 #endif
 

@@ -1,8 +1,9 @@
 /**
  * Causal attention with grouped key heads: by tensor cores (device/flash.cu and flash-grad.cu) where heads are bf16 and lie
- * on 16 bytes, else in float32 (device/attention.cu and attention-grad.cu).
+ * on 16 bytes, on compute capability 9.0 by warpgroups (device/hopper-flash.cu and hopper-flash-grad.cu) where they have more
+ * than 32 columns; else in float32 (device/attention.cu and attention-grad.cu).
  */
-#include "../device/flash.h"
+#include "../device/hopper-flash.h"
 
 #include <cmath>
 #include <type_traits>
@@ -64,7 +65,21 @@ struct Gradient {
   float *dots;
 };
 
+/** body(HopperTiles<D>{}) where heads are for warpgroups, and there are such. */
+template <class Body>
+bool withWarpgroups(int64_t d, const Body &body) {
+  if (d < hopperLeastColumns || !usesWarpgroups()) return false;
+  if (d <= 64) body(HopperTiles<64>{});
+  else body(HopperTiles<128>{});
+  return true;
+}
+
 void forwardByTensorCores(const AttentionSizes &s, const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y, float *logSums) {
+  const auto byWarpgroups = [&](auto tiles) {
+    launch(forHeads("hopperFlash", s.d, VWN_BF16), {tilesOf(s.T, hopperRows), s.B * s.H}, hopperThreads, tiles.forwardBytes, q, k, v,
+           y, logSums, s);
+  };
+  if (withWarpgroups(s.d, byWarpgroups)) return;
   withTiles(s.d, [&](auto tiles) {
     launch(forHeads("flash", s.d, VWN_BF16), {tilesOf(s.T, tiles.queryRows), s.B * s.H}, flashThreads, tiles.forwardBytes, q, k,
            v, y, logSums, s);
@@ -72,8 +87,15 @@ void forwardByTensorCores(const AttentionSizes &s, const bf16 *q, const bf16 *k,
 }
 
 void gradientByTensorCores(const AttentionSizes &s, const Gradient<bf16> &x) {
-  launch("flashDots_bf16", {blocksFor(s.B * s.T * s.H, 256 / flashLanesOfDot)}, 256, 0, x.y, x.dy, x.dots, s);
   const float *dots = x.dots;
+  launch("flashDots_bf16", {blocksFor(s.B * s.T * s.H, 256 / flashLanesOfDot)}, 256, 0, x.y, x.dy, x.dots, s);
+  const auto byWarpgroups = [&](auto tiles) {
+    launch(forHeads("hopperQueryGrad", s.d, VWN_BF16), {tilesOf(s.T, hopperRows), s.B * s.H}, hopperThreads, tiles.queryGradBytes,
+           x.q, x.k, x.v, x.dy, x.logSums, dots, x.dq, s);
+    launch(forHeads("hopperKeyGrad", s.d, VWN_BF16), {tilesOf(s.S, tiles.keyRows), s.B * s.K}, tiles.keyThreads,
+           tiles.keyGradBytes, x.q, x.k, x.v, x.dy, x.logSums, dots, x.dk, x.dv, s);
+  };
+  if (withWarpgroups(s.d, byWarpgroups)) return;
   withTiles(s.d, [&](auto tiles) {
     launch(forHeads("flashQueryGrad", s.d, VWN_BF16), {tilesOf(s.T, tiles.queryRows), s.B * s.H}, flashThreads,
            tiles.queryGradBytes, x.q, x.k, x.v, x.dy, x.logSums, dots, x.dq, s);

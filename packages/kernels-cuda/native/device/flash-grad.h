@@ -1,0 +1,89 @@
+/**
+ * What the gradients of causal attention by tensor cores share, whichever instructions make their products: p is exp(score·scale −
+ * logSum), dP = dy·v, and a score's gradient p·(dP − dot).
+ */
+#pragma once
+#include "flash.h"
+
+namespace vwn {
+namespace cuda {
+
+/**
+ * p·(dP − dot) of scores and dP = dy·v, of one band; p = exp(score·scale − logSum) is 0 where a score is −∞.
+ * `logSum` is times log2(e).
+ */
+template <int tiles>
+VWN_DEVICE void toScoreGradients(float exponentScale, const float (&logSum)[2], const float (&dot)[2],
+                                 const Sum (&products)[tiles], Sum (&scores)[tiles]) {
+#pragma unroll
+  for (int j = 0; j < tiles; j++)
+    for (int i = 0; i < 4; i++) {
+      const float p = powerOf2(scores[j].values[i] * exponentScale - logSum[i / 2]);
+      scores[j].values[i] = p * (products[j].values[i] - dot[i / 2]);
+    }
+}
+
+/** Steps of a block of keys past the queries that see them, heads of its group one after the other. */
+template <int rowsOfStep>
+struct QueryWalk {
+  static constexpr int rows = rowsOfStep;
+  int head, query, left; /* of all sequences' heads; the first of this step's rows; steps, this one among them */
+
+  VWN_DEVICE QueryWalk(const AttentionSizes &s, int key) : query(firstQuery(s, key)) {
+    const int group = static_cast<int>(s.H / s.K), queries = static_cast<int>(s.T) - query;
+    head = static_cast<int>(blockIdx.y) * group;
+    left = queries > 0 ? (queries + rows - 1) / rows * group : 0;
+  }
+  VWN_DEVICE static int firstQuery(const AttentionSizes &s, int key) {
+    const int past = static_cast<int>(s.S - s.T);
+    return (key > past ? key - past : 0) / rows * rows;
+  }
+  VWN_DEVICE void next(const AttentionSizes &s, int key) {
+    left--;
+    query += rows;
+    if (query < s.T) return;
+    query = firstQuery(s, key);
+    head++;
+  }
+};
+
+/**
+ * p of keys (rows) and queries (columns) from their scores; 0 where a query does not see a key: query i sees those up to row
+ * `ahead` + i. Beyond the last query p is 1, but what it multiplies is 0.
+ */
+template <int bands, int tiles, class LogSums>
+VWN_DEVICE void toProbabilities(float exponentScale, int ahead, const LogSums &logSumOf, Sum (&scores)[bands][tiles]) {
+  const bool seesAll = firstRowOfWarp<bands>() + 16 * bands - 1 <= ahead;
+#pragma unroll
+  for (int j = 0; j < tiles; j++)
+    for (int i = 0; i < 2; i++) {
+      const int query = columnOfSum(j, i);
+      const float logSum = logSumOf(query) * log2OfE;
+#pragma unroll
+      for (int band = 0; band < bands; band++)
+        for (int half = 0; half < 2; half++) {
+          float &score = scores[band][j].values[2 * half + i];
+          const bool sees = seesAll || rowOfSum<bands>(band, half) <= ahead + query;
+          score = sees ? powerOf2(score * exponentScale - logSum) : 0.0f;
+        }
+    }
+}
+
+/** scores ∘ (products − dot) of keys (rows) and queries (columns); 0 of what is 0, whatever the query's dot may be. */
+template <int bands, int tiles, class Dots>
+VWN_DEVICE void timesDifferences(const Sum (&products)[bands][tiles], const Dots &dotOf, Sum (&scores)[bands][tiles]) {
+#pragma unroll
+  for (int j = 0; j < tiles; j++)
+    for (int i = 0; i < 2; i++) {
+      const float dot = dotOf(columnOfSum(j, i));
+#pragma unroll
+      for (int band = 0; band < bands; band++)
+        for (int at = i; at < 4; at += 2) {
+          float &score = scores[band][j].values[at];
+          score = score == 0.0f ? 0.0f : score * (products[band][j].values[at] - dot);
+        }
+    }
+}
+
+}  // namespace cuda
+}  // namespace vwn

@@ -1,0 +1,173 @@
+/**
+ * Products of matrices of bf16 by the 128 threads of a warpgroup, with sums in float32 (wgmma.m64nNk16): compute capability 9.0
+ * and no other. Of [64, 8·tiles] sums warp w of the four has rows from 16w on, sums[j] their columns from 8j on, and each lane
+ * of these what warp-matrix.h says. A left factor [64, 16] is in registers, as there, or in shared memory, where right
+ * factors [16, 8·tiles] always are.
+ *
+ * A matrix in shared memory is cut into slabs of 64 columns, which begin on 1024 bytes: a row of a slab has 128 bytes, whose
+ * chunks of 16 change places by the row, so that neither 8 rows of a chunk nor 8 chunks of a row meet in a bank.
+ *
+ * Products are made while the threads go on. Every warp of a group must take part in: beginProducts, multiplyGroup …,
+ * commitProducts; until awaitProducts nobody may touch the sums, or write what is read. What threads have written for
+ * them to read, copies included, needs each writer's fenceForProducts and then a barrier.
+ */
+#pragma once
+#include "warp-matrix.h"
+
+/** For other GPUs than those of compute capability 9.0 a kernel by warpgroups is compiled with nothing in it. */
+#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define VWN_HAS_WARPGROUPS 1
+#define VWN_BODY_BY_WARPGROUPS(body) { body; }
+#else
+#define VWN_BODY_BY_WARPGROUPS(body) {}
+#endif
+#if defined(__CUDACC__)
+#define VWN_SHARED_SLABS(name)                         \
+  extern __shared__ __align__(1024) char vwnSlabs[]; \
+  ::vwn::cuda::bf16 *name = reinterpret_cast<::vwn::cuda::bf16 *>(vwnSlabs)
+#else
+#define VWN_SHARED_SLABS(name) VWN_SHARED(::vwn::cuda::bf16, name)
+#endif
+
+#if defined(VWN_HAS_WARPGROUPS)
+namespace vwn {
+namespace cuda {
+
+constexpr int groupThreads = 128, groupRows = 64, slabColumns = 64, slabBytes = 1024;
+
+/** By a shuffle, so that the compiler knows it for the same in all lanes: products in branches that it takes for divergent wait. */
+VWN_DEVICE int groupOfBlock() { return __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / groupThreads, 0); }
+
+/** Where an element of a slab stands. */
+VWN_DEVICE int placeInSlab(int row, int column) { return row * slabColumns + ((column / 8 ^ row % 8) * 8 | column % 8); }
+/** Where one of a matrix stands whose slabs have `rows` rows. */
+VWN_DEVICE int placeInSlabs(int rows, int row, int column) {
+  return column / slabColumns * rows * slabColumns + placeInSlab(row, column % slabColumns);
+}
+
+/** A warp's 16 rows, from `row` on, and 16 columns of a matrix whose slabs have `rows` rows, as warp-matrix.h has left factors. */
+VWN_DEVICE Left leftOfSlabs(const bf16 *slabs, int rows, int row, int column) {
+  Left left;
+  loadFour(slabs + placeInSlabs(rows, row + laneOfWarp() % 16, column + laneOfWarp() / 16 * 8), left.words);
+  return left;
+}
+
+/** A factor in shared memory, as wgmma's descriptor: its rows are rows of a slab, or its columns are. */
+template <bool isTransposed>
+struct Factor {
+  uint64_t descriptor;
+};
+using RowsFactor = Factor<false>;
+using ColumnsFactor = Factor<true>;
+
+#if defined(__CUDACC__)
+VWN_DEVICE uint64_t placeOfFactor(const bf16 *at) { return sharedAddress(at); }
+#else
+VWN_DEVICE uint64_t placeOfFactor(const bf16 *at) { return emulation::placeInShared(at); }
+#endif
+/** Bytes from 8 rows to the next 8 are those of 8 rows; `apart`: from a slab to the next. Chunks change places by 128 bytes. */
+VWN_DEVICE uint64_t descriptorOf(const bf16 *at, int apart) {
+  const auto encoded = [](uint64_t bytes) { return (bytes & 0x3ffff) >> 4; };
+  return encoded(placeOfFactor(at)) | encoded(static_cast<uint64_t>(apart)) << 16 | encoded(slabBytes) << 32 | uint64_t{1} << 62;
+}
+/**
+ * A left factor [64, 16], or the transpose of a right one [16, 8·tiles]: rows of a slab, from a multiple of 8 on, and 16 of
+ * its columns, of which the first is `at`, in the row's first chunk or the third, fifth or seventh as if none had changed places.
+ */
+VWN_DEVICE RowsFactor factorOfRows(const bf16 *at) { return {descriptorOf(at, 16)}; }
+/**
+ * A right factor [16, 8·tiles], or the transpose of a left one: 16 rows of slabs, from a multiple of 8 on, whose first is at `at`;
+ * of columns as many as are needed, 64 of each slab, which are `apart` elements from each other.
+ */
+VWN_DEVICE ColumnsFactor factorOfColumns(const bf16 *at, int apart) {
+  return {descriptorOf(at, apart * static_cast<int>(sizeof(bf16)))};
+}
+
+#if defined(__CUDACC__)
+
+VWN_DEVICE void beginProducts() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+VWN_DEVICE void commitProducts() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+/** Waits for products but for the last `pending` groups of them. */
+template <int pending>
+VWN_DEVICE void awaitProducts() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
+}
+VWN_DEVICE void fenceForProducts() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+/** Nothing that is done with these sums moves to the other side of this. */
+template <int tiles>
+VWN_DEVICE void holdSums(Sum (&sums)[tiles]) {
+#pragma unroll
+  for (int j = 0; j < tiles; j++)
+#pragma unroll
+    for (int i = 0; i < 4; i++) asm volatile("" : "+f"(sums[j].values[i])::"memory");
+}
+
+template <int tiles>
+struct GroupProduct;
+
+#define VWN_SUM(j) "+f"(s[j].values[0]), "+f"(s[j].values[1]), "+f"(s[j].values[2]), "+f"(s[j].values[3])
+#define VWN_SUMS_8 VWN_SUM(0), VWN_SUM(1), VWN_SUM(2), VWN_SUM(3), VWN_SUM(4), VWN_SUM(5), VWN_SUM(6), VWN_SUM(7)
+#define VWN_SUMS_10 VWN_SUMS_8, VWN_SUM(8), VWN_SUM(9)
+#define VWN_SUMS_16 VWN_SUMS_10, VWN_SUM(10), VWN_SUM(11), VWN_SUM(12), VWN_SUM(13), VWN_SUM(14), VWN_SUM(15)
+#define VWN_NAMES_8                                                                                                   \
+  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define VWN_NAMES_10 VWN_NAMES_8 ",%32,%33,%34,%35,%36,%37,%38,%39"
+#define VWN_NAMES_16 \
+  VWN_NAMES_10 ",%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+/** Of the operands behind the sums: o0 …, their numbers. */
+#define VWN_GROUP_PRODUCT(tiles, columns, o0, o1, o2, o3, o4, o5, o6)                                                        \
+  template <>                                                                                                                \
+  struct GroupProduct<tiles> {                                                                                               \
+    template <bool ofA, bool ofB>                                                                                            \
+    VWN_DEVICE static void add(Sum (&s)[tiles], Factor<ofA> a, Factor<ofB> b, bool adds) {                                   \
+      asm volatile("{.reg .pred adds; setp.ne.b32 adds, " o2 ", 0; wgmma.mma_async.sync.aligned.m64n" columns                \
+                   "k16.f32.bf16.bf16 {" VWN_NAMES_##tiles "}, " o0 ", " o1 ", adds, 1, 1, " o3 ", " o4 ";}"                 \
+                   : VWN_SUMS_##tiles                                                                                        \
+                   : "l"(a.descriptor), "l"(b.descriptor), "r"(static_cast<int>(adds)), "n"(ofA), "n"(ofB)                   \
+                   : "memory");                                                                                              \
+    }                                                                                                                        \
+    template <bool ofB>                                                                                                      \
+    VWN_DEVICE static void add(Sum (&s)[tiles], const Left &a, Factor<ofB> b, bool adds) {                                   \
+      asm volatile("{.reg .pred adds; setp.ne.b32 adds, " o5 ", 0; wgmma.mma_async.sync.aligned.m64n" columns                \
+                   "k16.f32.bf16.bf16 {" VWN_NAMES_##tiles "}, {" o0 "," o1 "," o2 "," o3 "}, " o4 ", adds, 1, 1, " o6 ";}"  \
+                   : VWN_SUMS_##tiles                                                                                        \
+                   : "r"(a.words[0]), "r"(a.words[1]), "r"(a.words[2]), "r"(a.words[3]), "l"(b.descriptor),                  \
+                     "r"(static_cast<int>(adds)), "n"(ofB)                                                                   \
+                   : "memory");                                                                                              \
+    }                                                                                                                        \
+  };
+VWN_GROUP_PRODUCT(8, "64", "%32", "%33", "%34", "%35", "%36", "%37", "%38")
+VWN_GROUP_PRODUCT(10, "80", "%40", "%41", "%42", "%43", "%44", "%45", "%46")
+VWN_GROUP_PRODUCT(16, "128", "%64", "%65", "%66", "%67", "%68", "%69", "%70")
+
+/** sums = or += a·b, over 16. */
+template <int tiles, class A, bool ofB>
+VWN_DEVICE void multiplyGroup(Sum (&sums)[tiles], const A &a, Factor<ofB> b, bool adds) {
+  GroupProduct<tiles>::add(sums, a, b, adds);
+}
+
+#else
+
+VWN_DEVICE void beginProducts() { emulation::beginProducts(); }
+VWN_DEVICE void commitProducts() { emulation::commitProducts(); }
+template <int pending>
+VWN_DEVICE void awaitProducts() {
+  emulation::awaitProducts(pending);
+}
+VWN_DEVICE void fenceForProducts() { emulation::fenceForProducts(); }
+template <int tiles>
+VWN_DEVICE void holdSums(Sum (&)[tiles]) {}
+template <int tiles, bool ofA, bool ofB>
+VWN_DEVICE void multiplyGroup(Sum (&sums)[tiles], Factor<ofA> a, Factor<ofB> b, bool adds) {
+  emulation::multiplyLater(sums[0].values, 8 * tiles, nullptr, {a.descriptor, ofA}, {b.descriptor, ofB}, adds);
+}
+template <int tiles, bool ofB>
+VWN_DEVICE void multiplyGroup(Sum (&sums)[tiles], const Left &a, Factor<ofB> b, bool adds) {
+  emulation::multiplyLater(sums[0].values, 8 * tiles, a.words, {}, {b.descriptor, ofB}, adds);
+}
+
+#endif
+
+}  // namespace cuda
+}  // namespace vwn
+#endif
