@@ -32,8 +32,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 function programOf(name: string, more: readonly string[], ofKernels: readonly string[]): string {
   const [object, program] = [join(folder, `${name}.o`), join(folder, name)];
-  const sources = ['emulation/fibres.cc', 'emulation/runtime.cc', 'emulation/watch.cc', 'emulation/traffic.cc'];
-  const all = [...sources, 'scratch.cc'].map((source) => here(`../native/${source}`));
+  const ofEmulation = ['fibres', 'products', 'runtime', 'watch', 'traffic'].map((each) => `emulation/${each}.cc`);
+  const all = [...ofEmulation, 'scratch.cc'].map((source) => here(`../native/${source}`));
   execFileSync(compiler, [...flags, ...more, ...ofKernels, '-c', here(`support/${name}.cc`), '-o', object]);
   execFileSync(compiler, [...flags, ...more, object, ...all, '-ldl', '-o', program]);
   return program;
@@ -74,9 +74,27 @@ describe('emulation', () => {
     expect(after('copies not awaited')).toEqual(['done', 'read nan nan nan']);
   });
 
+  const lies = ['rows', 'columns'].flatMap((right) =>
+    ['registers', 'rows', 'columns'].map((left) => `${left} by ${right}`),
+  );
+  it.each([8, 10, 16].flatMap((tiles) => lies.map((of) => `${of}, ${tiles} tiles`)))(
+    'multiplies by warpgroups: %s',
+    (title) => expect(after(title)).toEqual(['done', 'wrong 0']),
+  );
+
+  it('shows no sum of a warpgroup before it is waited for', () => {
+    expect(after('sums not awaited')).toEqual(['done', 'numbers 0']);
+  });
+
   it.each([
     ['odd row', 'ldmatrix needs rows on 16 bytes'],
     ['odd copy', 'cp.async needs both addresses on 16 bytes'],
+    ['odd factor', 'wgmma needs slabs that begin on 1024 bytes'],
+    ['no begin', 'wgmma needs a wgmma.fence before it, and again behind what was waited for'],
+    ['a warp left out', 'a product that not all warps of a group take part in'],
+    ['warps disagree', 'warps of a group ask wgmma for different products'],
+    ['overwritten while pending', 'wgmma reads what changes before it is waited for'],
+    ['overwritten behind a barrier', 'wgmma reads what changes before it is waited for'],
     ['half barrier', 'some threads of a block wait at a barrier that others have left out'],
     ['half shuffle', 'a shuffle that not all lanes of the warp take part in'],
     ['other types', 'kernel right_f32 was launched with arguments of other types than its own'],
@@ -94,8 +112,9 @@ describe('emulation', () => {
 
 describe.skipIf(isClang)('a watched build, by GCC', () => {
   /** Whichever of two threads the host runs first. */
-  const race = /(writes|reads) 4 bytes of shared memory at byte \d+ that thread \d+ of block 0 (writes|reads), /;
+  const race = /(writes|reads) \d+ bytes of shared memory at byte \d+ that thread \d+ of block 0 (writes|reads), /;
   const wait = 'with nothing between that makes one wait for the other';
+  const unfenced = /multiplies 16 bytes of shared memory at byte \d+ that thread \d+ writes, /;
   it.each([
     ['all wait', 'done'],
     ['the warp waits', 'done'],
@@ -103,6 +122,7 @@ describe.skipIf(isClang)('a watched build, by GCC', () => {
     ['flags', 'done'],
     ['near', 'done'],
     ['far', 'done'],
+    ['products', 'done'],
   ])('finds nothing wrong with: %s', (title, text) => expect(watchedLines).toContain(`${title}: ${text}`));
 
   it.each([
@@ -121,6 +141,10 @@ describe.skipIf(isClang)('a watched build, by GCC', () => {
     ['behind shared', /reads 4 bytes of shared memory at byte 256 /, "that are not the kernel's"],
     ['odd pair', /reads 8 bytes of the device's memory /, 'that do not lie on as many'],
     ['odd put', /writes 8 bytes of the device's memory /, 'that do not lie on as many'],
+    ['products without a barrier', race, wait],
+    ['overwritten afterwards', race, wait],
+    ['products without a fence', unfenced, 'without a fence for products'],
+    ['products fenced too late', unfenced, 'without a fence for products'],
     ['early', /reads 4 bytes of shared memory at byte \d+ /, 'that a copy may be writing'],
   ])('finds: %s', (title, does, text) => {
     const line = watchedLines.find((each) => each.startsWith(`${title}: `)) ?? '';

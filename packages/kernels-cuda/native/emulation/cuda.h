@@ -63,6 +63,8 @@ void fenceForProducts();
 struct SharedFactor {
   uint64_t descriptor;
   bool isTransposed;
+
+  bool operator==(const SharedFactor &) const = default;
 };
 /** This thread's part of sums [64, columns] = or += a·b; the left factor from `left`, four words, or, where that is null, from `a`. */
 void multiplyLater(float *sums, int columns, const uint32_t *left, const SharedFactor &a, const SharedFactor &b, bool adds);

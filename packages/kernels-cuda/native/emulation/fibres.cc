@@ -19,7 +19,7 @@ Running running{};
 namespace {
 
 constexpr size_t stackBytes = size_t{256} << 10;
-constexpr unsigned warp = 32;
+constexpr unsigned warp = 32, warpgroup = 128;
 /** Of a matrix that ldmatrix loads. */
 constexpr size_t rowBytes = 16;
 
@@ -67,6 +67,7 @@ struct Fibre {
   alignas(16) char shown[2][32] = {};
   Groups<Copy> copies;
   Groups<std::function<void()>> works;
+  uint64_t worksAsked = 0;
 };
 
 std::vector<std::unique_ptr<Fibre>> fibres;
@@ -133,11 +134,19 @@ bool runAll() {
   return moved;
 }
 
+/** Warps of a group work together: a GPU waits for one that does not ask for what the others do. */
+void checkGroups() {
+  for (size_t i = 0; i < count; i++)
+    if (fibres[i]->worksAsked != fibres[i / warpgroup * warpgroup]->worksAsked)
+      throw std::runtime_error("a product that not all warps of a group take part in");
+}
+
 /** Lets all pass the barrier. CUDA would not wait for those that have ended; a kernel that relies on it is none of ours. */
 void openBarrier() {
   for (size_t i = 0; i < count; i++)
     if (fibres[i]->state == State::done)
       throw std::runtime_error("some threads of a block wait at a barrier that others have left out");
+  checkGroups();
   for (size_t i = 0; i < count; i++) fibres[i]->state = State::ready;
   watch::passBarrier();
 }
@@ -211,7 +220,10 @@ void awaitCopies(int pending) {
 
 uint64_t blocksBegun() { return begun; }
 
-void doLater(std::function<void()> work) { current->works.add(std::move(work)); }
+void doLater(std::function<void()> work) {
+  current->worksAsked++;
+  current->works.add(std::move(work));
+}
 void commitWorks() { current->works.commit(); }
 void awaitWorks(int pending) {
   current->works.await(pending, [](const std::function<void()> &work) { work(); });
@@ -229,6 +241,7 @@ void runBlock(const std::function<void()> &body) {
     fibre.times = 0;
     fibre.copies.clear();
     fibre.works.clear();
+    fibre.worksAsked = 0;
   }
   try {
     while (!allDone()) {
@@ -236,6 +249,7 @@ void runBlock(const std::function<void()> &body) {
       if (failure) std::rethrow_exception(std::exchange(failure, nullptr));
       if (!moved) openBarrier();
     }
+    checkGroups();
   } catch (...) {
     // Fibres that stopped in the middle of a block are dropped, with what their stacks hold.
     fibres.clear();

@@ -1,8 +1,8 @@
 /**
  * Products of matrices by a warpgroup, as wgmma makes them: whatever a descriptor names in shared memory is read when products
- * are waited for, and until then there is NaN in the sums.
+ * are waited for, and until then there is NaN in the sums. A GPU may read at any time from when they are asked for, so that what
+ * changes meanwhile is an error; and so are warps of a group that ask for different products.
  */
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -18,6 +18,7 @@ namespace emulation {
 namespace {
 
 constexpr int depth = 16, rowsOfGroup = 64;
+constexpr unsigned groupThreads = 128;
 constexpr uint64_t chunkBytes = 16, rowBytes = 128, slabBytes = 1024;
 
 /** A descriptor's fields; only slabs whose chunks change places by 128 bytes are known here. */
@@ -55,14 +56,14 @@ void readRow(const SharedFactor &factor, uint64_t i, Row &to) {
   for (uint64_t k = 0; k < depth; k++) to[k] = numberAt(placeOf(place, factor.isTransposed, i, k));
 }
 
-/** Each thread of the group answers for the chunks of a factor that it would read if they were shared out. */
-void noteReads(const SharedFactor &factor, int count, const void *where) {
+/** Each thread of the group answers for the chunks of a factor that it would read if they were shared out: body(chunk). */
+template <class Body>
+void forOwnChunks(const SharedFactor &factor, int count, const Body &body) {
   const Place place(factor);
-  const uint64_t thread = running.thread.x % 128, rows = static_cast<uint64_t>(factor.isTransposed ? count / 8 : count);
-  for (uint64_t chunk = thread; chunk < static_cast<uint64_t>(count) * 2; chunk += 128) {
+  const uint64_t thread = running.thread.x % groupThreads, rows = static_cast<uint64_t>(factor.isTransposed ? count / 8 : count);
+  for (uint64_t chunk = thread; chunk < static_cast<uint64_t>(count) * 2; chunk += groupThreads) {
     const uint64_t i = chunk % rows * (factor.isTransposed ? 8 : 1), k = chunk / rows * (factor.isTransposed ? 1 : 8);
-    const uint64_t at = placeOf(place, factor.isTransposed, i, k);
-    watch::noteReadBehindFence(static_cast<const char *>(sharedMemory()) + at, chunkBytes, where);
+    body(static_cast<const char *>(sharedMemory()) + placeOf(place, factor.isTransposed, i, k));
   }
 }
 
@@ -76,47 +77,93 @@ void readWords(const uint32_t (&words)[4][4], Row (&rows)[2]) {
     }
 }
 
-struct Product {
-  float *sums;
+/** What one instruction of a group says, the same in all its warps. */
+struct Asked {
   int columns;
   bool isInRegisters, adds;
-  uint32_t words[4][4];
   SharedFactor a, b;
-  /** What was in the sums, where nothing was pending for them. */
-  std::vector<float> before;
-  const void *where;
+
+  bool operator==(const Asked &) const = default;
 };
 
-/** How many products are pending for which sums, in a thread of the block that runs. */
-std::map<const float *, int> &pendingOf(unsigned thread) {
-  static std::vector<std::map<const float *, int>> all;
-  static uint64_t block = 0;
-  if (block != blocksBegun()) all.clear();
-  block = blocksBegun();
-  if (all.size() <= thread) all.resize(thread + 1);
-  return all[thread];
+struct Product {
+  Asked asked;
+  float *sums;
+  const void *where;
+  uint32_t words[4][4];
+  /** What was in the sums, where nothing was pending for them; and in the chunks that this thread answers for. */
+  std::vector<float> before;
+  std::vector<char> chunks;
+
+  template <class Body>
+  void forOwnChunksOfBoth(const Body &body) const {
+    const auto noted = [&](const char *chunk) {
+      watch::noteReadBehindFence(chunk, chunkBytes, where);
+      body(chunk);
+    };
+    if (!asked.isInRegisters) forOwnChunks(asked.a, rowsOfGroup, noted);
+    forOwnChunks(asked.b, asked.columns, noted);
+  }
+  void keepChunks() {
+    forOwnChunksOfBoth([&](const char *chunk) { chunks.insert(chunks.end(), chunk, chunk + chunkBytes); });
+  }
+  void checkChunks() const {
+    const char *kept = chunks.data();
+    forOwnChunksOfBoth([&](const char *chunk) {
+      if (std::memcmp(chunk, kept, chunkBytes) != 0) throw std::runtime_error("wgmma reads what changes before it is waited for");
+      kept += chunkBytes;
+    });
+  }
+};
+
+/** Of a thread of the block that runs: products that are pending for which sums, and how many it has asked for. */
+struct Thread {
+  std::map<const float *, int> pending;
+  size_t asked = 0;
+  bool hasBegun = false;
+};
+struct Block {
+  uint64_t number = 0;
+  std::vector<Thread> threads;
+  /** What each group has asked for, in order. */
+  std::vector<std::vector<Asked>> asked;
+};
+
+Block &blockNow() {
+  static Block now;
+  if (now.number != blocksBegun()) now = {blocksBegun(), {}, {}};
+  now.threads.resize(running.threads.x);
+  now.asked.resize((running.threads.x + groupThreads - 1) / groupThreads);
+  return now;
+}
+Thread &threadNow() { return blockNow().threads[running.thread.x]; }
+
+void compareWithGroup(const Asked &product) {
+  std::vector<Asked> &asked = blockNow().asked[running.thread.x / groupThreads];
+  const size_t number = threadNow().asked++;
+  if (number == asked.size()) asked.push_back(product);
+  else if (asked[number] != product) throw std::runtime_error("warps of a group ask wgmma for different products");
 }
 
 void make(const Product &product) {
-  auto &pending = pendingOf(running.thread.x);
+  auto &pending = threadNow().pending;
   if (--pending[product.sums] == 0) pending.erase(product.sums);
+  product.checkChunks();
   const uint64_t lane = running.thread.x % 32, warp = running.thread.x / 32 % 4, g = warp * 16 + lane / 4;
   Row rows[2];
-  if (product.isInRegisters) {
+  if (product.asked.isInRegisters) {
     readWords(product.words, rows);
   } else {
-    readRow(product.a, g, rows[0]), readRow(product.a, g + 8, rows[1]);
-    noteReads(product.a, rowsOfGroup, product.where);
+    readRow(product.asked.a, g, rows[0]), readRow(product.asked.a, g + 8, rows[1]);
   }
-  noteReads(product.b, product.columns, product.where);
   if (!product.before.empty()) std::memcpy(product.sums, product.before.data(), product.before.size() * sizeof(float));
-  for (int j = 0; j < product.columns / 8; j++)
+  for (int j = 0; j < product.asked.columns / 8; j++)
     for (int i = 0; i < 2; i++) {
       Row column;
-      readRow(product.b, static_cast<uint64_t>(j * 8 + i) + lane % 4 * 2, column);
+      readRow(product.asked.b, static_cast<uint64_t>(j * 8 + i) + lane % 4 * 2, column);
       for (int half = 0; half < 2; half++) {
         float &sum = product.sums[j * 4 + half * 2 + i];
-        if (!product.adds) sum = 0;
+        if (!product.asked.adds) sum = 0;
         for (int k = 0; k < depth; k++) sum += rows[half][k] * column[k];
       }
     }
@@ -128,18 +175,24 @@ uint64_t placeInShared(const void *at) {
   return static_cast<uint64_t>(static_cast<const char *>(at) - static_cast<const char *>(sharedMemory()));
 }
 
-void beginProducts() {}
+void beginProducts() { threadNow().hasBegun = true; }
 void commitProducts() { commitWorks(); }
-void awaitProducts(int pending) { awaitWorks(pending); }
+void awaitProducts(int pending) {
+  threadNow().hasBegun = false;
+  awaitWorks(pending);
+}
 void fenceForProducts() { watch::fence(); }
 
 void multiplyLater(float *sums, int columns, const uint32_t *left, const SharedFactor &a, const SharedFactor &b, bool adds) {
-  Product product{sums, columns, left != nullptr, adds, {}, a, b, {}, __builtin_return_address(0)};
+  Product product{{columns, left != nullptr, adds, a, b}, sums, __builtin_return_address(0), {}, {}, {}};
+  if (!threadNow().hasBegun) throw std::runtime_error("wgmma needs a wgmma.fence before it, and again behind what was waited for");
+  compareWithGroup(product.asked);
   if (left) {
     share(left, sizeof product.words[0]);
     for (unsigned i = 0; i < 4; i++) std::memcpy(product.words[i], sharedBy(running.thread.x % 32 / 4 * 4 + i), sizeof product.words[i]);
   }
-  if (pendingOf(running.thread.x)[sums]++ == 0) {
+  product.keepChunks();
+  if (threadNow().pending[sums]++ == 0) {
     product.before.assign(sums, sums + columns / 2);
     for (int i = 0; i < columns / 2; i++) sums[i] = std::numeric_limits<float>::quiet_NaN();
   }

@@ -1,8 +1,8 @@
 /** Kernels with the mistakes that emulation is to find; a line for each on stdout. */
+#include <cmath>
 #include <cstdio>
 
-#include "device/warp-matrix.h"
-#include "report.h"
+#include "group-kernels.h"
 
 namespace vwn {
 namespace cuda {
@@ -107,6 +107,45 @@ int wrongProducts(const float *got) {
   return wrong;
 }
 
+float ofGroups[leftRows * mostColumns];
+/** How many of the sums of `groupProducts` are not those of a plain loop. */
+int wrongOfGroups(int columns) {
+  int wrong = 0;
+  for (int row = 0; row < leftRows; row++)
+    for (int column = 0; column < columns; column++) {
+      int plain = 0;
+      for (int k = 0; k < groupDepth; k++) plain += leftOfGroups(row, k) * rightOfGroups(k, column);
+      wrong += ofGroups[row * mostColumns + column] != static_cast<float>(plain);
+    }
+  return wrong;
+}
+
+void reportGroupProducts(const std::string &title, int tiles, Lies left, Lies right, bool awaits) {
+  report(title.c_str(), "groupProducts_f32", {1}, 256, groupSharedBytes, ofGroups + 0, tiles, left, right, awaits);
+}
+
+/** By 8, 10 and 16 tiles, whichever way the factors lie; read early; and mistakes. */
+void reportGroups() {
+  const char *lies[] = {"registers", "rows", "columns"};
+  for (int tiles : {8, 10, 16})
+    for (Lies left : {Lies::inRegisters, Lies::asRows, Lies::asColumns})
+      for (Lies right : {Lies::asRows, Lies::asColumns}) {
+        const std::string of = std::string(lies[static_cast<int>(left)]) + " by " + lies[static_cast<int>(right)];
+        reportGroupProducts(of + ", " + std::to_string(tiles) + " tiles", tiles, left, right, true);
+        std::printf("wrong %d\n", wrongOfGroups(8 * tiles));
+      }
+  reportGroupProducts("sums not awaited", 8, Lies::asRows, Lies::asRows, false);
+  int numbers = 0;
+  for (int i = 0; i < leftRows * mostColumns; i++) numbers += i % mostColumns < 64 && !std::isnan(ofGroups[i]);
+  std::printf("numbers %d\n", numbers);
+  reportMistake("odd factor", Mistake::oddFactor, ofGroups);
+  reportMistake("no begin", Mistake::noBegin, ofGroups);
+  reportMistake("a warp left out", Mistake::warpLeftOut, ofGroups);
+  reportMistake("warps disagree", Mistake::warpsDisagree, ofGroups);
+  reportMistake("overwritten while pending", Mistake::overwrittenWhilePending, ofGroups);
+  reportMistake("overwritten behind a barrier", Mistake::overwrittenBehindBarrier, ofGroups);
+}
+
 }  // namespace
 }  // namespace cuda
 }  // namespace vwn
@@ -133,6 +172,7 @@ int main() {
   std::printf("wrong %d\n", wrongProducts(multiplied));
   report("odd row", "products_f32", {1}, 32, 4096, multiplied + 0, 1);
   report("odd copy", "copies_f32", {1}, 32, 4096, source + 1, copied + 0, 1);
+  reportGroups();
   report("right again", "right_f32", {2}, 64, 4096, static_cast<float *>(to));
   report("other types", "right_f32", {1}, 64, 4096, static_cast<const float *>(to));
   report("missing", "left_f32", {1}, 64, 4096, static_cast<float *>(to));

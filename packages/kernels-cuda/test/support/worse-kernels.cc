@@ -1,7 +1,6 @@
 /** Kernels with the mistakes that a watched build is to find, and with what is none; a line for each on stdout. */
 #include "device-memory.h"
-#include "device/warp-matrix.h"
-#include "report.h"
+#include "group-kernels.h"
 
 namespace vwn {
 namespace cuda {
@@ -135,6 +134,12 @@ int main() {
   report("early", "early_f32", {1}, 32, 256, from, to);
   report("flags", "flags_f32", {2}, 64, 0, to, reinterpret_cast<int *>(to));
   report("near", "strides_f32", {1}, 32, 4096, from, to, 1);
+  float *sums = static_cast<float *>(allocateOnDevice(4 * leftRows * mostColumns));
+  reportMistake("products", Mistake::none, sums);
+  reportMistake("products without a fence", Mistake::noFence, sums);
+  reportMistake("products fenced too late", Mistake::fenceTooLate, sums);
+  reportMistake("products without a barrier", Mistake::noBarrier, sums);
+  reportMistake("overwritten afterwards", Mistake::overwrittenAfterwards, sums);
   freeOnDevice(data);
   report("freed", "strides_f32", {1}, 32, 4096, from, to, 32);
   data = static_cast<float *>(allocateOnDevice(4 * count));
