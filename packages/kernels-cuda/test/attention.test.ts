@@ -27,6 +27,13 @@ const shapes: readonly (readonly number[])[] = [
   // More queries than a block has, and steps that some of its warps see nothing of.
   [1, 200, 200, 1, 1, 24],
   [1, 150, 310, 2, 1, 72],
+  // By warpgroups: several blocks and steps of which one row is left over, in 64 columns and in 128; steps of which the first 64
+  // queries of a block see nothing, or the last 64 one key; three query heads to a key head.
+  [1, 257, 257, 1, 1, 64],
+  [1, 257, 257, 1, 1, 128],
+  [1, 128, 129, 1, 1, 128],
+  [1, 129, 200, 3, 1, 64],
+  [1, 129, 193, 6, 2, 40],
 ];
 
 /** As the emulation has where nothing else is said; GPUs of data centres have more. */
@@ -55,24 +62,29 @@ describe('causal attention', () => {
     expectSame('causal_attention', [...operands, result(64), result(8)], [1, 8, 8, 1, 1, 8], 1e-4);
   });
 
-  it.each<Storage>(['f32', 'bf16'])('keeps NaN of a query from keys that it does not see, in %s', (storage) => {
-    const shape = [1, 8, 8, 1, 1, 8];
-    const [q, k, v, dy] = [1, 2, 3, 4].map((seed) => randomOperand(64, storage, seed)) as [
+  it.each<[Storage, number]>([
+    ['f32', 8],
+    ['bf16', 8],
+    ['bf16', 64],
+    ['bf16', 128],
+  ])('keeps NaN of a query from keys that it does not see, in %s, heads of %i columns', (storage, d) => {
+    const shape = [1, 8, 8, 1, 1, d];
+    const [q, k, v, dy] = [1, 2, 3, 4].map((seed) => randomOperand(8 * d, storage, seed)) as [
       Operand,
       Operand,
       Operand,
       Operand,
     ];
-    const broken = { ...q, values: Float32Array.from(q.values, (each, i) => (i === 5 * 8 + 3 ? Number.NaN : each)) };
-    const forward = [broken, k, v, result(64, storage), result(8)];
+    const broken = { ...q, values: Float32Array.from(q.values, (each, i) => (i === 5 * d + 3 ? Number.NaN : each)) };
+    const forward = [broken, k, v, result(8 * d, storage), result(8)];
     expectSame('causal_attention', forward, shape);
     const [y = [], logSums = []] = runOnCuda('causal_attention', forward, shape).slice(3);
     const known: Operand[] = [{ storage, values: y }, dy, { storage: 'f32', values: logSums }];
-    const results = Array.from({ length: 3 }, () => result(64, storage));
+    const results = Array.from({ length: 3 }, () => result(8 * d, storage));
     expectSame('causal_attention_grad', [broken, k, v, ...known, ...results], shape);
     const [, dk, dv] = runOnCuda('causal_attention_grad', [broken, k, v, ...known, ...results], shape).slice(6);
-    expect(dv?.slice(48).every(Number.isFinite)).toBe(true);
-    expect(dk?.slice(48).filter((each) => !Number.isFinite(each))).toHaveLength(2); // of q's own column
+    expect(dv?.slice(6 * d).every(Number.isFinite)).toBe(true);
+    expect(dk?.slice(6 * d).filter((each) => !Number.isFinite(each))).toHaveLength(2); // of q's own column
   });
 
   it('refuses gradients of heads that fit shared memory forwards only, as with 99 KiB, and makes them where there is more', () => {

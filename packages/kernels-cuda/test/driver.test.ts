@@ -105,7 +105,17 @@ if (hasKernels)
 
     it('runs recorded calls as one graph, again and again', () => {
       expect(loadWith()).toMatchObject({ played: [true, true] });
-      expect(launches()).toEqual(['kernel', 'graph of 2', 'graph of 2']);
+      expect(launches().slice(0, 3)).toEqual(['kernel fill_f32', 'graph of 2', 'graph of 2']);
+    });
+
+    it('makes attention in bf16 by warpgroups on compute capability 9.0, and not on a newer GPU or where that is switched off', () => {
+      const attentionWith = (wrong?: string, settings = {}) => {
+        expect(loadWith(wrong, undefined, 'none', settings).error).toBeUndefined();
+        return launches().at(-1);
+      };
+      expect(attentionWith()).toBe('kernel hopperFlash_of64_bf16');
+      expect(attentionWith('newer')).toBe('kernel flash_of64_bf16');
+      expect(attentionWith(undefined, { VWN_CUDA_WARPGROUPS: '0' })).toBe('kernel flash_of64_bf16');
     });
 
     it('records nothing where VWN_CUDA_GRAPHS is 0', () => {

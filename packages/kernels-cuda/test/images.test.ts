@@ -8,12 +8,13 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const nvcc = findNvcc();
 /**
  * With 128 registers a thread a multiprocessor holds two blocks of 256, so that one works while the other waits on memory;
- * blocks of attention on tensor cores have 128 threads, whose sums are in registers; connectionTilesGrad takes all shared
+ * blocks of attention on tensor cores have 128 threads, whose sums are in registers, or by warpgroups what its launch bounds leave
+ * to each of as many blocks as fit; connectionTilesGrad takes all shared
  * memory for one block, which copies the next tokens meanwhile, and keeps gradients in registers from token to token, as
  * connectionFewGrad does, whose blocks have 128 threads in wide models.
  */
 const mostRegisters = (kernel: string) =>
-  kernel.startsWith('flash') || kernel.startsWith('connectionTilesGrad') || kernel.startsWith('connectionFew')
+  ['flash', 'hopper', 'connectionTilesGrad', 'connectionFew'].some((name) => kernel.startsWith(name))
     ? 255
     : kernel.startsWith('attention')
       ? 248
@@ -23,11 +24,11 @@ const mostRegisters = (kernel: string) =>
 
 describe('what ptxas says of a kernel', () => {
   it('is read with its architecture, registers and spilled bytes', () => {
-    const text = `ptxas info    : Compiling entry function 'fill_f32' for 'sm_90'
+    const text = `ptxas info    : Compiling entry function 'fill_f32' for 'sm_90a'
 ptxas info    : Function properties for fill_f32
     16 bytes stack frame, 8 bytes spill stores, 4 bytes spill loads
 ptxas info    : Used 24 registers, used 0 barriers`;
-    expect(readReport(text)).toEqual([{ kernel: 'fill_f32', architecture: '90', registers: 24, spilledBytes: 12 }]);
+    expect(readReport(text)).toEqual([{ kernel: 'fill_f32', architecture: '90a', registers: 24, spilledBytes: 12 }]);
   });
 });
 
@@ -51,6 +52,21 @@ if (nvcc)
       expect(kernels.filter(({ spilledBytes }) => spilledBytes > 0)).toEqual([]);
       expect(kernels.filter(({ kernel, registers }) => registers > mostRegisters(kernel))).toEqual([]);
     });
+
+    it('by warpgroups are empty but for compute capability 9.0', () => {
+      const kernels = images.flatMap(({ report }) => readReport(readFileSync(report, 'utf8')));
+      const byWarpgroups = kernels.filter(({ kernel }) => kernel.startsWith('hopper'));
+      const areFull = byWarpgroups.filter(({ registers }) => registers > 32).map(({ architecture }) => architecture);
+      expect(areFull).toHaveLength(byWarpgroups.length / architectures.length);
+      expect(new Set(areFull)).toEqual(new Set(['90a']));
+    });
+
+    it.each(images)(
+      'of $stem have products by warpgroups as they were asked for: ptxas adds no wait and no order',
+      ({ report }) => {
+        expect(readFileSync(report, 'utf8')).not.toMatch(/Potential Performance Loss|\(C75\d\d\)/);
+      },
+    );
   });
 else
   describe('kernels', () => {

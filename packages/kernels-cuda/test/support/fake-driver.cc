@@ -1,7 +1,7 @@
 /**
  * A CUDA driver without a GPU, for tests of the loader: memory is the host's, kernels do nothing, and FAKE_CUDA says what
- * is wrong: no-gpu, old, no-kernels, no-memory, broken-kernel, no-capture, broken-capture or broken-graph. FAKE_CUDA_LOG
- * names a file that gets a line for each launch of a kernel or of a graph.
+ * is wrong: no-gpu, old, no-kernels, no-memory, broken-kernel, no-capture, broken-capture or broken-graph; or that the GPU is
+ * newer than compute capability 9.0. FAKE_CUDA_LOG names a file that gets a line for each launch of a kernel or of a graph.
  */
 #include <cstdio>
 #include <cstdlib>
@@ -14,9 +14,10 @@ bool isWrong(const char *what) {
 }
 int something;
 
-void note(const char *what, int count) {
+template <class T>
+void note(const char *format, T value) {
   const char *log = std::getenv("FAKE_CUDA_LOG");
-  if (FILE *file = log ? std::fopen(log, "a") : nullptr) std::fprintf(file, what, count), std::fclose(file);
+  if (FILE *file = log ? std::fopen(log, "a") : nullptr) std::fprintf(file, format, value), std::fclose(file);
 }
 
 bool isCapturing;
@@ -49,7 +50,7 @@ int cuDeviceGetName(char *name, int bytes, int) {
   return 0;
 }
 int cuDeviceGetAttribute(int *value, int attribute, int) {
-  *value = attribute == 75 ? (isWrong("old") ? 7 : 9) : attribute == 76 ? (isWrong("old") ? 5 : 0) : attribute == 16 ? 132 : 227 << 10;
+  *value = attribute == 75 ? (isWrong("old") ? 7 : isWrong("newer") ? 10 : 9) : attribute == 76 ? (isWrong("old") ? 5 : 0) : attribute == 16 ? 132 : 227 << 10;
   return 0;
 }
 int cuDevicePrimaryCtxRetain(void **context, int) {
@@ -61,8 +62,9 @@ int cuModuleLoadData(void **module, const void *) {
   *module = &something;
   return isWrong("no-kernels") ? 209 : 0;
 }
-int cuModuleGetFunction(void **function, void *, const char *) {
-  *function = &something;
+/** A function is its name. */
+int cuModuleGetFunction(char **function, void *, const char *name) {
+  *function = strdup(name);
   return 0;
 }
 int cuFuncSetAttribute(void *, int, int) { return 0; }
@@ -94,9 +96,9 @@ int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *
   std::memcpy(to, reinterpret_cast<void *>(from), bytes);
   return 0;
 }
-int cuLaunchKernel(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **) {
+int cuLaunchKernel(const char *name, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **) {
   if (isCapturing) captured.launches++;
-  else note("kernel\n", 0);
+  else note("kernel %s\n", name);
   return isWrong("broken-kernel") ? 700 : 0;
 }
 int cuStreamBeginCapture_v2(void *, int) {

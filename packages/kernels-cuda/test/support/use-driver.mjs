@@ -1,6 +1,6 @@
 /**
- * Loads the addon for GPUs on the driver that VWN_CUDA_DRIVER names; writes, fills and reads a block, and fills it twice by
- * a recording; prints JSON.
+ * Loads the addon for GPUs on the driver that VWN_CUDA_DRIVER names; writes, fills and reads a block, fills it twice by a
+ * recording, and asks for attention of one query in bf16; prints JSON.
  */
 import { createRequire } from 'node:module';
 
@@ -25,6 +25,7 @@ try {
     library.run();
     report.records = Boolean(library.recordings);
     if (report.records) playTwice(library.recordings, Float64Array.from([...fill, ...fill]));
+    attend(library, block.address);
   }
 } catch (error) {
   report.error = error.message.split('\n')[0];
@@ -35,6 +36,14 @@ function playTwice(recordings, calls) {
   const recording = recordings.record(calls);
   report.played = [recordings.play(recording), recordings.play(recording)];
   recordings.release(recording);
+}
+
+function attend(library, address) {
+  const [halves, floats] = [1, 0];
+  const operands = [64, 64, 64, 64].flatMap((size) => [address, size, halves]);
+  const index = library.functions.indexOf('causal_attention');
+  library.arguments.set([index, 5, 6, ...operands, address, 1, floats, 1, 1, 1, 1, 1, 64]);
+  library.run();
 }
 
 function secondError() {
