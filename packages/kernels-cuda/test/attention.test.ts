@@ -40,19 +40,43 @@ const shapes: readonly (readonly number[])[] = [
 const hasLittleSharedMemory = () =>
   cudaDevice().startsWith('emulated') && (process.env.VWN_EMULATED_SHARED ?? '99') === '99';
 
+/** Both libraries must make the same of them, and the same gradients of that. */
+function expectSameBothWays(operands: readonly Operand[], storage: Storage, shape: readonly number[]) {
+  const [B, T, S, H, K, d] = shape as [number, number, number, number, number, number];
+  const [ofQ, ofK] = [B * T * H * d, B * S * K * d];
+  const forward = [...operands, result(ofQ, storage), result(B * H * T)];
+  expectSame('causal_attention', forward, shape);
+  const [y = [], logSums = []] = runOnCuda('causal_attention', forward, shape).slice(3);
+  const dy = randomOperand(ofQ, storage, 9);
+  const known: Operand[] = [{ storage, values: y }, dy, { storage: 'f32', values: logSums }];
+  const results = [ofQ, ofK, ofK].map((size) => result(size, storage));
+  // Of one key the softmax is 1 whatever the score: rounding is all that dq and dk are made of.
+  if (S > 1) expectSame('causal_attention_grad', [...operands, ...known, ...results], shape);
+}
+
 describe.each<Storage>(['f32', 'bf16'])('causal attention in %s', (storage) => {
   it.each(shapes)('B %i, T %i, S %i, H %i, K %i, d %i, and its gradients', (...shape) => {
     const [B, T, S, H, K, d] = shape as [number, number, number, number, number, number];
-    const [ofQ, ofK] = [B * T * H * d, B * S * K * d];
-    const operands = [ofQ, ofK, ofK].map((size, i) => randomOperand(size, storage, i + 1, 2));
-    const forward = [...operands, result(ofQ, storage), result(B * H * T)];
-    expectSame('causal_attention', forward, shape);
-    const [y = [], logSums = []] = runOnCuda('causal_attention', forward, shape).slice(3);
-    const dy = randomOperand(ofQ, storage, 9);
-    const known: Operand[] = [{ storage, values: y }, dy, { storage: 'f32', values: logSums }];
-    const results = [ofQ, ofK, ofK].map((size) => result(size, storage));
-    // Of one key the softmax is 1 whatever the score: rounding is all that dq and dk are made of.
-    if (S > 1) expectSame('causal_attention_grad', [...operands, ...known, ...results], shape);
+    const sizes = [B * T * H * d, B * S * K * d, B * S * K * d];
+    const operands = sizes.map((size, i) => randomOperand(size, storage, i + 1, 2));
+    expectSameBothWays(operands, storage, shape);
+  });
+
+  // As many more keys than queries as leave one query and one key to a step, or to its half, in one kernel or another.
+  it.each([
+    [128, 129, 64],
+    [128, 129, 128],
+    [70, 101, 128],
+    [129, 129, 64],
+  ])('misses no key that a query sees last and looks at most: T %i, S %i, d %i', (T, S, d) => {
+    const [q, k, v] = [T, S, S].map((rows, i) => randomOperand(rows * d, storage, i + 1)) as [
+      Operand,
+      Operand,
+      Operand,
+    ];
+    const own = Array.from(q.values, (each) => (18 / Math.sqrt(d)) * each);
+    const keys = { storage, values: [...Array.from(k.values).slice(0, (S - T) * d), ...own] };
+    expectSameBothWays([q, keys, v], storage, [1, T, S, 1, 1, d]);
   });
 });
 
