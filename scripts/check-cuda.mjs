@@ -24,11 +24,9 @@ const files = [
 ];
 
 run([vitest, 'run', ...files], { VWN_TEST_BACKENDS: 'vwn-cuda' });
-// As on Hopper, where tiles are larger and more shapes have them.
-run([vitest, 'run', ...files.slice(0, 1), '-t', 'connection step'], {
-  VWN_TEST_BACKENDS: 'vwn-cuda',
-  VWN_EMULATED_SHARED: '227',
-});
+// As on Hopper, where tiles are larger and more shapes have them, and attention has warpgroups.
+const onHopper = testsOf(['attention', 'connection-step']);
+run([vitest, 'run', ...onHopper], { VWN_TEST_BACKENDS: 'vwn-cuda', VWN_EMULATED_SHARED: '227' });
 checkWatched();
 run(['packages/kernels/tfjs-suite/run.mjs', '--backend', 'vwn-cuda'], { VWN_CUDA_ADDON });
 checkWithCublasLt();
@@ -40,10 +38,9 @@ function checkWatched() {
   run(['packages/kernels-cuda/scripts/build-native.mjs', '--watched'], {});
   const addon = join(root, 'packages', 'kernels-cuda', 'build', 'watched', 'vwn_cuda.node');
   const names = ['attention', 'connection-step', 'elementwise', 'experts', 'fill', 'products', 'transformer'];
-  const tests = names.map((name) => `packages/kernels-cuda/test/${name}.test.ts`);
   const env = { VWN_TEST_BACKENDS: 'vwn-cuda', VWN_CUDA_ADDON: addon };
-  run([vitest, 'run', ...tests], env);
-  run([vitest, 'run', 'packages/kernels-cuda/test/connection-step.test.ts'], { ...env, VWN_EMULATED_SHARED: '227' });
+  run([vitest, 'run', ...testsOf(names)], env);
+  run([vitest, 'run', ...onHopper], { ...env, VWN_EMULATED_SHARED: '227' });
 }
 
 /**
@@ -78,11 +75,15 @@ function checkBundle() {
       BENCH_FLAGS: '--op rmsNorm --size small --repeat 1 --min-time 0.01',
     };
     spawn(join(work, 'vwn-gpu', 'run.sh'), [join(work, 'results')], env);
-    for (const name of ['check', 'kernels', 'training', 'bench-fp32', 'bench-bf16'])
+    for (const name of ['check', 'kernels', 'kernels-without-warpgroups', 'training', 'bench-fp32', 'bench-bf16'])
       JSON.parse(readFileSync(join(work, 'results', `${name}.json`)));
   } finally {
     rmSync(work, { recursive: true });
   }
+}
+
+function testsOf(names) {
+  return names.map((name) => `packages/kernels-cuda/test/${name}.test.ts`);
 }
 
 function run(args, env) {

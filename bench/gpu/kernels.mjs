@@ -9,6 +9,7 @@
  *   --cublaslt FILE     cublaslt-peer.cc, compiled with nvcc; where that fails, the result says why under "missing"
  *   --python FILE       a Python with torch; default python3
  *   --peer-device D     default cuda
+ *   --op A,B            only these: connection, attention, linear; default all
  *   --turns N           turns of each operation, of which the median counts; default 5
  *   --repeat N          repetitions in a turn; default 20
  *   --tiny              sizes of a test: what is printed then says nothing about speed
@@ -32,6 +33,8 @@ import { timeCublasLt } from './cublaslt-peer.mjs';
 import { operations } from './operations.mjs';
 import { timeTorch } from './torch-kernels.mjs';
 
+const kinds = ['connection', 'attention', 'linear'];
+
 await runScript(
   import.meta.url,
   {
@@ -39,6 +42,7 @@ await runScript(
     cublaslt: { type: 'string' },
     python: { type: 'string', default: 'python3' },
     'peer-device': { type: 'string', default: 'cuda' },
+    op: { type: 'string', default: kinds.join(',') },
     turns: { type: 'string', default: '5' },
     repeat: { type: 'string', default: '20' },
     tiny: { type: 'boolean', default: false },
@@ -48,11 +52,12 @@ await runScript(
 );
 
 async function main(values) {
+  const ops = kindsOf(values.op);
   const { details } = await core.selectBackend('vwn-cuda');
   core.setPrecision('bf16');
   const plan = { turns: wholeNumber(values.turns, 'turns', 1), repeat: wholeNumber(values.repeat, 'repeat', 1) };
   const copy = await copyGbPerSecond(tf, values.tiny ? 2 ** 12 : 2 ** 28);
-  const all = operations(values.tiny);
+  const all = operations(values.tiny).filter(({ op }) => ops.includes(op));
   const rows = all.map((operation) => {
     console.error(operation.title);
     return { ...facts(operation), ...timeOurs(operation, plan) };
@@ -76,9 +81,18 @@ async function main(values) {
       peer,
       cublaslt: lt.library ?? 'none',
       missing,
+      warpgroups: process.env.VWN_CUDA_WARPGROUPS === '0' ? 'switched off' : 'used where the GPU has them',
       copy_gb_per_s: round(copy, 1),
       rows,
     });
+}
+
+/** @throws Error naming what is no kind of operation */
+function kindsOf(text) {
+  const named = text.split(',');
+  const unknown = named.find((each) => !kinds.includes(each));
+  if (unknown !== undefined) throw new Error(`--op: expected some of ${kinds.join(', ')}, got ${unknown}`);
+  return named;
 }
 
 function facts({ title, bytes, flops }) {

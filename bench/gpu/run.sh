@@ -27,11 +27,25 @@ step() {
   "$@" >"$results/$name.txt" 2>&1 || failed="$failed $name"
   tail -n 12 "$results/$name.txt"
 }
+run_test() {
+  VWN_TEST_BACKENDS=vwn-cuda VWN_CPU_ADDON="$here/vwn_cpu.node" \
+    "$here/node" --test --test-reporter=spec "$here/tests/$1.test.mjs"
+}
 tests() {
   for name in ${TESTS:-$(cd "$here/tests" && ls ./*.test.mjs)}; do
     name=$(basename "$name" .test.mjs)
-    step "test-$name" env VWN_TEST_BACKENDS=vwn-cuda VWN_CPU_ADDON="$here/vwn_cpu.node" \
-      "$here/node" --test --test-reporter=spec "$here/tests/$name.test.mjs"
+    step "test-$name" run_test "$name"
+  done
+}
+# On compute capability 9.0 the kernels of other GPUs, to compare with those by warpgroups.
+without_warpgroups() {
+  (export VWN_CUDA_WARPGROUPS=0 && "$@")
+}
+tests_without_warpgroups() {
+  for name in attention connection-step; do
+    case " ${TESTS:-$name} " in
+      *" $name "*) step "test-$name-without-warpgroups" without_warpgroups run_test "$name" ;;
+    esac
   done
 }
 
@@ -45,12 +59,16 @@ check_own_products() {
 step check check --out "$results/check.json"
 step check-own-products check_own_products
 tests
+tests_without_warpgroups
 if command -v compute-sanitizer >/dev/null; then
   step compute-sanitizer compute-sanitizer --error-exitcode 1 "$here/node" "$here/check.mjs" --steps 3
 fi
 # shellcheck disable=SC2086
 step kernels "$here/node" "$here/kernels.mjs" ${PEER:+--peer "$here/torch_kernels.py"} \
   --cublaslt "$here/cublaslt-peer.cc" ${KERNELS_FLAGS:-} --out "$results/kernels.json"
+# shellcheck disable=SC2086
+step kernels-without-warpgroups without_warpgroups "$here/node" "$here/kernels.mjs" ${KERNELS_FLAGS:-} \
+  --op attention,connection --out "$results/kernels-without-warpgroups.json"
 # shellcheck disable=SC2086
 step training "$here/node" "$here/training.mjs" ${PEER:+--peer "$PEER"} ${TRAINING_FLAGS:-} --out "$results/training.json"
 for precision in fp32 bf16; do
