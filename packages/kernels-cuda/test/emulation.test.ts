@@ -144,6 +144,7 @@ describe.skipIf(isClang)('a watched build, by GCC', () => {
     ['products without a barrier', race, wait],
     ['overwritten afterwards', race, wait],
     ['products without a fence', unfenced, 'without a fence for products'],
+    ['products fenced before copies', unfenced, 'without a fence for products'],
     ['products fenced too late', unfenced, 'without a fence for products'],
     ['early', /reads 4 bytes of shared memory at byte \d+ /, 'that a copy may be writing'],
   ])('finds: %s', (title, does, text) => {

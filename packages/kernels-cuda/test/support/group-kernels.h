@@ -81,6 +81,7 @@ enum class Mistake {
   noFence,
   noBarrier,
   fenceTooLate,
+  fenceBeforeCopies,
   overwrittenWhilePending,
   overwrittenBehindBarrier,
   overwrittenAfterwards
@@ -93,6 +94,14 @@ VWN_DEVICE void overwriteRight(bf16 *right) {
   fenceForProducts();
 }
 
+/** Zeros arrive where the right factor was, 16 bytes from each thread. */
+VWN_DEVICE void copyZeros(bf16 *right, const float *anything) {
+  __syncthreads();
+  copyAsync(right + 8 * threadIdx.x, anything, false);
+  commitCopies();
+  awaitCopies<0>();
+}
+
 /** One group's [64, 16] by [16, 64], and what may be wrong with that. */
 template <class T>
 VWN_DEVICE void groupMistake(T *to, Mistake mistake) {
@@ -100,6 +109,7 @@ VWN_DEVICE void groupMistake(T *to, Mistake mistake) {
   const int warp = static_cast<int>(threadIdx.x) / warpSize_;
   bf16 *right = fillFactors(left, Lies::asRows, Lies::asRows, groupRows);
   if (mistake != Mistake::noFence && mistake != Mistake::fenceTooLate) fenceForProducts();
+  if (mistake == Mistake::fenceBeforeCopies) copyZeros(right, to);
   if (mistake != Mistake::noBarrier) __syncthreads();
   Sum sums[8];
   if (mistake != Mistake::noBegin) beginProducts();

@@ -138,6 +138,7 @@ int main() {
   reportMistake("products", Mistake::none, sums);
   reportMistake("products without a fence", Mistake::noFence, sums);
   reportMistake("products fenced too late", Mistake::fenceTooLate, sums);
+  reportMistake("products fenced before copies", Mistake::fenceBeforeCopies, sums);
   reportMistake("products without a barrier", Mistake::noBarrier, sums);
   reportMistake("overwritten afterwards", Mistake::overwrittenAfterwards, sums);
   freeOnDevice(data);
