@@ -153,6 +153,11 @@ describe('a connection step by tensor cores', () => {
     // Gradients of W in several passes, where Hopper's shared memory lets tensor cores make them.
     [8, 32, 400, 5],
     [8, 64, 272, 4],
+    // With that memory by warpgroups: a slab of 64 columns for one of two groups, two slabs or one each, more tokens than blocks.
+    [2, 64, 64, 5],
+    [8, 64, 128, 9],
+    [6, 64, 192, 7],
+    [4, 64, 256, 7],
   ] as const;
   for (const { title, ...half } of halves)
     it.each(shapes)(`${title}: (%d,%d), %d columns, %d tokens`, (m, n, db, tokens) => {
@@ -165,18 +170,22 @@ describe('a connection step by tensor cores', () => {
     check({ ...step, tokens: 0 }, 'bf16');
   });
 
-  it('keeps what is not finite to the token that has it', () => {
-    const step = { m: 4, n: 16, db: 16, tokens: 6, write: true, read: true, dynamic: true };
+  it.each([
+    [4, 16, 16],
+    [8, 64, 64],
+  ])('keeps what is not finite to the token that has it: (%d,%d), %d columns', (m, n, db) => {
+    const [ofState, ofBackbone] = [n * db, m * db];
+    const step = { m, n, db, tokens: 6, write: true, read: true, dynamic: true };
     const [[h, ...rest], numbers] = forward(step, 'bf16');
     const values = Float32Array.from((h as Operand).values);
-    [values[16 * 16 + 3], values[3 * 16 * 16]] = [Number.NaN, Number.POSITIVE_INFINITY];
+    [values[ofState + 3], values[3 * ofState]] = [Number.NaN, Number.POSITIVE_INFINITY];
     const after = runOnCuda('connection_step', [{ storage: 'bf16', values }, ...rest], numbers);
     const [state, x] = after.slice(-2) as [Float64Array, Float64Array];
     const isFinite = (all: Float64Array, token: number, size: number) =>
       all.slice(token * size, (token + 1) * size).every(Number.isFinite);
     const tokens = [0, 1, 2, 3, 4, 5];
-    expect(tokens.map((token) => isFinite(state, token, 16 * 16))).toEqual([true, false, true, false, true, true]);
-    expect(tokens.map((token) => isFinite(x, token, 4 * 16))).toEqual([true, false, true, false, true, true]);
+    expect(tokens.map((token) => isFinite(state, token, ofState))).toEqual([true, false, true, false, true, true]);
+    expect(tokens.map((token) => isFinite(x, token, ofBackbone))).toEqual([true, false, true, false, true, true]);
 
     const parameters = rest.slice(1, -2);
     const backwards = [
@@ -184,18 +193,18 @@ describe('a connection step by tensor cores', () => {
       rest[0] as Operand,
       ...parameters,
       { storage: 'bf16' as const, values: state },
-      randomOperand(6 * 16 * 16, 'bf16', 3),
-      randomOperand(6 * 4 * 16, 'bf16', 4),
-      result(6 * 16 * 16, 'bf16'),
-      result(6 * 4 * 16, 'bf16'),
+      randomOperand(6 * ofState, 'bf16', 3),
+      randomOperand(6 * ofBackbone, 'bf16', 4),
+      result(6 * ofState, 'bf16'),
+      result(6 * ofBackbone, 'bf16'),
       ...parameters.map((each) => result(each.values.length)),
     ];
     const [dh, dout] = runOnCuda('connection_step_grad', backwards, [...numbers, 1]).slice(parameters.length + 5) as [
       Float64Array,
       Float64Array,
     ];
-    expect(tokens.map((token) => isFinite(dh, token, 16 * 16))).toEqual([true, false, true, false, true, true]);
-    expect(tokens.map((token) => isFinite(dout, token, 4 * 16))).toEqual([true, false, true, false, true, true]);
+    expect(tokens.map((token) => isFinite(dh, token, ofState))).toEqual([true, false, true, false, true, true]);
+    expect(tokens.map((token) => isFinite(dout, token, ofBackbone))).toEqual([true, false, true, false, true, true]);
   });
 });
 

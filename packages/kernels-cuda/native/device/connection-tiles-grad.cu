@@ -24,35 +24,6 @@ VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const 
   __syncthreads();
 }
 
-/**
- * Through the sublayer's norm, for each token: dx becomes dRead. With g = dx·weight and r = 1/rms:
- * dRead = r·g − read·mean(g·read)·r³. Each thread adds to numbers of its own of the weight's gradient.
- */
-VWN_DEVICE void sublayerNormGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, int tokens) {
-  const float *weight = stage.set.parameters.sublayerNorm;
-  const int m = static_cast<int>(s.m), stride = strideOfRead(s);
-  for (int token = 0; token < tokens; token++) {
-    const float *read = room.read() + token * m * stride;
-    bf16 *own = stage.backbone + token * m * room.stride;
-    const float r = reciprocalOfRead(s, read, room.sums);
-    float dot = 0;
-    eachPairOfBackbone(s, [&](int c, int d, int i) {
-      const FloatPair of = pairAt(weight + i), x = pairAt(read + c * stride + d);
-      const uint32_t up = pairAt(own + c * room.stride + d);
-      dot += lowerOf(up) * of.lower * x.lower + upperOf(up) * of.upper * x.upper;
-    });
-    const float shift = blockSum(dot, room.sums) * r * r * r / static_cast<float>(s.m * s.db);
-    eachPairOfBackbone(s, [&](int c, int d, int i) {
-      const FloatPair of = pairAt(weight + i), x = pairAt(read + c * stride + d);
-      uint32_t &at = pairAt(own + c * room.stride + d);
-      const float lower = lowerOf(at), upper = upperOf(at);
-      addTo(room.ofNorm + i, lower * x.lower * r, upper * x.upper * r);
-      at = packed(lower * of.lower * r - x.lower * shift, upper * of.upper * r - x.upper * shift);
-    });
-    __syncthreads();
-  }
-}
-
 /** Through the read: to dNext, whose copy arrives meanwhile. */
 template <class S>
 VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, float *weights,
@@ -65,7 +36,11 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
   if (s.normed) {
     __syncthreads();
     readAgain<S>(s, room, stage);
-    sublayerNormGradient(s, room, stage, stage.present / n);
+    for (int of = 0; of < stage.present / n; of++) {
+      bf16 *own = stage.backbone + of * m * room.stride;
+      sublayerNormGradient(s, stage.set.parameters.sublayerNorm, room.read() + of * m * strideOfRead(s), room.ofNorm, room.sums,
+                           [&](int c, int d) -> uint32_t & { return pairAt(own + c * room.stride + d); });
+    }
   }
   Sum ups[1][2] = {};
   const bf16 *backbone = stage.backbone + token * m * room.stride;
@@ -141,15 +116,6 @@ VWN_DEVICE void putSums(const ConnectionShape &s, const GradRoom &room, int toke
     for (int token = 0; token < tokens; token++) sum += sums[(token * n + i) * room.ofSums + from + c];
     to[at] = sum;
   }
-}
-
-/** Where a block's sums of a set go: static parts, scales [n, columns] and behind them gradients of W [columns, db]. */
-VWN_DEVICE float *sumsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
-  const SumsOfStep at = sumsOfStep(s);
-  return io.partial + blockIdx.x * at.count + (isWrite ? 0 : at.read);
-}
-VWN_DEVICE float *weightsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
-  return sumsOfBlock(s, io, isWrite) + weightSumsFrom(s, isWrite ? writeColumns(s) : s.m);
 }
 
 /** W of both sets, and zeros where sums begin. */

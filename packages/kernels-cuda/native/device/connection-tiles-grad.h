@@ -8,6 +8,15 @@
 namespace vwn {
 namespace cuda {
 
+/** Where a block's sums of a set go: static parts, scales [n, columns] and behind them gradients of W [columns, db]. */
+VWN_DEVICE float *sumsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
+  const SumsOfStep at = sumsOfStep(s);
+  return io.partial + blockIdx.x * at.count + (isWrite ? 0 : at.read);
+}
+VWN_DEVICE float *weightsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
+  return sumsOfBlock(s, io, isWrite) + weightSumsFrom(s, isWrite ? writeColumns(s) : s.m);
+}
+
 /** What is known of a kernel when it is compiled: its slots, 16, 32 or 64. */
 template <int count>
 struct Slots {

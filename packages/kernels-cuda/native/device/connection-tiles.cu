@@ -103,21 +103,6 @@ VWN_DEVICE void readRows(const ConnectionShape &s, const TileRoom &room, int tok
   __syncthreads();
 }
 
-/** Through the sublayer's norm, where there is one, to where it is stored. */
-VWN_DEVICE void storeRead(const ConnectionShape &s, const ConnectionParameters &reading, const TileRoom &room, int tokens,
-                          const float *x, bf16 *to) {
-  const int m = static_cast<int>(s.m), size = m * static_cast<int>(s.db), stride = strideOfRead(s);
-  for (int token = 0; token < tokens; token++) {
-    const float *own = x + token * m * stride;
-    const float r = s.normed ? reciprocalOfRead(s, own, room.sums) : 1.0f;
-    eachPairOfBackbone(s, [&](int c, int d, int i) {
-      const FloatPair read = pairAt(own + c * stride + d);
-      const FloatPair weight = s.normed ? pairAt(reading.sublayerNorm + i) : FloatPair{1.0f, 1.0f};
-      pairAt(to + token * size + i) = packed(read.lower * r * weight.lower, read.upper * r * weight.upper);
-    });
-  }
-}
-
 template <class T>
 VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles &t, const ConnectionParameters &writing,
                                 const ConnectionParameters &reading, const T *h, const T *out, T *hNext, T *x) {
@@ -169,7 +154,7 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
       float *what = reinterpret_cast<float *>(s.write ? stateOf(turn) : room.next);
       evaluateRows(s, read, room, slots, count * n, columnsOfTile, state, room.reading);
       readRows(s, room, t.tokens, state, what);
-      storeRead(s, reading, room, count, what, x + first * ofBackbone);
+      storeRead(s, reading, room.sums, count, what, x + first * ofBackbone);
     }
     __syncthreads();
   }

@@ -26,8 +26,12 @@ VWN_DEVICE void addTo(float *at, float lower, float upper) {
 /** Two neighbours of a row of bf16, the first in an even column. */
 VWN_DEVICE uint32_t &pairAt(bf16 *at) { return *reinterpret_cast<uint32_t *>(at); }
 
-/** Rows of a set's W for the tile, zeros for columns that it lacks. Neighbouring threads have neighbouring columns of fn. */
-VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set, int columns, int stride, bf16 *to) {
+/**
+ * Rows of a set's W for the tile, zeros for columns that it lacks; put(c, d, chunk) has 8 of row c from d on. Neighbouring threads
+ * have neighbouring columns of fn.
+ */
+template <class Put>
+VWN_DEVICE void eachChunkOfWeights(const ConnectionShape &s, const CoefficientSet &set, int columns, const Put &put) {
   const float root = 1.0f / sqrtf(static_cast<float>(s.db));
   const float *norm = set.parameters.normWeight;
   for (int at = static_cast<int>(threadIdx.x); at < columns * static_cast<int>(s.db) / ofChunk; at += static_cast<int>(blockDim.x)) {
@@ -39,8 +43,11 @@ VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set,
       for (int i = 0; i < ofChunk; i += 2)
         chunk.words[i / 2] = packed(foldedWeight(of, norm, d + i, root), foldedWeight(of, norm, d + i + 1, root));
     }
-    putWhole(to + c * stride + d, chunk);
+    put(c, d, chunk);
   }
+}
+VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set, int columns, int stride, bf16 *to) {
+  eachChunkOfWeights(s, set, columns, [&](int c, int d, const Chunk &chunk) { putWhole(to + c * stride + d, chunk); });
 }
 
 /** Asks for `rows` rows of db, of which `present` are there; zeros are the rest. */
@@ -192,6 +199,47 @@ VWN_DEVICE float reciprocalOfRead(const ConnectionShape &s, const float *read, f
     squares += pair.lower * pair.lower + pair.upper * pair.upper;
   });
   return 1.0f / sqrtf(blockSum(squares, room) / static_cast<float>(s.m * s.db) + s.normEps);
+}
+
+/** What was read goes through the sublayer's norm, where there is one, to where it is stored. */
+VWN_DEVICE void storeRead(const ConnectionShape &s, const ConnectionParameters &reading, float *sums, int tokens, const float *x,
+                          bf16 *to) {
+  const int m = static_cast<int>(s.m), size = m * static_cast<int>(s.db), stride = strideOfRead(s);
+  for (int token = 0; token < tokens; token++) {
+    const float *own = x + token * m * stride;
+    const float r = s.normed ? reciprocalOfRead(s, own, sums) : 1.0f;
+    eachPairOfBackbone(s, [&](int c, int d, int i) {
+      const FloatPair read = pairAt(own + c * stride + d);
+      const FloatPair weight = s.normed ? pairAt(reading.sublayerNorm + i) : FloatPair{1.0f, 1.0f};
+      pairAt(to + token * size + i) = packed(read.lower * r * weight.lower, read.upper * r * weight.upper);
+    });
+  }
+}
+
+/**
+ * Through the sublayer's norm, for a token: dx, which has pairOf(c, d), becomes dRead. With g = dx·weight and r = 1/rms:
+ * dRead = r·g − read·mean(g·read)·r³. Each thread adds to numbers of its own of the weight's gradient, `ofNorm`. Ends with a barrier.
+ */
+template <class PairOf>
+VWN_DEVICE void sublayerNormGradient(const ConnectionShape &s, const float *weight, const float *read, float *ofNorm, float *sums,
+                                     const PairOf &pairOf) {
+  const int stride = strideOfRead(s);
+  const float r = reciprocalOfRead(s, read, sums);
+  float dot = 0;
+  eachPairOfBackbone(s, [&](int c, int d, int i) {
+    const FloatPair of = pairAt(weight + i), x = pairAt(read + c * stride + d);
+    const uint32_t up = pairOf(c, d);
+    dot += lowerOf(up) * of.lower * x.lower + upperOf(up) * of.upper * x.upper;
+  });
+  const float shift = blockSum(dot, sums) * r * r * r / static_cast<float>(s.m * s.db);
+  eachPairOfBackbone(s, [&](int c, int d, int i) {
+    const FloatPair of = pairAt(weight + i), x = pairAt(read + c * stride + d);
+    uint32_t &at = pairOf(c, d);
+    const float lower = lowerOf(at), upper = upperOf(at);
+    addTo(ofNorm + i, lower * x.lower * r, upper * x.upper * r);
+    at = packed(lower * of.lower * r - x.lower * shift, upper * of.upper * r - x.upper * shift);
+  });
+  __syncthreads();
 }
 
 VWN_DEVICE void storeRows(int db, const bf16 *from, int rows, int stride, bf16 *to) {

@@ -8,8 +8,9 @@
  * chunks of 16 change places by the row, so that neither 8 rows of a chunk nor 8 chunks of a row meet in a bank.
  *
  * Products are made while the threads go on. Every warp of a group must take part in: beginProducts, multiplyGroup …,
- * commitProducts; until awaitProducts nobody may touch the sums, or write what is read. What threads have written for
- * them to read, copies included, needs each writer's fenceForProducts and then a barrier.
+ * commitProducts; until awaitProducts nobody may touch the sums, or write what is read. A warp that has waited knows of its own rows
+ * only: before what products have read is written, all must have waited. What threads have written for them to read, copies
+ * included, needs each writer's fenceForProducts and then a barrier.
  */
 #pragma once
 #include "warp-matrix.h"
@@ -50,6 +51,21 @@ VWN_DEVICE Left leftOfSlabs(const bf16 *slabs, int rows, int row, int column) {
   Left left;
   loadFour(slabs + placeInSlabs(rows, row + laneOfWarp() % 16, column + laneOfWarp() / 16 * 8), left.words);
   return left;
+}
+
+/** As leftOfSlabs, of the transpose: 16 columns are the warp's rows. */
+VWN_DEVICE Left leftOfSlabsTransposed(const bf16 *slabs, int rows, int row, int column) {
+  Left left;
+  const int lane = laneOfWarp();
+  loadFourTransposed(slabs + placeInSlabs(rows, row + lane / 16 * 8 + lane % 8, column + lane / 8 % 2 * 8), left.words);
+  return left;
+}
+/** Two right factors, of which slabs have 16 rows and 16 columns, as warp-matrix.h has them. */
+VWN_DEVICE void rightsOfSlabs(const bf16 *slabs, int rows, int row, int column, Right (&rights)[2]) {
+  uint32_t words[4];
+  loadFourTransposed(slabs + placeInSlabs(rows, row + laneOfWarp() % 16, column + laneOfWarp() / 16 * 8), words);
+  rights[0] = {words[0], words[1]};
+  rights[1] = {words[2], words[3]};
 }
 
 /** A factor in shared memory, as wgmma's descriptor: its rows are rows of a slab, or its columns are. */
@@ -102,18 +118,31 @@ VWN_DEVICE void holdSums(Sum (&sums)[tiles]) {
     for (int i = 0; i < 4; i++) asm volatile("" : "+f"(sums[j].values[i])::"memory");
 }
 
+/** The same number, of which the compiler does not know that: what depends on it is not kept in registers from turn to turn of a loop. */
+VWN_DEVICE int anew(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
 template <int tiles>
 struct GroupProduct;
 
 #define VWN_SUM(j) "+f"(s[j].values[0]), "+f"(s[j].values[1]), "+f"(s[j].values[2]), "+f"(s[j].values[3])
-#define VWN_SUMS_8 VWN_SUM(0), VWN_SUM(1), VWN_SUM(2), VWN_SUM(3), VWN_SUM(4), VWN_SUM(5), VWN_SUM(6), VWN_SUM(7)
-#define VWN_SUMS_10 VWN_SUMS_8, VWN_SUM(8), VWN_SUM(9)
-#define VWN_SUMS_16 VWN_SUMS_10, VWN_SUM(10), VWN_SUM(11), VWN_SUM(12), VWN_SUM(13), VWN_SUM(14), VWN_SUM(15)
-#define VWN_NAMES_8                                                                                                   \
-  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define VWN_NAMES_10 VWN_NAMES_8 ",%32,%33,%34,%35,%36,%37,%38,%39"
-#define VWN_NAMES_16 \
-  VWN_NAMES_10 ",%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define VWN_SUMS_1 VWN_SUM(0)
+#define VWN_SUMS_4 VWN_SUMS_1, VWN_SUM(1), VWN_SUM(2), VWN_SUM(3)
+#define VWN_SUMS_5 VWN_SUMS_4, VWN_SUM(4)
+#define VWN_SUMS_8 VWN_SUMS_5, VWN_SUM(5), VWN_SUM(6), VWN_SUM(7)
+#define VWN_SUMS_9 VWN_SUMS_8, VWN_SUM(8)
+#define VWN_SUMS_16 \
+  VWN_SUMS_9, VWN_SUM(9), VWN_SUM(10), VWN_SUM(11), VWN_SUM(12), VWN_SUM(13), VWN_SUM(14), VWN_SUM(15)
+#define VWN_NAMES_1 "%0,%1,%2,%3"
+#define VWN_NAMES_4 VWN_NAMES_1 ",%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+#define VWN_NAMES_5 VWN_NAMES_4 ",%16,%17,%18,%19"
+#define VWN_NAMES_8 VWN_NAMES_5 ",%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define VWN_NAMES_9 VWN_NAMES_8 ",%32,%33,%34,%35"
+#define VWN_NAMES_16                                                                                           \
+  VWN_NAMES_9 ",%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58," \
+              "%59,%60,%61,%62,%63"
 /** Of the operands behind the sums: o0 …, their numbers. */
 #define VWN_GROUP_PRODUCT(tiles, columns, o0, o1, o2, o3, o4, o5, o6)                                                        \
   template <>                                                                                                                \
@@ -136,8 +165,11 @@ struct GroupProduct;
                    : "memory");                                                                                              \
     }                                                                                                                        \
   };
+VWN_GROUP_PRODUCT(1, "8", "%4", "%5", "%6", "%7", "%8", "%9", "%10")
+VWN_GROUP_PRODUCT(4, "32", "%16", "%17", "%18", "%19", "%20", "%21", "%22")
+VWN_GROUP_PRODUCT(5, "40", "%20", "%21", "%22", "%23", "%24", "%25", "%26")
 VWN_GROUP_PRODUCT(8, "64", "%32", "%33", "%34", "%35", "%36", "%37", "%38")
-VWN_GROUP_PRODUCT(10, "80", "%40", "%41", "%42", "%43", "%44", "%45", "%46")
+VWN_GROUP_PRODUCT(9, "72", "%36", "%37", "%38", "%39", "%40", "%41", "%42")
 VWN_GROUP_PRODUCT(16, "128", "%64", "%65", "%66", "%67", "%68", "%69", "%70")
 
 /** sums = or += a·b, over 16. */
@@ -157,6 +189,7 @@ VWN_DEVICE void awaitProducts() {
 VWN_DEVICE void fenceForProducts() { emulation::fenceForProducts(); }
 template <int tiles>
 VWN_DEVICE void holdSums(Sum (&)[tiles]) {}
+VWN_DEVICE int anew(int x) { return x; }
 template <int tiles, bool ofA, bool ofB>
 VWN_DEVICE void multiplyGroup(Sum (&sums)[tiles], Factor<ofA> a, Factor<ofB> b, bool adds) {
   emulation::multiplyLater(sums[0].values, 8 * tiles, nullptr, {a.descriptor, ofA}, {b.descriptor, ofB}, adds);

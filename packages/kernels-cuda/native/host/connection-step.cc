@@ -1,13 +1,13 @@
 /**
- * From one sublayer to the next in one pass. Kernels: device/connection-few*.cu for few slots in bf16, connection-tiles*.cu by
- * tensor cores, connection-step*.cu for every other shape; connection-parameter-grad.cu behind each backward pass.
+ * From one sublayer to the next in one pass. Kernels: device/connection-few*.cu for few slots in bf16, hopper-connection*.cu by
+ * warpgroups for 64 slots on compute capability 9.0, connection-tiles*.cu by tensor cores, connection-step*.cu for every other shape; connection-parameter-grad.cu behind each backward pass.
  */
 #include <algorithm>
 #include <string>
 #include <type_traits>
 
 #include "../device/connection-few-shape.h"
-#include "../device/connection-tile-shape.h"
+#include "../device/hopper-connection-shape.h"
 #include "../runtime.h"
 #include "connection-inputs.h"
 #include "functions.h"
@@ -54,6 +54,17 @@ bool launchTiles(const ConnectionShape &s, const ConnectionParameters &writing, 
   return true;
 }
 
+/** The forward pass by warpgroups. False where the shape is not for them, or there are none. */
+bool launchHopper(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading, void *h,
+                  void *out, void *hNext, void *x) {
+  const int64_t bytes = bytesOfHopper(s);
+  if (!takesWarpgroups(s) || !usesWarpgroups() || bytes > sharedLimit()) return false;
+  const int64_t atOnce = std::min<int64_t>(2, blocksAtOnce(bytes, sharedLimit())) * multiprocessors();
+  launch("hopperConnection_bf16", {std::min(s.tokens, atOnce)}, 2 * hopperGroupThreads, bytes, s, writing, reading,
+         static_cast<const bf16 *>(h), static_cast<const bf16 *>(out), static_cast<bf16 *>(hNext), static_cast<bf16 *>(x));
+  return true;
+}
+
 /** Blocks of few slots that a multiprocessor has registers for, with 128 threads each or else. */
 int64_t blocksOfFew(const ConnectionShape &s, int64_t blocks) {
   const int64_t each = blocks * 128 / threadsOfFew(s);
@@ -73,7 +84,7 @@ bool launchFew(const ConnectionShape &s, const ConnectionParameters &writing, co
 }
 
 /** Which kernel makes the backward pass. */
-enum class Way { general, few, tiles };
+enum class Way { general, few, tiles, warpgroups };
 
 /** Blocks of the backward pass, each of which adds up the gradients of parameters over its own tokens. */
 struct GradBlocks {
@@ -84,6 +95,9 @@ struct GradBlocks {
 
 GradBlocks gradBlocksFor(const ConnectionShape &s, int32_t type) {
   if (type == VWN_BF16 && takesFew(s) && bytesOfFewGrad(s) <= sharedLimit()) return {Way::few, blocksOfFew(s, 2), {}};
+  if (type == VWN_BF16 && takesWarpgroups(s) && usesWarpgroups() && slabsOfHopperGroup(s) <= mostSlabsOfHopperGroup &&
+      bytesOfHopperGrad(s) <= sharedLimit())
+    return {Way::warpgroups, std::min<int64_t>(s.tokens, multiprocessors()), {}};
   if (type == VWN_BF16 && takesTiles(s)) {
     const ConnectionTiles tiles = gradTilesFor(s, sharedLimit());
     if (tiles.tokens > 0)
@@ -100,6 +114,9 @@ void launchGrad(const ConnectionShape &s, const GradBlocks &blocks, const Connec
   if (blocks.way == Way::tiles)
     return launch("connectionTilesGrad_n" + std::to_string(s.n), {blocks.count}, 32 * tileWarps, bytesOfGradTiles(s, blocks.tiles),
                   s, blocks.tiles, writing, reading, io);
+  if (blocks.way == Way::warpgroups)
+    return launch("hopperConnectionGrad_of" + std::to_string(slabsOfHopperGroup(s)), {blocks.count}, 2 * hopperGroupThreads,
+                  bytesOfHopperGrad(s), s, writing, reading, io);
   const int64_t floats = backwardRoom(s);
   const Workers workers(s, floats, blocks.count);
   withFloats(io.dh, type, [&](auto *to) {
@@ -130,6 +147,7 @@ const char *connection_step(const vwn_call *raw) {
   if (s.read) call.sameType({0, reader.next});
   if (call.problem()) return call.problem();
   if (call.type(0) == VWN_BF16 && launchFew(s, writing, reading, h, out, hNext, x)) return nullptr;
+  if (call.type(0) == VWN_BF16 && launchHopper(s, writing, reading, h, out, hNext, x)) return nullptr;
   if (call.type(0) == VWN_BF16 && launchTiles(s, writing, reading, h, out, hNext, x)) return nullptr;
   const int64_t floats = forwardRoom(s);
   const Workers workers(s, floats, 16 * multiprocessors());

@@ -1,0 +1,40 @@
+/** How a connection step by warpgroups divides its shared memory: on compute capability 9.0, of 64 slots. */
+#pragma once
+#include "connection-tile-shape.h"
+
+namespace vwn {
+namespace cuda {
+
+constexpr int hopperSlots = 64, hopperBackbone = 8, hopperGroupThreads = 128;
+/** Rows of W: those of Â, of B and of A°, and zeros; of a backbone: its own, and zeros. Products take rows by sixteens. */
+constexpr int hopperWeightRows = hopperSlots + 3 * hopperBackbone, hopperBackboneRows = 2 * hopperBackbone;
+/** Columns of a slab, and bytes of coefficients: a slab of Â's, and one of B's and A°'s. */
+constexpr int hopperSlabColumns = 64;
+constexpr int64_t hopperCoefficientBytes = 2 * hopperSlots * hopperSlabColumns * 2;
+
+inline bool takesWarpgroups(const ConnectionShape &s) {
+  return s.dynamic && s.n == hopperSlots && s.m <= hopperBackbone && s.m % 2 == 0 && s.db % hopperSlabColumns == 0;
+}
+
+/** Bytes of the forward pass: W, two states, the next state, coefficients, two backbones, sums. */
+inline int64_t bytesOfHopper(const ConnectionShape &s) {
+  const int64_t rows = hopperWeightRows + 3 * hopperSlots + 2 * hopperBackboneRows;
+  return 2 * s.db * rows + hopperCoefficientBytes + 4 * roomOfSums;
+}
+
+/** Slabs of a state that one of the two warpgroups has; the gradients of W for so many stay in its registers. */
+inline int64_t slabsOfHopperGroup(const ConnectionShape &s) { return (s.db / hopperSlabColumns + 1) / 2; }
+constexpr int64_t mostSlabsOfHopperGroup = 2;
+
+/**
+ * Of the backward pass: W, two states, dNext, coefficients, their gradients, two backbones, the norm's gradient, numbers of slots,
+ * sums for B's and A°'s static parts and scales.
+ */
+inline int64_t bytesOfHopperGrad(const ConnectionShape &s) {
+  const int64_t rows = hopperWeightRows + 3 * hopperSlots + 2 * hopperBackboneRows;
+  const int64_t floats = hopperBackbone * s.db + (3 + 4 * hopperBackbone) * hopperSlots + roomOfSums;
+  return 2 * s.db * rows + 2 * hopperCoefficientBytes + 4 * floats;
+}
+
+}  // namespace cuda
+}  // namespace vwn

@@ -1,0 +1,154 @@
+/**
+ * What both passes of a connection step by warpgroups share. A block has a token at a time, whose 64 slots are the rows of a
+ * product; its two warpgroups share out columns of products and slabs of states. Everything of bf16 in shared memory lies in slabs
+ * (warpgroup-matrix.h): W, 40 rows for each group, for half of Â's columns and behind them for B's, or in the other half for A°'s;
+ * coefficients, a slab of Â's, and another of B's from column 0 and of A°'s from column 16 on, with zeros between.
+ */
+#pragma once
+#include "connection-tiles.h"
+#include "hopper-connection-shape.h"
+#include "warpgroup-matrix.h"
+
+#if defined(VWN_HAS_WARPGROUPS)
+namespace vwn {
+namespace cuda {
+
+constexpr int halfOfSlots = hopperSlots / 2, rowsOfGroup = halfOfSlots + hopperBackbone, columnOfRead = 2 * hopperBackbone;
+/** Where the row of W stands for a column of the write, and for the first of the read. */
+VWN_DEVICE int rowOfColumn(int c) { return c < halfOfSlots ? c : c < hopperSlots ? c + hopperBackbone : c - halfOfSlots; }
+constexpr int firstOfRead = 2 * rowsOfGroup - hopperBackbone;
+/** Elements of a slab of a state, of W and of a backbone. */
+constexpr int ofStateSlab = hopperSlots * slabColumns, ofWeightSlab = hopperWeightRows * slabColumns,
+              ofBackboneSlab = hopperBackboneRows * slabColumns;
+/** Tiles of 8 of W's rows that a warpgroup has, of which the last one is for B or for A°. */
+constexpr int tilesOfGroup = rowsOfGroup / 8;
+
+/** Asks for `rows` rows of db to slabs of `slabRows`, of which the others stay as they are. */
+VWN_DEVICE void copySlabs(int db, const bf16 *from, int rows, int slabRows, bf16 *to) {
+  const int chunks = db / ofChunk;
+  for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x)) {
+    const int row = at / chunks, d = at % chunks * ofChunk;
+    copyAsync(to + placeInSlabs(slabRows, row, d), from + row * db + d, true);
+  }
+}
+/** Rows of slabs of `slabRows` to the device's memory, by `threads` threads of which this is number `thread`. */
+VWN_DEVICE void storeSlabs(int db, const bf16 *from, int rows, int slabRows, int thread, int threads, bf16 *to) {
+  const int chunks = db / ofChunk;
+  for (int at = thread; at < rows * chunks; at += threads)
+    putWhole(to + at * ofChunk, wholeAt<Chunk>(from + placeInSlabs(slabRows, at / chunks, at % chunks * ofChunk)));
+}
+VWN_DEVICE void clearSlabs(int elements, bf16 *to) {
+  for (int at = static_cast<int>(threadIdx.x) * ofChunk; at < elements; at += static_cast<int>(blockDim.x) * ofChunk)
+    putWhole(to + at, Chunk{});
+}
+
+/** W of both sets; zeros where the step lacks one, and behind them. */
+VWN_DEVICE void loadWeightSlabs(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading,
+                                bf16 *to) {
+  const auto put = [&](int row, int d, const Chunk &chunk) { putWhole(to + placeInSlabs(hopperWeightRows, row, d), chunk); };
+  eachChunkOfWeights(s, {writing, s.write ? writeColumns(s) : 0, true}, hopperSlots + hopperBackbone,
+                     [&](int c, int d, const Chunk &chunk) { put(rowOfColumn(c), d, chunk); });
+  eachChunkOfWeights(s, {reading, s.read ? s.m : 0, false}, 2 * hopperBackbone,
+                     [&](int c, int d, const Chunk &chunk) { put(firstOfRead + c, d, chunk); });
+}
+
+/** The first of this warp's 16 slots. */
+VWN_DEVICE int slotsOfWarp() { return anew(warpOfBlock() % 4 * 16); }
+
+/**
+ * Calls body(slab, k, a) for a state's left factors, 16 columns of a slab at a time, with a beginProducts before each slab; the
+ * products that body asks for are there when this returns.
+ */
+template <class Body>
+VWN_DEVICE void eachFactorOfState(const bf16 *state, int slabs, const Body &body) {
+#pragma unroll 1
+  for (int slab = 0; slab < slabs; slab++) {
+    Left a[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++) a[k] = leftOfSlabs(state + slab * ofStateSlab, hopperSlots, slotsOfWarp(), k * 16);
+    beginProducts();
+#pragma unroll
+    for (int k = 0; k < 4; k++) body(slab, k * 16, a[k]);
+    commitProducts();
+    awaitProducts<0>();
+  }
+}
+
+/** Rows of W from `row` on, 16 of their columns. */
+VWN_DEVICE RowsFactor weightsAt(const bf16 *weights, int slab, int row, int k) {
+  return factorOfRows(weights + slab * ofWeightSlab + row * slabColumns + k);
+}
+
+/** Static parts and scales of eight columns, of which those from `count` on are not there: rows of `stride`. */
+struct ColumnTile {
+  const float *offset, *scale;
+  int stride, count;
+
+  VWN_DEVICE bool has(int column) const { return column < count; }
+  VWN_DEVICE PairOfColumns at(int slot, int column) const {
+    return {pairAt(offset + slot * stride + column), pairAt(scale + slot * stride + column)};
+  }
+};
+/** Of the columns of Â from `first` on, of B, and of A°. */
+VWN_DEVICE ColumnTile tileOfAlpha(const ConnectionShape &s, const ConnectionParameters &p, int first, int count) {
+  return {p.staticAlpha + first, p.alphaScale + first, static_cast<int>(s.m + s.n), count};
+}
+VWN_DEVICE ColumnTile tileOfBeta(const ConnectionShape &s, const ConnectionParameters &p) {
+  return {p.staticBeta, p.betaScale, static_cast<int>(s.m), static_cast<int>(s.m)};
+}
+/** The tile of the write's columns whose products a group has as its j-th. */
+VWN_DEVICE ColumnTile tileOfWrite(const ConnectionShape &s, const ConnectionParameters &p, int group, int j) {
+  if (j == tilesOfGroup - 1) return tileOfBeta(s, p);
+  return tileOfAlpha(s, p, static_cast<int>(s.m) + group * halfOfSlots + j * 8, 8);
+}
+VWN_DEVICE ColumnTile tileOfRead(const ConnectionShape &s, const ConnectionParameters &p) {
+  return tileOfAlpha(s, p, 0, static_cast<int>(s.m));
+}
+
+/** alpha = S ∘ tanh(product) + static for two neighbours, rounded. */
+VWN_DEVICE uint32_t alphaOf(const PairOfColumns &of, const FloatPair &tanh) {
+  return packed(tanh.lower * of.scale.lower + of.offset.lower, tanh.upper * of.scale.upper + of.offset.upper);
+}
+VWN_DEVICE FloatPair tanhOf(const FloatPair &product, float r) { return {tanhf(product.lower * r), tanhf(product.upper * r)}; }
+
+/** Coefficients of eight columns to a slab's from `first` on. */
+VWN_DEVICE void putCoefficients(const Sum &products, const float (&reciprocals)[2], const ColumnTile &tile, int first, bf16 *slab) {
+  eachPairOf(products, slotsOfWarp(), 0, [&](int slot, int column, const FloatPair &product) {
+    if (!tile.has(column)) return;
+    const float r = slot % 16 < 8 ? reciprocals[0] : reciprocals[1];
+    pairAt(slab + placeInSlab(slot, first + column)) = alphaOf(tile.at(slot, column), tanhOf(product, r));
+  });
+}
+
+/**
+ * Calls put(c, d, pair), of Σ_i coefficients[i, column + c]·rows[i, d] for d and d + 1, for 16 columns c and all d, by warps: rows
+ * and coefficients are slabs of 64 rows.
+ */
+template <class Put>
+VWN_DEVICE void gatherSlabs(int db, const bf16 *coefficients, int column, const bf16 *rows, const Put &put) {
+  Left a[4];
+#pragma unroll
+  for (int k = 0; k < 4; k++) a[k] = leftOfSlabsTransposed(coefficients, hopperSlots, k * 16, column);
+  for (int tile = warpOfBlock(); tile < db / 16; tile += warpsOfBlock()) {
+    Sum sums[2] = {};
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      Right b[2];
+      rightsOfSlabs(rows, hopperSlots, k * 16, tile * 16, b);
+      multiplyAdd(sums[0], a[k], b[0]);
+      multiplyAdd(sums[1], a[k], b[1]);
+    }
+#pragma unroll
+    for (int half = 0; half < 2; half++) eachPairOf(sums[half], 0, tile * 16 + half * 8, put);
+  }
+}
+
+/** Other threads' writes of shared memory are there, for products too. */
+VWN_DEVICE void syncForProducts() {
+  fenceForProducts();
+  __syncthreads();
+}
+
+}  // namespace cuda
+}  // namespace vwn
+#endif
