@@ -63,7 +63,7 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const ConnectionParameters &
     beginProducts();
 #pragma unroll
     for (int k = 0; k < hopperSlots; k += 16)
-      multiplyGroup(sums.readWeights[i], stateRows(stage.state, slab, k), productRows(room.products, k), true);
+      multiplyGroup(sums.readWeights[i], stateRows(stage.state, slab, k), productsOfSlots(room.products, k), true);
     multiplyGroup(gradient, factorOfRows(room.others + columnOfRead), factorOfColumns(stage.backbone + slab * ofBackboneSlab, 0), false);
     multiplyGroup(gradient, productColumns(room.products, 0), weightRowsAt(room.weights, slab, firstOfRead), true);
     commitProducts();
@@ -117,7 +117,7 @@ VWN_DEVICE void writeStage(const ConnectionShape &s, const ConnectionParameters 
     beginProducts();
 #pragma unroll
     for (int k = 0; k < hopperSlots; k += 16)
-      multiplyGroup(sums.weights[i], stateRows(stage.state, slab, k), productRows(room.products, k), true);
+      multiplyGroup(sums.weights[i], stateRows(stage.state, slab, k), productsOfSlots(room.products, k), true);
     commitProducts();
     awaitProducts<0>();
     holdSums(sums.weights[i]);

@@ -1,6 +1,6 @@
 /**
  * What both halves of the backward pass of a connection step by warpgroups are made of; connection-tiles-grad.cu says what they
- * compute. Of the gradients of products, P, columns stand in the order of W's rows. A group makes every second slab of
+ * compute. Of the gradients of products, P, the transpose is kept, rows in the order of W's. A group makes every second slab of
  * what has db columns, and half of the coefficients' columns; its sums for parameters stay in registers from token to token.
  */
 #pragma once
@@ -29,7 +29,7 @@ VWN_DEVICE HopperGradRoom divideGrad(int db, bf16 *at) {
   room.dNext = at, at += hopperSlots * db;
   room.coefficients = at, at += ofStateSlab;
   room.others = at, at += ofStateSlab;
-  room.products = at, at += 2 * ofStateSlab;
+  room.products = at, at += 2 * rowsOfGroup * slabColumns;
   room.states = at, at += 2 * hopperSlots * db;
   room.backbones = at, at += 2 * hopperBackboneRows * db;
   room.ofNorm = reinterpret_cast<float *>(at);
@@ -68,13 +68,9 @@ VWN_DEVICE ColumnsFactor stateRows(const bf16 *state, int slab, int row) {
 VWN_DEVICE ColumnsFactor weightRowsAt(const bf16 *weights, int slab, int row) {
   return factorOfColumns(weights + slab * ofWeightSlab + row * slabColumns, 0);
 }
-/** Rows of P by 16 of its columns, and 16 rows of it by all columns. */
-VWN_DEVICE RowsFactor productColumns(const bf16 *products, int column) {
-  return factorOfRows(products + column / slabColumns * ofStateSlab + column % slabColumns);
-}
-VWN_DEVICE ColumnsFactor productRows(const bf16 *products, int row) {
-  return factorOfColumns(products + row * slabColumns, ofStateSlab);
-}
+/** Of Pᵀ, a slab: 16 columns of P by all slots; its rows from the first on by 16 slots, as the transpose of a right factor. */
+VWN_DEVICE ColumnsFactor productColumns(const bf16 *products, int column) { return factorOfColumns(products + column * slabColumns, 0); }
+VWN_DEVICE RowsFactor productsOfSlots(const bf16 *products, int slot) { return factorOfRows(products + slot); }
 
 /** sums += state·backboneᵀ over db, the backbone in slabs of 16 rows: the gradient of coefficients. */
 VWN_DEVICE void byBackbone(const bf16 *state, const bf16 *backbone, int slabs, Sum (&sums)[1]) {
@@ -124,7 +120,7 @@ struct SumsInMemory {
   }
 };
 
-/** Where a tile's eight coefficients are to go, or nowhere, and its eight columns of P. */
+/** Where a tile's eight coefficients are to go, or nowhere, and its eight columns of P, which are rows there. */
 struct TilePlaces {
   bf16 *coefficients, *products;
   int coefficient, product;
@@ -148,7 +144,8 @@ VWN_DEVICE void tileGradient(const ColumnTile &tile, const Sum &products, const 
                        up.values[v + 1] * of.scale.upper * (1.0f - t.upper * t.upper) * r);
       dots.values[v / 2] += lowerOf(product) * products.values[v] + upperOf(product) * products.values[v + 1];
     }
-    pairAt(to.products + placeInSlabs(hopperSlots, slot, to.product + column)) = product;
+    to.products[placeInSlab(to.product + column, slot)] = bf16{static_cast<uint16_t>(product & 0xffffu)};
+    to.products[placeInSlab(to.product + column + 1, slot)] = bf16{static_cast<uint16_t>(product >> 16)};
   }
 }
 

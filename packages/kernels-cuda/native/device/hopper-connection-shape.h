@@ -8,9 +8,10 @@ namespace cuda {
 constexpr int hopperSlots = 64, hopperBackbone = 8, hopperGroupThreads = 128;
 /** Rows of W: those of Â, of B and of A°, and zeros; of a backbone: its own, and zeros. Products take rows by sixteens. */
 constexpr int hopperWeightRows = hopperSlots + 3 * hopperBackbone, hopperBackboneRows = 2 * hopperBackbone;
-/** Columns of a slab, and bytes of coefficients: a slab of Â's, and one of B's and A°'s. */
+/** Columns of a slab; bytes of coefficients, a slab of Â's, and one of B's and A°'s, and of the transpose of products' gradients. */
 constexpr int hopperSlabColumns = 64;
-constexpr int64_t hopperCoefficientBytes = 2 * hopperSlots * hopperSlabColumns * 2;
+constexpr int64_t hopperCoefficientBytes = 2 * hopperSlots * hopperSlabColumns * 2,
+                  hopperProductBytes = (hopperSlots + 2 * hopperBackbone) * hopperSlots * 2;
 
 inline bool takesWarpgroups(const ConnectionShape &s) {
   return s.dynamic && s.n == hopperSlots && s.m <= hopperBackbone && s.m % 2 == 0 && s.db % hopperSlabColumns == 0;
@@ -33,7 +34,7 @@ constexpr int64_t mostSlabsOfHopperGroup = 2;
 inline int64_t bytesOfHopperGrad(const ConnectionShape &s) {
   const int64_t rows = hopperWeightRows + 3 * hopperSlots + 2 * hopperBackboneRows;
   const int64_t floats = hopperBackbone * s.db + (3 + 4 * hopperBackbone) * hopperSlots + roomOfSums;
-  return 2 * s.db * rows + 2 * hopperCoefficientBytes + 4 * floats;
+  return 2 * s.db * rows + hopperCoefficientBytes + hopperProductBytes + 4 * floats;
 }
 
 }  // namespace cuda

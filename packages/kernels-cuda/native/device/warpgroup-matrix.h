@@ -93,7 +93,7 @@ VWN_DEVICE uint64_t descriptorOf(const bf16 *at, int apart) {
 VWN_DEVICE RowsFactor factorOfRows(const bf16 *at) { return {descriptorOf(at, 16)}; }
 /**
  * A right factor [16, 8·tiles], or the transpose of a left one: 16 rows of slabs, from a multiple of 8 on, whose first is at `at`;
- * of columns as many as are needed, 64 of each slab, which are `apart` elements from each other.
+ * columns are those of whole slabs, which are `apart` elements from each other. (Parts of a slab no known program asks for.)
  */
 VWN_DEVICE ColumnsFactor factorOfColumns(const bf16 *at, int apart) {
   return {descriptorOf(at, apart * static_cast<int>(sizeof(bf16)))};

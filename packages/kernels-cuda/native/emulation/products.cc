@@ -184,6 +184,7 @@ void awaitProducts(int pending) {
 void fenceForProducts() { watch::fence(); }
 
 void multiplyLater(float *sums, int columns, const uint32_t *left, const SharedFactor &a, const SharedFactor &b, bool adds) {
+  if (b.isTransposed && columns % 64 != 0) throw std::runtime_error("a right factor by columns must have whole slabs of 64");
   Product product{{columns, left != nullptr, adds, a, b}, sums, __builtin_return_address(0), {}, {}, {}};
   if (!threadNow().hasBegun) throw std::runtime_error("wgmma needs a wgmma.fence before it, and again behind what was waited for");
   compareWithGroup(product.asked);

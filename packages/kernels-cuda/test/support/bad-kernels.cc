@@ -124,16 +124,18 @@ void reportGroupProducts(const std::string &title, int tiles, Lies left, Lies ri
   report(title.c_str(), "groupProducts_f32", {1}, 256, groupSharedBytes, ofGroups + 0, tiles, left, right, awaits);
 }
 
-/** By 8, 10 and 16 tiles, whichever way the factors lie; read early; and mistakes. */
+/** By every number of tiles that there is, whichever way the factors lie; read early; and mistakes. */
 void reportGroups() {
   const char *lies[] = {"registers", "rows", "columns"};
-  for (int tiles : {8, 10, 16})
+  for (int tiles : {1, 4, 5, 8, 9, 16})
     for (Lies left : {Lies::inRegisters, Lies::asRows, Lies::asColumns})
       for (Lies right : {Lies::asRows, Lies::asColumns}) {
+        if (right == Lies::asColumns && tiles % 8 != 0) continue;
         const std::string of = std::string(lies[static_cast<int>(left)]) + " by " + lies[static_cast<int>(right)];
         reportGroupProducts(of + ", " + std::to_string(tiles) + " tiles", tiles, left, right, true);
         std::printf("wrong %d\n", wrongOfGroups(8 * tiles));
       }
+  reportGroupProducts("part of a slab by columns", 9, Lies::asRows, Lies::asColumns, true);
   reportGroupProducts("sums not awaited", 8, Lies::asRows, Lies::asRows, false);
   int numbers = 0;
   for (int i = 0; i < leftRows * mostColumns; i++) numbers += i % mostColumns < 64 && !std::isnan(ofGroups[i]);

@@ -66,8 +66,11 @@ VWN_DEVICE void multiplyTiles(bf16 *left, float *to, Lies leftLies, Lies rightLi
 template <class T>
 VWN_DEVICE void groupProducts(T *to, int tiles, Lies leftLies, Lies rightLies, bool awaits) {
   VWN_SHARED_SLABS(left);
+  if (tiles == 1) multiplyTiles<1>(left, to, leftLies, rightLies, awaits);
+  if (tiles == 4) multiplyTiles<4>(left, to, leftLies, rightLies, awaits);
+  if (tiles == 5) multiplyTiles<5>(left, to, leftLies, rightLies, awaits);
   if (tiles == 8) multiplyTiles<8>(left, to, leftLies, rightLies, awaits);
-  if (tiles == 10) multiplyTiles<10>(left, to, leftLies, rightLies, awaits);
+  if (tiles == 9) multiplyTiles<9>(left, to, leftLies, rightLies, awaits);
   if (tiles == 16) multiplyTiles<16>(left, to, leftLies, rightLies, awaits);
 }
 VWN_SINGLE(groupProducts, (real *to, int tiles, Lies leftLies, Lies rightLies, bool awaits), (to, tiles, leftLies, rightLies, awaits))
