@@ -158,6 +158,9 @@ describe('a connection step by tensor cores', () => {
     [8, 64, 128, 9],
     [6, 64, 192, 7],
     [4, 64, 256, 7],
+    // Of which the next token's state has room in part, and only gradients are made otherwise.
+    [8, 64, 320, 7],
+    [8, 64, 512, 7],
   ] as const;
   for (const { title, ...half } of halves)
     it.each(shapes)(`${title}: (%d,%d), %d columns, %d tokens`, (m, n, db, tokens) => {

@@ -20,8 +20,13 @@ afterAll(() => rmSync(folder, { recursive: true }));
 function roomFor(m: number, n: number, D: number) {
   const args = [m, n, D, 227].map(String);
   const numbers = execFileSync(join(folder, 'room'), args, { encoding: 'utf8' }).trim().split(' ').map(Number);
-  const [tokens = 0, buffers = 0, backwardTokens = 0, backwardBuffers = 0, blocks = 0] = numbers;
-  return { forward: { tokens, buffers, blocks }, backward: { tokens: backwardTokens, buffers: backwardBuffers } };
+  const [tokens = 0, buffers = 0, backwardTokens = 0, backwardBuffers = 0, blocks = 0, ...ofHopper] = numbers;
+  const [slabs = 0, ring = 0, hopperBlocks = 0, hasGradient = 0] = ofHopper;
+  return {
+    forward: { tokens, buffers, blocks },
+    backward: { tokens: backwardTokens, buffers: backwardBuffers },
+    warpgroups: { slabs, ring, blocks: hopperBlocks, hasGradient: hasGradient === 1 },
+  };
 }
 
 describe('shared memory of Hopper', () => {
@@ -51,4 +56,25 @@ describe('shared memory of Hopper', () => {
     expect([forward.tokens > 0, backward.tokens > 0]).toEqual([true, true]);
     expect(roomFor(m, n, D + 16 * m).backward.tokens).toBe(0);
   });
+
+  it.each([
+    [512, 2 * 1, 2, true],
+    [1024, 2 * 2, 2, true],
+    [2048, 2 * 4, 1, true],
+    [2560, 2 * 5, 1, false],
+    [4096, 13, 1, false],
+  ])(
+    'holds slabs of (8,64) with D = %i for warpgroups: %i, in %i blocks; in the backward pass too: %s',
+    (D, ring, blocks, both) => {
+      const { warpgroups } = roomFor(8, 64, D);
+      expect([warpgroups.ring, Math.min(2, warpgroups.blocks), warpgroups.hasGradient]).toEqual([ring, blocks, both]);
+    },
+  );
+
+  it.each([
+    [8, 64, 4608],
+    [8, 64, 1152],
+    [5, 64, 640],
+    [10, 64, 640],
+  ])('is not for warpgroups: (%i,%i) with D = %i', (m, n, D) => expect(roomFor(m, n, D).warpgroups.ring).toBe(0));
 });

@@ -22,16 +22,16 @@ VWN_DEVICE void readProducts(const ConnectionShape &s, const ConnectionParameter
 }
 
 /** What was read, once more, through the sublayer's norm: dx becomes dRead. */
+template <int slabsOfGroup>
 VWN_DEVICE void normStage(const ConnectionShape &s, const ConnectionParameters &reading, const HopperGradRoom &room,
                           const HopperStage &stage) {
-  const int m = static_cast<int>(s.m), stride = strideOfRead(s);
-  gatherSlabs(static_cast<int>(s.db), room.others, columnOfRead, stage.state, [&](int c, int d, const FloatPair &pair) {
-    if (c < m) putPair(room.read() + c * stride + d, pair);
+  const int stride = strideOfRead(s);
+  gatherSlabs<slabsOfGroup>(static_cast<int>(s.db), room.others, columnOfRead, stage.ofState(), [&](int i, const Sum(&sums)[2]) {
+    eachGathered(s, i, sums, [&](int c, int d, const FloatPair &pair) { putPair(room.read() + c * stride + d, pair); });
   });
   __syncthreads();
-  sublayerNormGradient(s, reading.sublayerNorm, room.read(), room.ofNorm, room.sums, [&](int c, int d) -> uint32_t & {
-    return pairAt(stage.backbone + placeInSlabs(hopperBackboneRows, c, d));
-  });
+  sublayerNormGradient(s, reading.sublayerNorm, room.read(), room.ofNorm, room.sums,
+                       [&](int c, int d) -> uint32_t & { return pairAt(stage.inBackbone(c, d)); });
 }
 
 /** Through the read: to dNext, whose copy arrives meanwhile. */
@@ -43,7 +43,7 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const ConnectionParameters &
   float reciprocals[2] = {0, 0};
   if (group == 0) {
     RowNorms norms;
-    eachFactorOfState(stage.state, slabs, [&](int slab, int k, const Left &a) {
+    eachFactorOfState(stage.ofState(), slabs, [&](int slab, int k, const Left &a) {
       norms.add(a);
       multiplyGroup(products, a, weightsAt(room.weights, slab, firstOfRead, k), true);
     });
@@ -53,7 +53,7 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const ConnectionParameters &
     putCoefficients(products[0], reciprocals, tileOfRead(s, reading), columnOfRead, room.others);
   }
   __syncthreads();
-  if (s.normed) normStage(s, reading, room, stage);
+  if (s.normed) normStage<slabsOfGroup>(s, reading, room, stage);
   syncForProducts();
   if (group == 0) readProducts(s, reading, room, stage, products[0], reciprocals);
   awaitCopies<1>();
@@ -82,7 +82,7 @@ VWN_DEVICE void writeProducts(const ConnectionShape &s, const ConnectionParamete
   const int slabs = static_cast<int>(s.db) / slabColumns;
   Sum products[tilesOfGroup] = {}, ups[tilesOfGroup - 1] = {}, upOfBeta[1] = {};
   RowNorms norms;
-  eachFactorOfState(stage.state, slabs, [&](int slab, int k, const Left &a) {
+  eachFactorOfState(stage.ofState(), slabs, [&](int slab, int k, const Left &a) {
     norms.add(a);
     multiplyGroup(products, a, weightsAt(room.weights, slab, group * rowsOfGroup, k), true);
     multiplyGroup(ups, a, factorOfRows(room.dNext + slab * ofStateSlab + group * halfOfSlots * slabColumns + k), true);
@@ -110,7 +110,7 @@ VWN_DEVICE void writeProducts(const ConnectionShape &s, const ConnectionParamete
 template <int slabsOfGroup>
 VWN_DEVICE void writeStage(const ConnectionShape &s, const ConnectionParameters &writing, const HopperGradRoom &room,
                            const HopperStage &stage, int group, HopperSums<slabsOfGroup> &sums) {
-  const int m = static_cast<int>(s.m), db = static_cast<int>(s.db), slabs = db / slabColumns;
+  const int db = static_cast<int>(s.db), slabs = db / slabColumns;
   writeProducts(s, writing, room, stage, group, sums);
   syncForProducts();
   eachSlabOfGroup<slabsOfGroup>(slabs, group, [&](int i, int slab) {
@@ -122,8 +122,10 @@ VWN_DEVICE void writeStage(const ConnectionShape &s, const ConnectionParameters 
     awaitProducts<0>();
     holdSums(sums.weights[i]);
   });
-  gatherSlabs(db, room.others, 0, room.dNext, [&](int j, int d, const FloatPair &pair) {
-    if (j < m) pairAt(stage.backbone + placeInSlabs(hopperBackboneRows, j, d)) = packed(pair.lower, pair.upper);
+  gatherSlabs<slabsOfGroup>(db, room.others, 0, {room.dNext, 0, slabs}, [&](int i, const Sum(&dout)[2]) {
+    eachGathered(s, i, dout, [&](int j, int d, const FloatPair &pair) {
+      pairAt(stage.inBackbone(j, d)) = packed(pair.lower, pair.upper);
+    });
   });
   // A warp is done with products when its own rows of them are, of which others may yet read the state.
   __syncthreads();
@@ -176,13 +178,13 @@ struct HopperTurns {
   const HopperGradRoom &room;
 
   VWN_DEVICE int halves() const { return s.read + s.write; }
-  VWN_DEVICE int64_t token(int turn) const { return blockIdx.x + static_cast<int64_t>(turn / halves()) * gridDim.x; }
+  VWN_DEVICE int64_t token(int turn) const { return anew(static_cast<int>(blockIdx.x)) + static_cast<int64_t>(turn / halves()) * gridDim.x; }
   VWN_DEVICE bool isFirst(int turn) const { return turn % halves() == 0; }
   VWN_DEVICE bool isLast(int turn) const { return (turn + 1) % halves() == 0; }
   VWN_DEVICE bool isRead(int turn) const { return s.read && (!s.write || isFirst(turn)); }
   VWN_DEVICE HopperStage stage(int turn) const {
     const int db = static_cast<int>(s.db), place = turn % 2;
-    return {room.states + place * hopperSlots * db, room.backbones + place * hopperBackboneRows * db};
+    return {room.states + place * hopperSlots * db, room.backbones + place * hopperBackboneRows * db, db / slabColumns};
   }
 
   /** Asks for a turn's state and backbone. */
@@ -190,8 +192,9 @@ struct HopperTurns {
     const int db = static_cast<int>(s.db), m = static_cast<int>(s.m);
     if (token(turn) < s.tokens) {
       const bf16 *h = isRead(turn) && s.write ? io.hNext : io.h, *x = isRead(turn) ? io.dx : io.out;
-      copySlabs(db, h + token(turn) * s.n * s.db, hopperSlots, hopperSlots, stage(turn).state);
-      copySlabs(db, x + token(turn) * s.m * s.db, m, hopperBackboneRows, stage(turn).backbone);
+      const HopperStage to = stage(turn);
+      copySlabs(db, h + token(turn) * s.n * s.db, hopperSlots, 0, to.slabs, [&](int slot, int d) { return to.ofState().at(slot, d); });
+      copySlabs(db, x + token(turn) * s.m * s.db, m, 0, to.slabs, [&](int row, int d) { return to.inBackbone(row, d); });
     }
     commitCopies();
   }
@@ -199,7 +202,8 @@ struct HopperTurns {
   VWN_DEVICE void askForNext(int turn) const {
     const int db = static_cast<int>(s.db);
     if (isFirst(turn) && io.dhNext)
-      copySlabs(db, io.dhNext + token(turn) * s.n * s.db, hopperSlots, hopperSlots, room.dNext);
+      copySlabs(db, io.dhNext + token(turn) * s.n * s.db, hopperSlots, 0, db / slabColumns,
+                [&](int slot, int d) { return room.dNext + placeInSlabs(hopperSlots, slot, d); });
     else if (isFirst(turn)) clearSlabs(hopperSlots * db, room.dNext);
     commitCopies();
   }
@@ -207,9 +211,12 @@ struct HopperTurns {
     const int db = static_cast<int>(s.db), thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
     const HopperStage from = stage(turn);
     if (!isRead(turn))
-      storeSlabs(db, from.backbone, static_cast<int>(s.m), hopperBackboneRows, thread, threads, io.dout + token(turn) * s.m * s.db);
+      storeSlabs(db, static_cast<int>(s.m), thread, threads, [&](int row, int d) { return from.inBackbone(row, d); },
+                 io.dout + token(turn) * s.m * s.db);
+    const bf16 *state = s.write ? from.state : room.dNext;
     if (isLast(turn))
-      storeSlabs(db, s.write ? from.state : room.dNext, hopperSlots, hopperSlots, thread, threads, io.dh + token(turn) * s.n * s.db);
+      storeSlabs(db, hopperSlots, thread, threads, [&](int slot, int d) { return state + placeInSlabs(hopperSlots, slot, d); },
+                 io.dh + token(turn) * s.n * s.db);
     __syncthreads();
   }
 };

@@ -48,9 +48,13 @@ struct HopperSums {
   Sum weights[slabsOfGroup][tilesOfGroup * 2 - 1] = {}, readWeights[slabsOfGroup][1] = {};
 };
 
-/** Half a step: its state and backbone. */
+/** Half a step: its state and backbone, of as many slabs. */
 struct HopperStage {
   bf16 *state, *backbone;
+  int slabs;
+
+  VWN_DEVICE StateSlabs ofState() const { return {state, 0, slabs}; }
+  VWN_DEVICE bf16 *inBackbone(int row, int d) const { return backbone + placeInSlabs(hopperBackboneRows, row, d); }
 };
 
 /** Calls body(i, slab) for the slabs that a group has. */

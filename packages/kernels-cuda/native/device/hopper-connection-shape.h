@@ -17,15 +17,25 @@ inline bool takesWarpgroups(const ConnectionShape &s) {
   return s.dynamic && s.n == hopperSlots && s.m <= hopperBackbone && s.m % 2 == 0 && s.db % hopperSlabColumns == 0;
 }
 
-/** Bytes of the forward pass: W, two states, the next state, coefficients, two backbones, sums. */
-inline int64_t bytesOfHopper(const ConnectionShape &s) {
-  const int64_t rows = hopperWeightRows + 3 * hopperSlots + 2 * hopperBackboneRows;
-  return 2 * s.db * rows + hopperCoefficientBytes + 4 * roomOfSums;
-}
+/** Slabs of a state, and those that one of the two warpgroups has. */
+inline int64_t slabsOfHopper(const ConnectionShape &s) { return s.db / hopperSlabColumns; }
+inline int64_t slabsOfHopperGroup(const ConnectionShape &s) { return (slabsOfHopper(s) + 1) / 2; }
+/** So many stay in a group's registers: forward sums for the next state, backward the gradients of W. */
+constexpr int64_t mostSlabsOfHopperGroup = 4, mostGradSlabsOfHopperGroup = 2;
 
-/** Slabs of a state that one of the two warpgroups has; the gradients of W for so many stay in its registers. */
-inline int64_t slabsOfHopperGroup(const ConnectionShape &s) { return (s.db / hopperSlabColumns + 1) / 2; }
-constexpr int64_t mostSlabsOfHopperGroup = 2;
+/** Bytes of the forward pass: W, coefficients, a backbone, sums, and `ring` slabs of states. */
+inline int64_t bytesOfHopper(const ConnectionShape &s, int64_t ring) {
+  const int64_t slab = 2 * hopperSlots * hopperSlabColumns;
+  return 2 * s.db * (hopperWeightRows + hopperBackboneRows) + hopperCoefficientBytes + 4 * roomOfSums + ring * slab;
+}
+/** Slabs of a token and, as far as there is room, of the next one, which arrive meanwhile; 0 where a token has none. */
+inline int64_t ringOfHopper(const ConnectionShape &s, int64_t sharedBytes) {
+  const int64_t slabs = slabsOfHopper(s);
+  if (slabsOfHopperGroup(s) > mostSlabsOfHopperGroup) return 0;
+  for (int64_t ring = 2 * slabs; ring >= slabs; ring--)
+    if (bytesOfHopper(s, ring) <= sharedBytes) return ring;
+  return 0;
+}
 
 /**
  * Of the backward pass: W, two states, dNext, coefficients, their gradients, two backbones, the norm's gradient, numbers of slots,

@@ -11,25 +11,24 @@ namespace {
 #if defined(VWN_HAS_WARPGROUPS)
 /** A block's shared memory. */
 struct HopperRoom {
-  bf16 *weights, *next, *coefficients, *others, *states, *backbones;
+  bf16 *weights, *coefficients, *others, *backbone, *states;
   float *sums;
 };
 
-VWN_DEVICE HopperRoom divide(int db, bf16 *at) {
+VWN_DEVICE HopperRoom divide(int db, int ring, bf16 *at) {
   HopperRoom room{};
   room.weights = at, at += hopperWeightRows * db;
-  room.next = at, at += hopperSlots * db;
   room.coefficients = at, at += ofStateSlab;
   room.others = at, at += ofStateSlab;
-  room.states = at, at += 2 * hopperSlots * db;
-  room.backbones = at, at += 2 * hopperBackboneRows * db;
+  room.backbone = at, at += hopperBackboneRows * db;
+  room.states = at, at += ring * ofStateSlab;
   room.sums = reinterpret_cast<float *>(at);
   return room;
 }
 
 /** Coefficients of the write: a group has half of Â's columns, the first one B's too; what the other makes behind its own is dropped. */
 VWN_DEVICE void evaluateWrite(const ConnectionShape &s, const ConnectionParameters &writing, const HopperRoom &room, int group,
-                              const bf16 *state) {
+                              const StateSlabs &state) {
   Sum products[tilesOfGroup] = {};
   RowNorms norms;
   eachFactorOfState(state, static_cast<int>(s.db) / slabColumns, [&](int slab, int k, const Left &a) {
@@ -45,31 +44,52 @@ VWN_DEVICE void evaluateWrite(const ConnectionShape &s, const ConnectionParamete
   if (group == 0) putCoefficients(products[tilesOfGroup - 1], reciprocals, tileOfBeta(s, writing), 0, room.others);
 }
 
-/** next = Âᵀ·state + B·out, rounded as it is stored; every second slab is a group's. */
-VWN_DEVICE void writeSlots(int slabs, const HopperRoom &room, int group, const bf16 *state, const bf16 *backbone) {
-  for (int slab = group; slab < slabs; slab += 2) {
-    Sum sums[8];
-    beginProducts();
+/** What a group has of the next state, rounded: every second slab. */
+template <int slabsOfGroup>
+struct NextState {
+  uint32_t pairs[slabsOfGroup][8][2];
+
+  /** Âᵀ·state + B·out. */
+  VWN_DEVICE void make(int slabs, const HopperRoom &room, int group, const StateSlabs &state) {
 #pragma unroll
-    for (int k = 0; k < hopperSlots; k += 16)
-      multiplyGroup(sums, factorOfColumns(room.coefficients + k * slabColumns, 0),
-                    factorOfColumns(state + slab * ofStateSlab + k * slabColumns, 0), k > 0);
-    multiplyGroup(sums, factorOfRows(room.others), factorOfColumns(backbone + slab * ofBackboneSlab, 0), true);
-    commitProducts();
-    awaitProducts<0>();
-    holdSums(sums);
+    for (int i = 0; i < slabsOfGroup; i++) {
+      const int slab = group + 2 * i;
+      if (slab >= slabs) break;
+      Sum sums[8];
+      beginProducts();
 #pragma unroll
-    for (int j = 0; j < 8; j++) {
-        eachPairOf(sums[j], slotsOfWarp(), j * 8, [&](int slot, int column, const FloatPair &pair) {
-        pairAt(room.next + slab * ofStateSlab + placeInSlab(slot, column)) = packed(pair.lower, pair.upper);
-      });
+      for (int k = 0; k < hopperSlots; k += 16)
+        multiplyGroup(sums, factorOfColumns(room.coefficients + k * slabColumns, 0),
+                      factorOfColumns(state.at(slab) + k * slabColumns, 0), k > 0);
+      multiplyGroup(sums, factorOfRows(room.others), factorOfColumns(room.backbone + slab * ofBackboneSlab, 0), true);
+      commitProducts();
+      awaitProducts<0>();
+      holdSums(sums);
+#pragma unroll
+      for (int j = 0; j < 8; j++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) pairs[i][j][half] = packed(sums[j].values[2 * half], sums[j].values[2 * half + 1]);
     }
   }
-}
+  /** In the place of the state. */
+  VWN_DEVICE void put(int slabs, int group, const StateSlabs &state) const {
+    const int lane = anew(laneOfWarp()), slot = slotsOfWarp() + lane / 4, column = lane % 4 * 2;
+#pragma unroll
+    for (int i = 0; i < slabsOfGroup; i++) {
+      const int slab = group + 2 * i;
+      if (slab >= slabs) break;
+#pragma unroll
+      for (int j = 0; j < 8; j++)
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+          pairAt(state.at(slab) + placeInSlab(slot + half * 8, j * 8 + column)) = pairs[i][j][half];
+    }
+  }
+};
 
 /** Coefficients of the read, by one group. */
 VWN_DEVICE void evaluateRead(const ConnectionShape &s, const ConnectionParameters &reading, const HopperRoom &room,
-                             const bf16 *state) {
+                             const StateSlabs &state) {
   Sum products[1] = {};
   RowNorms norms;
   eachFactorOfState(state, static_cast<int>(s.db) / slabColumns, [&](int slab, int k, const Left &a) {
@@ -82,68 +102,112 @@ VWN_DEVICE void evaluateRead(const ConnectionShape &s, const ConnectionParameter
   putCoefficients(products[0], reciprocals, tileOfRead(s, reading), columnOfRead, room.others);
 }
 
-VWN_DEVICE void hopperConnection(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading,
-                                 const bf16 *h, const bf16 *out, bf16 *hNext, bf16 *x) {
-  VWN_SHARED_SLABS(shared);
-  const int m = static_cast<int>(s.m), db = static_cast<int>(s.db), slabs = db / slabColumns, group = groupOfBlock();
-  const int64_t ofState = s.n * s.db, ofBackbone = s.m * s.db;
-  const HopperRoom room = divide(db, shared);
-  const auto stateOf = [&](int turn) { return room.states + turn % 2 * hopperSlots * db; };
-  const auto backboneOf = [&](int turn) { return room.backbones + turn % 2 * hopperBackboneRows * db; };
-  const auto ask = [&](int64_t token, int turn) {
-    if (token < s.tokens) {
-      copySlabs(db, h + token * ofState, hopperSlots, hopperSlots, stateOf(turn));
-      if (s.write) copySlabs(db, out + token * ofBackbone, m, hopperBackboneRows, backboneOf(turn));
-    }
+/** x = A°ᵀ·state, through the sublayer's norm where there is one, to where it is stored. */
+template <int slabsOfGroup>
+VWN_DEVICE void readSlots(const ConnectionShape &s, const ConnectionParameters &reading, const HopperRoom &room, const StateSlabs &state,
+                          bf16 *to) {
+  const int db = static_cast<int>(s.db);
+  Sum gathered[slabsOfGroup][2];
+  float squares = 0;
+  gatherSlabs<slabsOfGroup>(db, room.others, columnOfRead, state, [&](int i, const Sum(&sums)[2]) {
+    gathered[i][0] = sums[0], gathered[i][1] = sums[1];
+    eachGathered(s, i, sums, [&](int, int, const FloatPair &x) { squares += x.lower * x.lower + x.upper * x.upper; });
+  });
+  const float r = s.normed ? 1.0f / sqrtf(blockSum(squares, room.sums) / static_cast<float>(s.m * s.db) + s.normEps) : 1.0f;
+#pragma unroll
+  for (int i = 0; i < slabsOfGroup; i++)
+    eachGathered(s, i, gathered[i], [&](int c, int d, const FloatPair &x) {
+      const FloatPair weight = s.normed ? pairAt(reading.sublayerNorm + c * db + d) : FloatPair{1.0f, 1.0f};
+      pairAt(to + c * db + d) = packed(x.lower * r * weight.lower, x.upper * r * weight.upper);
+    });
+}
+
+/** A block's copies: the next token's slabs as far as the ring has room beside this one's, the others when this one is done. */
+struct HopperCopies {
+  const ConnectionShape &s;
+  const HopperRoom &room;
+  const bf16 *h, *out;
+  int ring;
+
+  VWN_DEVICE int slabs() const { return static_cast<int>(s.db) / slabColumns; }
+  VWN_DEVICE int early() const { return ring - slabs(); }
+  VWN_DEVICE StateSlabs behind(const StateSlabs &state) const {
+    const int first = state.first + slabs();
+    return {state.places, first < ring ? first : first - ring, ring};
+  }
+  VWN_DEVICE void ask(int64_t token, const StateSlabs &to, int firstSlab, int endSlab) const {
+    if (token < s.tokens)
+      copySlabs(static_cast<int>(s.db), h + token * s.n * s.db, hopperSlots, firstSlab, endSlab,
+                [&](int slot, int d) { return to.at(slot, d); });
     commitCopies();
-  };
+  }
+  VWN_DEVICE void askBackbone(int64_t token) const {
+    if (token < s.tokens && s.write)
+      copySlabs(static_cast<int>(s.db), out + token * s.m * s.db, static_cast<int>(s.m), 0, slabs(),
+                [&](int row, int d) { return room.backbone + placeInSlabs(hopperBackboneRows, row, d); });
+    commitCopies();
+  }
+};
+
+template <int slabsOfGroup>
+VWN_DEVICE void hopperConnection(const ConnectionShape &s, int32_t ring, const ConnectionParameters &writing,
+                                 const ConnectionParameters &reading, const bf16 *h, const bf16 *out, bf16 *hNext, bf16 *x) {
+  VWN_SHARED_SLABS(shared);
+  const int db = static_cast<int>(s.db), slabs = db / slabColumns, group = groupOfBlock();
+  const HopperRoom room = divide(db, ring, shared);
+  const HopperCopies copies{s, room, h, out, ring};
   loadWeightSlabs(s, writing, reading, room.weights);
-  // Rows of backbones and columns of coefficients that are not there.
+  // Rows of the backbone and columns of coefficients that are not there.
   clearSlabs(2 * ofStateSlab, room.coefficients);
-  clearSlabs(2 * hopperBackboneRows * db, room.backbones);
+  clearSlabs(hopperBackboneRows * db, room.backbone);
   __syncthreads();
-  ask(blockIdx.x, 0);
-  int turn = 0;
-  for (int64_t token = blockIdx.x; token < s.tokens; token += gridDim.x, turn++) {
-    ask(token + gridDim.x, turn + 1);
+  copies.askBackbone(blockIdx.x);
+  StateSlabs state{room.states, 0, ring};
+  copies.ask(blockIdx.x, state, 0, slabs);
+  for (int64_t token = blockIdx.x; token < s.tokens; token += gridDim.x, state = copies.behind(state)) {
+    const int64_t next = token + gridDim.x;
+    copies.ask(next, copies.behind(state), 0, copies.early());
     awaitCopies<1>();
     syncForProducts();
-    const bf16 *state = stateOf(turn);
     if (s.write) {
+      NextState<slabsOfGroup> made;
       evaluateWrite(s, writing, room, group, state);
       syncForProducts();
-      writeSlots(slabs, room, group, state, backboneOf(turn));
+      made.make(slabs, room, group, state);
+      // Not before all have waited is what products have read written.
+      __syncthreads();
+      copies.askBackbone(next);
+      made.put(slabs, group, state);
       syncForProducts();
-      state = room.next;
     }
     if (s.read && group == 0) evaluateRead(s, reading, room, state);
     // The other group stores meanwhile.
     if (s.write && (group == 1 || !s.read)) {
       const int threads = s.read ? groupThreads : 2 * groupThreads;
-      storeSlabs(db, room.next, hopperSlots, hopperSlots, static_cast<int>(threadIdx.x) % threads, threads, hNext + token * ofState);
+      storeSlabs(db, hopperSlots, static_cast<int>(threadIdx.x) % threads, threads,
+                 [&](int slot, int d) { return state.at(slot, d); }, hNext + token * s.n * s.db);
     }
     __syncthreads();
-    if (s.read) {
-      // The state that is not needed any more, or not yet, has room for what is read.
-      float *what = reinterpret_cast<float *>(s.write ? stateOf(turn) : room.next);
-      gatherSlabs(db, room.others, columnOfRead, state, [&](int c, int d, const FloatPair &pair) {
-        if (c < m) putPair(what + c * strideOfRead(s) + d, pair);
-      });
-      __syncthreads();
-      storeRead(s, reading, room.sums, 1, what, x + token * ofBackbone);
-    }
+    if (s.read) readSlots<slabsOfGroup>(s, reading, room, state, x + token * s.m * s.db);
     __syncthreads();
+    copies.ask(next, copies.behind(state), copies.early(), slabs);
   }
 }
 #endif
-// Two blocks at once, where shared memory takes them: one computes while the other waits.
-namespace entry_hopperConnection {
-extern "C" __global__ void __launch_bounds__(256, 2)
-    hopperConnection_bf16(ConnectionShape shape, ConnectionParameters writing, ConnectionParameters reading, const bf16 *h,
-                          const bf16 *out, bf16 *hNext, bf16 *x)
-        VWN_BODY_BY_WARPGROUPS(hopperConnection(shape, writing, reading, h, out, hNext, x))
-VWN_REGISTER(hopperConnection_bf16)
-}  // namespace entry_hopperConnection
+
+/** `blocks` at once: where there are two, one computes while the other waits. */
+#define VWN_HOPPER_CONNECTION(slabsOfGroup, blocks)                                                                       \
+  namespace entry_hopperConnection_##slabsOfGroup {                                                                       \
+  extern "C" __global__ void __launch_bounds__(256, blocks)                                                               \
+      hopperConnection_of##slabsOfGroup(ConnectionShape shape, int32_t ring, ConnectionParameters writing,                \
+                                        ConnectionParameters reading, const bf16 *h, const bf16 *out, bf16 *hNext,        \
+                                        bf16 *x)                                                                          \
+          VWN_BODY_BY_WARPGROUPS(hopperConnection<slabsOfGroup>(shape, ring, writing, reading, h, out, hNext, x))         \
+  VWN_REGISTER(hopperConnection_of##slabsOfGroup)                                                                         \
+  }
+VWN_HOPPER_CONNECTION(1, 2)
+VWN_HOPPER_CONNECTION(2, 1)
+VWN_HOPPER_CONNECTION(4, 1)
 
 }  // namespace
 }  // namespace cuda

@@ -23,19 +23,33 @@ constexpr int ofStateSlab = hopperSlots * slabColumns, ofWeightSlab = hopperWeig
 /** Tiles of 8 of W's rows that a warpgroup has, of which the last one is for B or for A°. */
 constexpr int tilesOfGroup = rowsOfGroup / 8;
 
-/** Asks for `rows` rows of db to slabs of `slabRows`, of which the others stay as they are. */
-VWN_DEVICE void copySlabs(int db, const bf16 *from, int rows, int slabRows, bf16 *to) {
-  const int chunks = db / ofChunk;
+/** A state's slabs: `count` places from the `first` on, then the first ones again. */
+struct StateSlabs {
+  bf16 *places;
+  int first, count;
+
+  VWN_DEVICE bf16 *at(int slab) const {
+    const int place = first + slab;
+    return places + (place < count ? place : place - count) * ofStateSlab;
+  }
+  VWN_DEVICE bf16 *at(int slot, int d) const { return at(d / slabColumns) + placeInSlab(slot, d % slabColumns); }
+};
+
+/** Asks for `rows` rows of db to placeOf(row, d), from one slab's columns to another's. */
+template <class PlaceOf>
+VWN_DEVICE void copySlabs(int db, const bf16 *from, int rows, int firstSlab, int endSlab, const PlaceOf &placeOf) {
+  const int chunks = (endSlab - firstSlab) * (slabColumns / ofChunk);
   for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x)) {
-    const int row = at / chunks, d = at % chunks * ofChunk;
-    copyAsync(to + placeInSlabs(slabRows, row, d), from + row * db + d, true);
+    const int row = at / chunks, d = firstSlab * slabColumns + at % chunks * ofChunk;
+    copyAsync(placeOf(row, d), from + row * db + d, true);
   }
 }
-/** Rows of slabs of `slabRows` to the device's memory, by `threads` threads of which this is number `thread`. */
-VWN_DEVICE void storeSlabs(int db, const bf16 *from, int rows, int slabRows, int thread, int threads, bf16 *to) {
+/** Rows of db from placeOf(row, d) to the device's memory, by `threads` threads of which this is number `thread`. */
+template <class PlaceOf>
+VWN_DEVICE void storeSlabs(int db, int rows, int thread, int threads, const PlaceOf &placeOf, bf16 *to) {
   const int chunks = db / ofChunk;
   for (int at = thread; at < rows * chunks; at += threads)
-    putWhole(to + at * ofChunk, wholeAt<Chunk>(from + placeInSlabs(slabRows, at / chunks, at % chunks * ofChunk)));
+    putWhole(to + at * ofChunk, wholeAt<Chunk>(placeOf(at / chunks, at % chunks * ofChunk)));
 }
 VWN_DEVICE void clearSlabs(int elements, bf16 *to) {
   for (int at = static_cast<int>(threadIdx.x) * ofChunk; at < elements; at += static_cast<int>(blockDim.x) * ofChunk)
@@ -60,12 +74,12 @@ VWN_DEVICE int slotsOfWarp() { return anew(warpOfBlock() % 4 * 16); }
  * products that body asks for are there when this returns.
  */
 template <class Body>
-VWN_DEVICE void eachFactorOfState(const bf16 *state, int slabs, const Body &body) {
+VWN_DEVICE void eachFactorOfState(const StateSlabs &state, int slabs, const Body &body) {
 #pragma unroll 1
   for (int slab = 0; slab < slabs; slab++) {
     Left a[4];
 #pragma unroll
-    for (int k = 0; k < 4; k++) a[k] = leftOfSlabs(state + slab * ofStateSlab, hopperSlots, slotsOfWarp(), k * 16);
+    for (int k = 0; k < 4; k++) a[k] = leftOfSlabs(state.at(slab), hopperSlots, slotsOfWarp(), k * 16);
     beginProducts();
 #pragma unroll
     for (int k = 0; k < 4; k++) body(slab, k * 16, a[k]);
@@ -120,26 +134,38 @@ VWN_DEVICE void putCoefficients(const Sum &products, const float (&reciprocals)[
   });
 }
 
+/** Of what a warp gathers in its i-th tile of 16 columns, those of a backbone's rows that a thread has: body(c, d, pair). */
+template <class Body>
+VWN_DEVICE void eachGathered(const ConnectionShape &s, int i, const Sum (&sums)[2], const Body &body) {
+  const int c = laneOfWarp() / 4;
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const int d = (warpOfBlock() + i * warpsOfBlock()) * 16 + half * 8 + laneOfWarp() % 4 * 2;
+    if (c < s.m && d < s.db) body(c, d, FloatPair{sums[half].values[0], sums[half].values[1]});
+  }
+}
 /**
- * Calls put(c, d, pair), of Σ_i coefficients[i, column + c]·rows[i, d] for d and d + 1, for 16 columns c and all d, by warps: rows
- * and coefficients are slabs of 64 rows.
+ * Calls body(i, sums) with Σ_s coefficients[s, column + c]·rows[s, d] for 16 columns c, rows of the sums, and the columns d of this
+ * warp's i-th tile of 16 of db, of which it has `most` at most. Coefficients are a slab.
  */
-template <class Put>
-VWN_DEVICE void gatherSlabs(int db, const bf16 *coefficients, int column, const bf16 *rows, const Put &put) {
+template <int most, class Body>
+VWN_DEVICE void gatherSlabs(int db, const bf16 *coefficients, int column, const StateSlabs &rows, const Body &body) {
   Left a[4];
 #pragma unroll
   for (int k = 0; k < 4; k++) a[k] = leftOfSlabsTransposed(coefficients, hopperSlots, k * 16, column);
-  for (int tile = warpOfBlock(); tile < db / 16; tile += warpsOfBlock()) {
+#pragma unroll
+  for (int i = 0; i < most; i++) {
+    const int d = (warpOfBlock() + i * warpsOfBlock()) * 16;
+    if (d >= db) break;
     Sum sums[2] = {};
 #pragma unroll
     for (int k = 0; k < 4; k++) {
       Right b[2];
-      rightsOfSlabs(rows, hopperSlots, k * 16, tile * 16, b);
+      rightsOfSlabs(rows.at(d / slabColumns), hopperSlots, k * 16, d % slabColumns, b);
       multiplyAdd(sums[0], a[k], b[0]);
       multiplyAdd(sums[1], a[k], b[1]);
     }
-#pragma unroll
-    for (int half = 0; half < 2; half++) eachPairOf(sums[half], 0, tile * 16 + half * 8, put);
+    body(i, sums);
   }
 }
 

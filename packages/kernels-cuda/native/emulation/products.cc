@@ -96,20 +96,20 @@ struct Product {
   std::vector<char> chunks;
 
   template <class Body>
-  void forOwnChunksOfBoth(const Body &body) const {
+  void forOwnChunksOfBoth(const void *noteAs, const Body &body) const {
     const auto noted = [&](const char *chunk) {
-      watch::noteReadBehindFence(chunk, chunkBytes, where);
+      watch::noteReadBehindFence(chunk, chunkBytes, noteAs);
       body(chunk);
     };
     if (!asked.isInRegisters) forOwnChunks(asked.a, rowsOfGroup, noted);
     forOwnChunks(asked.b, asked.columns, noted);
   }
   void keepChunks() {
-    forOwnChunksOfBoth([&](const char *chunk) { chunks.insert(chunks.end(), chunk, chunk + chunkBytes); });
+    forOwnChunksOfBoth(nullptr, [&](const char *chunk) { chunks.insert(chunks.end(), chunk, chunk + chunkBytes); });
   }
   void checkChunks() const {
     const char *kept = chunks.data();
-    forOwnChunksOfBoth([&](const char *chunk) {
+    forOwnChunksOfBoth(where, [&](const char *chunk) {
       if (std::memcmp(chunk, kept, chunkBytes) != 0) throw std::runtime_error("wgmma reads what changes before it is waited for");
       kept += chunkBytes;
     });

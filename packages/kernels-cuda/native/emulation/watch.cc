@@ -171,7 +171,7 @@ bool isOfDevice(size_t place, size_t bytes, bool isWrite, bool isAligned) {
 void access(const void *data, size_t bytes, bool isWrite, bool isAligned, const void *where) {
   const size_t place = placeOf(data);
   if (!isOfDevice(place, bytes, isWrite, isAligned)) return;
-  traffic::note(place, bytes, isWrite, place < sharedPart, where);
+  if (where) traffic::note(place, bytes, isWrite, place < sharedPart, where);
   const Access now = self();
   for (size_t i = 0; i < bytes; i++)
     if (isWrite) writeCell(cellAt(place + i), now, place, bytes);

@@ -32,7 +32,10 @@ void ask(void *to, const void *from, size_t bytes, const void *where);
 void arrive(void *to, size_t bytes);
 /** A read by other means than a load, of as many bytes as it lies on. */
 void noteRead(const void *data, size_t bytes, const void *where);
-/** As noteRead, by what sees no write before its thread has called `fence` and others have waited for that. */
+/**
+ * As noteRead, by what sees no write before its thread has called `fence` and others have waited for that. Not counted as traffic
+ * where it comes from nowhere.
+ */
 void noteReadBehindFence(const void *data, size_t bytes, const void *where);
 void fence();
 

@@ -57,11 +57,13 @@ bool launchTiles(const ConnectionShape &s, const ConnectionParameters &writing, 
 /** The forward pass by warpgroups. False where the shape is not for them, or there are none. */
 bool launchHopper(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading, void *h,
                   void *out, void *hNext, void *x) {
-  const int64_t bytes = bytesOfHopper(s);
-  if (!takesWarpgroups(s) || !usesWarpgroups() || bytes > sharedLimit()) return false;
-  const int64_t atOnce = std::min<int64_t>(2, blocksAtOnce(bytes, sharedLimit())) * multiprocessors();
-  launch("hopperConnection_bf16", {std::min(s.tokens, atOnce)}, 2 * hopperGroupThreads, bytes, s, writing, reading,
-         static_cast<const bf16 *>(h), static_cast<const bf16 *>(out), static_cast<bf16 *>(hNext), static_cast<bf16 *>(x));
+  if (!takesWarpgroups(s) || !usesWarpgroups()) return false;
+  const int64_t ring = ringOfHopper(s, sharedLimit()), bytes = bytesOfHopper(s, ring), slabs = slabsOfHopperGroup(s);
+  if (ring == 0) return false;
+  const int64_t atOnce = slabs == 1 ? std::min<int64_t>(2, blocksAtOnce(bytes, sharedLimit())) : 1;
+  launch("hopperConnection_of" + std::to_string(slabs == 3 ? 4 : slabs), {std::min(s.tokens, atOnce * multiprocessors())},
+         2 * hopperGroupThreads, bytes, s, static_cast<int32_t>(ring), writing, reading, static_cast<const bf16 *>(h),
+         static_cast<const bf16 *>(out), static_cast<bf16 *>(hNext), static_cast<bf16 *>(x));
   return true;
 }
 
@@ -95,7 +97,7 @@ struct GradBlocks {
 
 GradBlocks gradBlocksFor(const ConnectionShape &s, int32_t type) {
   if (type == VWN_BF16 && takesFew(s) && bytesOfFewGrad(s) <= sharedLimit()) return {Way::few, blocksOfFew(s, 2), {}};
-  if (type == VWN_BF16 && takesWarpgroups(s) && usesWarpgroups() && slabsOfHopperGroup(s) <= mostSlabsOfHopperGroup &&
+  if (type == VWN_BF16 && takesWarpgroups(s) && usesWarpgroups() && slabsOfHopperGroup(s) <= mostGradSlabsOfHopperGroup &&
       bytesOfHopperGrad(s) <= sharedLimit())
     return {Way::warpgroups, std::min<int64_t>(s.tokens, multiprocessors()), {}};
   if (type == VWN_BF16 && takesTiles(s)) {

@@ -1,12 +1,13 @@
 /**
  * How connection steps share out shared memory: for m, n, D and KiB of arguments, tokens and buffers forward and
- * backward, and the blocks that a multiprocessor has forward.
+ * backward, and the blocks that a multiprocessor has forward; by warpgroups, slabs of a token, those that are held at once forward, the
+ * blocks of a multiprocessor, and whether there is room backward.
  */
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 
-#include "device/connection-tile-shape.h"
+#include "device/hopper-connection-shape.h"
 
 int main(int, char **values) {
   using namespace vwn::cuda;
@@ -15,5 +16,10 @@ int main(int, char **values) {
   const ConnectionShape s{m, number(2), number(3) / m, 1, 1e-6f, 1e-6f, 1, 1, 1, 1};
   const ConnectionTiles forward = tilesFor(s, bytes), backward = gradTilesFor(s, bytes);
   const int64_t blocks = forward.tokens > 0 ? blocksAtOnce(bytesOfTiles(s, forward), bytes) : 0;
-  std::printf("%d %d %d %d %d\n", forward.tokens, forward.buffers, backward.tokens, backward.buffers, static_cast<int>(blocks));
+  const int64_t ring = takesWarpgroups(s) ? ringOfHopper(s, bytes) : 0;
+  const int64_t hopperBlocks = ring > 0 ? blocksAtOnce(bytesOfHopper(s, ring), bytes) : 0;
+  const bool hasGradient = takesWarpgroups(s) && slabsOfHopperGroup(s) <= mostGradSlabsOfHopperGroup && bytesOfHopperGrad(s) <= bytes;
+  const int64_t numbers[] = {forward.tokens, forward.buffers, backward.tokens, backward.buffers, blocks,
+                             slabsOfHopper(s), ring, hopperBlocks, hasGradient};
+  for (const int64_t each : numbers) std::printf("%d ", static_cast<int>(each));
 }
