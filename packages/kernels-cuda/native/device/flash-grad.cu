@@ -74,8 +74,10 @@ VWN_DEVICE void flashQueryGrad(const bf16 *q, const bf16 *k, const bf16 *v, cons
     rowsByRows<D>(queries, keys, scores);
     hideUnseen(ahead, scores);
 #pragma unroll
-    for (int band = 0; band < bands; band++)
-      toScoreGradients(s.scale * log2OfE, logSum[band], dot[band], products[band], scores[band]);
+    for (int band = 0; band < bands; band++) {
+      toOwnProbabilities(s.scale * log2OfE, logSum[band], scores[band]);
+      timesOwnDifferences(dot[band], products[band], scores[band]);
+    }
     addWeightedRows<D>(scores, keys, sums);
   }
   writeRows<D>(sums, s.scale, headOfQueries(dq, s, tile.head), tile.first, s.T, s.d);

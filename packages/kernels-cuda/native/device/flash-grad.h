@@ -8,19 +8,19 @@
 namespace vwn {
 namespace cuda {
 
-/**
- * p·(dP − dot) of scores and dP = dy·v, of one band; p = exp(score·scale − logSum) is 0 where a score is −∞.
- * `logSum` is times log2(e).
- */
+/** p = exp(score·scale − logSum) of scores of one band; 0 where a score is −∞. `logSum` is times log2(e). */
 template <int tiles>
-VWN_DEVICE void toScoreGradients(float exponentScale, const float (&logSum)[2], const float (&dot)[2],
-                                 const Sum (&products)[tiles], Sum (&scores)[tiles]) {
+VWN_DEVICE void toOwnProbabilities(float exponentScale, const float (&logSum)[2], Sum (&scores)[tiles]) {
 #pragma unroll
   for (int j = 0; j < tiles; j++)
-    for (int i = 0; i < 4; i++) {
-      const float p = powerOf2(scores[j].values[i] * exponentScale - logSum[i / 2]);
-      scores[j].values[i] = p * (products[j].values[i] - dot[i / 2]);
-    }
+    for (int i = 0; i < 4; i++) scores[j].values[i] = powerOf2(scores[j].values[i] * exponentScale - logSum[i / 2]);
+}
+/** p·(dP − dot), dP = dy·v. */
+template <int tiles>
+VWN_DEVICE void timesOwnDifferences(const float (&dot)[2], const Sum (&products)[tiles], Sum (&probabilities)[tiles]) {
+#pragma unroll
+  for (int j = 0; j < tiles; j++)
+    for (int i = 0; i < 4; i++) probabilities[j].values[i] *= products[j].values[i] - dot[i / 2];
 }
 
 /** Steps of a block of keys past the queries that see them, heads of its group one after the other. */

@@ -45,13 +45,17 @@ VWN_DEVICE void hopperQueryGrad(const bf16 *q, const bf16 *k, const bf16 *v, con
     Sum scores[1][tiles], products[tiles];
     beginProducts();
     groupRowsByRows<D>(queries, hopperRows, group * groupRows, keys + place * ofTile, scores[0]);
+    commitProducts();
     groupRowsByRows<D>(dOut, hopperRows, group * groupRows, values + place * ofTile, products);
     commitProducts();
-    awaitProducts<0>();
+    // Exponentials are made while dy·v is.
+    awaitProducts<1>();
     holdSums(scores[0]);
-    holdSums(products);
     hideUnseen<1>(ahead, scores);
-    toScoreGradients(s.scale * log2OfE, logSum, dot, products, scores[0]);
+    toOwnProbabilities(s.scale * log2OfE, logSum, scores[0]);
+    awaitProducts<0>();
+    holdSums(products);
+    timesOwnDifferences(dot, products, scores[0]);
     Left factors[tiles / 2];
     toLefts(scores[0], factors);
     beginProducts();
@@ -111,18 +115,23 @@ VWN_DEVICE void hopperKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const
     Sum scores[1][tiles], products[1][tiles];
     beginProducts();
     groupRowsByRows<D>(keys, keyRows, group * groupRows, now.queries, scores[0]);
+    commitProducts();
     groupRowsByRows<D>(values, keyRows, group * groupRows, now.dOut, products[0]);
     commitProducts();
-    awaitProducts<0>();
+    // Probabilities are made while dy·v is, and what they are multiplied by while they weigh dy.
+    awaitProducts<1>();
     holdSums(scores[0]);
-    holdSums(products[0]);
     Left probabilities[tiles / 2], factors[tiles / 2];
     toProbabilities(s.scale * log2OfE, ahead, [&](int query) { return now.logSums[query]; }, scores);
     toLefts(scores[0], probabilities);
+    beginProducts();
+    addGroupWeightedRows<D>(probabilities, now.dOut, valueSums[0]);
+    commitProducts();
+    awaitProducts<1>();
+    holdSums(products[0]);
     timesDifferences(products, [&](int query) { return now.dots[query]; }, scores);
     toLefts(scores[0], factors);
     beginProducts();
-    addGroupWeightedRows<D>(probabilities, now.dOut, valueSums[0]);
     addGroupWeightedRows<D>(factors, now.queries, keySums[0]);
     commitProducts();
     awaitProducts<0>();
