@@ -6,6 +6,7 @@
 #include "problem.h"
 #include "recorder.h"
 #include "runtime.h"
+#include "warpgroups.h"
 
 namespace vwn {
 namespace cuda {
@@ -16,7 +17,8 @@ const char *const libraryName = "vwn-cuda";
 
 Library openLibrary() {
   cuda::openDevice();
-  const std::string device = cuda::deviceName() + ", " + cuda::blasName();
+  cuda::openWarpgroups();
+  const std::string device = cuda::deviceName() + ", " + cuda::blasName() + cuda::warpgroupsName();
   return {cuda::table, device, {device}, false, cuda::recorder()};
 }
 

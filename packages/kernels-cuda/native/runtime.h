@@ -82,9 +82,8 @@ void *workStream();
 int multiprocessors();
 /** Shared memory that one block may ask for. */
 int64_t sharedLimit();
-/** Compute capability 9.0, whose kernels by warpgroups no other has; and whether to use them: VWN_CUDA_WARPGROUPS=0 says no. */
+/** Compute capability 9.0. */
 bool isHopper();
-bool usesWarpgroups();
 /** Scratch memory that a function should take at most for what it can make in chunks. */
 int64_t chunkBytes();
 

@@ -77,7 +77,7 @@ if (hasKernels)
     it('copies memory to the GPU and back, and has none of it on the host', () => {
       const { device, hostBytes, isWhatWasWritten, error } = loadWith();
       expect({ device, hostBytes, isWhatWasWritten, error }).toEqual({
-        device: 'Imaginary GPU, no cuBLASLt',
+        device: 'Imaginary GPU, no cuBLASLt, warpgroups',
         hostBytes: 0,
         isWhatWasWritten: true,
         error: undefined,
@@ -100,12 +100,25 @@ if (hasKernels)
     });
 
     it('throws what the driver says of a kernel that failed, with the kernel’s name', () => {
-      expect(loadWith('broken-kernel').error).toBe('kernel fill_f32: an illegal memory access was encountered');
+      const { error } = loadWith('broken-kernel', undefined, 'none', { VWN_CUDA_WARPGROUPS: '0' });
+      expect(error).toBe('kernel fill_f32: an illegal memory access was encountered');
+    });
+
+    it('tries products by warpgroups before it uses them, and says where they fail, or are wrong and not used', () => {
+      loadWith();
+      expect(launches()[0]).toBe('kernel warpgroupCheck_f32');
+      expect(loadWith('broken-kernel').error).toBe(
+        'trying products by warpgroups: kernel warpgroupCheck_f32: an illegal memory access was encountered; VWN_CUDA_WARPGROUPS=0 does without them',
+      );
+      expect(loadWith('wrong-products').device).toBe(
+        'Imaginary GPU, no cuBLASLt, no warpgroups (their products are wrong)',
+      );
+      expect(launches().at(-1)).toBe('kernel flash_of64_bf16');
     });
 
     it('runs recorded calls as one graph, again and again', () => {
       expect(loadWith()).toMatchObject({ played: [true, true] });
-      expect(launches().slice(0, 3)).toEqual(['kernel fill_f32', 'graph of 2', 'graph of 2']);
+      expect(launches().slice(1, 4)).toEqual(['kernel fill_f32', 'graph of 2', 'graph of 2']);
     });
 
     it('makes attention in bf16 by warpgroups on compute capability 9.0, and not on a newer GPU or where that is switched off', () => {

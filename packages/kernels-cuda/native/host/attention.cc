@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "../runtime.h"
+#include "../warpgroups.h"
 #include "functions.h"
 #include "vwn_call.h"
 

@@ -9,6 +9,7 @@
 #include "../device/connection-few-shape.h"
 #include "../device/hopper-connection-shape.h"
 #include "../runtime.h"
+#include "../warpgroups.h"
 #include "connection-inputs.h"
 #include "functions.h"
 #include "parts.h"
