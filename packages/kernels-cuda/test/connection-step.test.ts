@@ -136,7 +136,7 @@ describe('a connection step of few slots in bf16', () => {
 });
 
 describe('a connection step by tensor cores', () => {
-  /** One token at a time or four, one buffer or two, last tiles that are not full, one token; gradients of W in two passes. */
+  /** One token at a time or four, one buffer or two, last tiles that are not full, one token. */
   const shapes = [
     [4, 16, 16, 50],
     [4, 16, 512, 6],
@@ -148,10 +148,20 @@ describe('a connection step by tensor cores', () => {
     [3, 64, 16, 1],
     [2, 16, 528, 5],
     [8, 64, 256, 2],
-    [4, 16, 1024, 2],
     [5, 16, 32, 9],
-    // Gradients of W in several passes, where Hopper's shared memory lets tensor cores make them.
+    [1, 16, 272, 5],
+    [3, 16, 656, 3],
+    // Where Hopper's shared memory has room for them: as many gradients of W as stay in registers, and some that take a second pass.
+    [4, 16, 1024, 4],
+    [4, 16, 1040, 4],
+    [7, 16, 768, 2],
+    [8, 16, 784, 3],
     [8, 32, 400, 5],
+    [8, 32, 512, 4],
+    [5, 32, 528, 3],
+    [16, 32, 384, 2],
+    [9, 32, 400, 3],
+    [16, 64, 144, 2],
     [8, 64, 272, 4],
     // With that memory by warpgroups: a slab of 64 columns for one of two groups, two slabs or one each, more tokens than blocks.
     [2, 64, 64, 5],

@@ -26,8 +26,7 @@ VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const 
 
 /** Through the read: to dNext, whose copy arrives meanwhile. */
 template <class S>
-VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, float *weights,
-                          Sum (&sums)[S::weightRows][S::weightColumns][2]) {
+VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, float *weights, WeightSums<S> &sums) {
   constexpr int n = S::n;
   const Share share = shareOf(stage.rows);
   const int m = static_cast<int>(s.m), token = share.row / n;
@@ -49,7 +48,7 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
   productGradient<n>(s, room, stage, kept, ups);
   awaitCopies<1>();
   __syncthreads();
-  weightGradient<S, S::tilesOfSet, 1>(s, room, stage, weights, sums);
+  weightGradient<S, false>(s, room, stage, weights, sums);
   stateGradient<S>(s, room, stage, true, room.dNext, [&](const Share &of, int first, int tiles, Sum(&to)[S::stateTiles][2]) {
     multiplyTiles(
         16, of, first, tiles,
@@ -77,7 +76,7 @@ VWN_DEVICE void backboneGradient(const ConnectionShape &s, const GradRoom &room,
 /** Through the write: dout and dh in the places of out and h. */
 template <class S>
 VWN_DEVICE void writeStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, float *weights,
-                           Sum (&sums)[S::weightRows][S::weightColumns][2]) {
+                           WeightSums<S> &sums) {
   constexpr int n = S::n;
   const bf16 *dNext = room.dNext + shareOf(stage.rows).row / n * n * room.stride;
   {
@@ -90,7 +89,7 @@ VWN_DEVICE void writeStage(const ConnectionShape &s, const GradRoom &room, const
     productGradient<n>(s, room, stage, kept, ups);
   }
   __syncthreads();
-  weightGradient<S, 0, S::tilesOfSet>(s, room, stage, weights, sums);
+  weightGradient<S, true>(s, room, stage, weights, sums);
   backboneGradient<S>(s, room, stage);
   __syncthreads();
   stateGradient<S>(s, room, stage, false, stage.state, [&](const Share &of, int first, int tiles, Sum(&to)[S::stateTiles][2]) {
@@ -135,15 +134,15 @@ VWN_DEVICE void begin(const ConnectionShape &s, const ConnectionTiles &t, const 
 /** What a block has added up goes to the device's memory. */
 template <class S>
 VWN_DEVICE void end(const ConnectionShape &s, int tokens, const ConnectionGradTensors &io, const GradRoom &room,
-                    Sum (&sums)[S::weightRows][S::weightColumns][2]) {
+                    WeightSums<S> &sums) {
   const int columns = static_cast<int>(writeColumns(s)), size = static_cast<int>(s.m * s.db);
   if (s.write) putSums(s, room, tokens, 0, columns, sumsOfBlock(s, io, true));
   if (s.read) putSums(s, room, tokens, static_cast<int>(readSumsFrom(s)), s.m, sumsOfBlock(s, io, false));
   float *ofNorm = sumsOfBlock(s, io, true) + sumsOfStep(s).norm;
   for (int i = static_cast<int>(threadIdx.x); s.normed && i < size; i += static_cast<int>(blockDim.x)) ofNorm[i] = room.ofNorm[i];
-  if (s.db > S::columnsOfPass) return;
-  if (s.write) putWeights<S, 0, S::tilesOfSet>(s, columns, 0, weightsOfBlock(s, io, true), sums);
-  if (s.read) putWeights<S, S::tilesOfSet, 1>(s, s.m, 0, weightsOfBlock(s, io, false), sums);
+  if (s.db > S::rowsOfPass) return;
+  if (s.write) putWeights<S, true>(s, columns, 0, weightsOfBlock(s, io, true), sums);
+  if (s.read) putWeights<S, false>(s, s.m, 0, weightsOfBlock(s, io, false), sums);
 }
 
 /** A block's way through its tokens, `tokens` at once, the read before the write, which take turns with the buffers. */
@@ -204,7 +203,7 @@ VWN_DEVICE void connectionTilesGrad(const ConnectionShape &s, const ConnectionTi
   const GradRoom room = divide(s, t, shared);
   const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
   const Turns turns{s, t, io, room};
-  Sum sums[S::weightRows][S::weightColumns][2] = {};
+  WeightSums<S> sums = {};
   begin(s, t, write, read, io, room);
   if (t.buffers > 1) turns.ask(0);
   for (int turn = 0; turns.count(turn) > 0; turn++) {
@@ -230,14 +229,19 @@ VWN_DEVICE void connectionTilesGrad(const ConnectionShape &s, const ConnectionTi
   end<S>(s, t.tokens, io, room, sums);
 }
 
-#define VWN_ENTRY_OF_SLOTS(count)                                                                                        \
-  VWN_ENTRY(connectionTilesGrad, n##count, Slots<count>,                                                                 \
+#define VWN_ENTRY_OF_SLOTS(count, most)                                                                                  \
+  using UpTo##most##x##count = Slots<count, most>;                                                                       \
+  VWN_ENTRY(connectionTilesGrad, upTo##most##x##count, UpTo##most##x##count,                                             \
             (ConnectionShape shape, ConnectionTiles tiles, ConnectionParameters writing, ConnectionParameters reading,   \
              ConnectionGradTensors tensors),                                                                             \
             (shape, tiles, writing, reading, tensors))
-VWN_ENTRY_OF_SLOTS(16)
-VWN_ENTRY_OF_SLOTS(32)
-VWN_ENTRY_OF_SLOTS(64)
+VWN_ENTRY_OF_SLOTS(16, 4)
+VWN_ENTRY_OF_SLOTS(16, 8)
+VWN_ENTRY_OF_SLOTS(32, 8)
+VWN_ENTRY_OF_SLOTS(32, 16)
+VWN_ENTRY_OF_SLOTS(64, 16)
+// So wide that dW stays in registers up to D = 4096 of (4,16) and (8,32), and 2048 of (8,64).
+static_assert(UpTo4x16::rowsOfPass == 1024 && UpTo8x32::rowsOfPass == 512 && UpTo16x64::rowsOfPass == 256);
 
 }  // namespace
 }  // namespace cuda

@@ -17,18 +17,30 @@ VWN_DEVICE float *weightsOfBlock(const ConnectionShape &s, const ConnectionGradT
   return sumsOfBlock(s, io, isWrite) + weightSumsFrom(s, isWrite ? writeColumns(s) : s.m);
 }
 
-/** What is known of a kernel when it is compiled: its slots, 16, 32 or 64. */
-template <int count>
+/** What is known of a kernel when it is compiled: its slots, 16, 32 or 64, and the most that m may be, a quarter or half of them. */
+template <int count, int most>
 struct Slots {
   /** Tiles of 16 columns of the write's coefficients, and those of a warp where a block has 64 rows. */
   static constexpr int n = count, tilesOfSet = count / 16 + 1, tilesOfWarp = count == 64 ? 3 : count / 16;
-  /** Tiles of dW that a warp keeps: rows for the coefficients of both sets, by as many columns as make 96 registers. */
-  static constexpr int weightRows = tilesOfSet + 1, weightColumns = 12 / weightRows;
-  /** Columns of dW that all warps keep; with more of them dW is made in several passes, and does not stay. */
-  static constexpr int columnsOfPass = weightColumns * tileWarps * 16;
+  /**
+   * dW, a row for each column of the state, in tiles of 8 columns: coefficients of the write, and behind them of the read. Where m
+   * is up to 4, columns of A° stand in one tile with those of B, from its middle on.
+   */
+  static constexpr bool sharesTile = most <= 4;
+  static constexpr int tilesOfRead = (most + 7) / 8, tilesOfWrite = n / 8 + tilesOfRead;
+  static constexpr int firstOfRead = sharesTile ? tilesOfWrite - 1 : tilesOfWrite;
+  /** Such tiles have 16 rows; a warp keeps as many as make 96 registers, and has so many tiles of the state at once. */
+  static constexpr int weightColumns = firstOfRead + tilesOfRead, weightRows = 24 / weightColumns;
+  static constexpr int rowsAtOnce = weightRows > 4 ? (weightRows + 1) / 2 : weightRows;
+  /** Rows of dW that all warps keep; with more of them dW is made in several passes, and does not stay. */
+  static constexpr int rowsOfPass = weightRows * tileWarps * 16;
   /** Tiles that a warp makes at once of the state's gradient, and of what is gathered. */
   static constexpr int stateTiles = 4, gatheredTiles = count == 64 ? 1 : 2;
 };
+
+/** A warp's tiles of dW. */
+template <class S>
+using WeightSums = Sum[S::weightColumns][S::weightRows];
 
 /** A block's shared memory; rows of states, backbones and W have `stride`, those of coefficients `ofCoefficients`. */
 struct GradRoom {
@@ -190,60 +202,72 @@ VWN_DEVICE void productGradient(const ConnectionShape &s, const GradRoom &room, 
   }
 }
 
-/** dW += Pᵀ·state for the columns [·, db) of one pass that this warp has: row tiles of the sums from `first` on. */
-template <class S, int first, int tiles>
-VWN_DEVICE void addWeights(const ConnectionShape &s, const GradRoom &room, const Stage &stage, int pass,
-                           Sum (&sums)[S::weightRows][S::weightColumns][2]) {
-  const int columnTiles = static_cast<int>(s.db) / 16;
-  for (int k = 0; k < stage.rows; k += 16) {
-    Right b[S::weightColumns][2];
+/** Which 16 columns of the state a warp's q-th row of tiles belongs to in a pass. */
+template <class S>
+VWN_DEVICE int weightTile(int pass, int q) {
+  return (pass * S::weightRows + q) * tileWarps + warpOfBlock();
+}
+
+/** dW += stateᵀ·P, of one set, for those rows that a warp has in one pass. */
+template <class S, bool isWrite>
+VWN_DEVICE void addWeights(const ConnectionShape &s, const GradRoom &room, const Stage &stage, int pass, WeightSums<S> &sums) {
+  constexpr int first = isWrite ? 0 : S::firstOfRead, count = isWrite ? S::tilesOfWrite : S::tilesOfRead;
+  const int tiles = static_cast<int>(s.db) / 16;
+  for (int k = 0; k < stage.rows; k += 16)
 #pragma unroll
-    for (int q = 0; q < S::weightColumns; q++) {
-      const int tile = (pass * S::weightColumns + q) * tileWarps + warpOfBlock();
-      if (tile < columnTiles) rightsAt(stage.state + k * room.stride + tile * 16, room.stride, b[q]);
-    }
+    for (int from = 0; from < S::weightRows; from += S::rowsAtOnce) {
+      const int until = from + S::rowsAtOnce < S::weightRows ? from + S::rowsAtOnce : S::weightRows;
+      if (weightTile<S>(pass, from) >= tiles) break;
+      Left a[S::rowsAtOnce];
 #pragma unroll
-    for (int c = 0; c < tiles; c++) {
-      const Left a = leftAtTransposed(room.products + k * room.ofCoefficients + c * 16, room.ofCoefficients);
+      for (int q = from; q < until; q++)
+        if (weightTile<S>(pass, q) < tiles)
+          a[q - from] = leftAtTransposed(stage.state + k * room.stride + weightTile<S>(pass, q) * 16, room.stride);
 #pragma unroll
-      for (int q = 0; q < S::weightColumns; q++) {
-        if ((pass * S::weightColumns + q) * tileWarps + warpOfBlock() >= columnTiles) break;
-        multiplyAdd(sums[first + c][q][0], a, b[q][0]);
-        multiplyAdd(sums[first + c][q][1], a, b[q][1]);
+      for (int c = 0; c < count; c += 2) {
+        Right b[2];
+        rightsAt(room.products + k * room.ofCoefficients + c * 8, room.ofCoefficients, b);
+        if (!isWrite && S::sharesTile) swapHalves(b[0]);
+#pragma unroll
+        for (int q = from; q < until; q++) {
+          if (weightTile<S>(pass, q) >= tiles) break;
+          multiplyAdd(sums[first + c][q], a[q - from], b[0]);
+          if (c + 1 < count) multiplyAdd(sums[first + c + 1][q], a[q - from], b[1]);
+        }
       }
     }
+}
+
+/** Adds a warp's sums of one set to their transpose, [columns, db], in the device's memory. */
+template <class S, bool isWrite>
+VWN_DEVICE void putWeights(const ConnectionShape &s, int columns, int pass, float *to, const WeightSums<S> &sums) {
+  constexpr int first = isWrite ? 0 : S::firstOfRead, count = isWrite ? S::tilesOfWrite : S::tilesOfRead;
+  const int offset = !isWrite && S::sharesTile ? -4 : 0, db = static_cast<int>(s.db);
+#pragma unroll
+  for (int q = 0; q < S::weightRows; q++) {
+    const int tile = weightTile<S>(pass, q);
+    if (tile >= db / 16) break;
+#pragma unroll
+    for (int c = 0; c < count; c++)
+      eachPairOf(sums[first + c][q], tile * 16, c * 8 + offset, [&](int d, int column, const FloatPair &pair) {
+        const int at = column * db + d;
+        if (column >= 0 && column < columns) to[at] += pair.lower;
+        if (column >= 0 && column + 1 < columns) to[at + db] += pair.upper;
+      });
   }
 }
 
-/** Adds a warp's sums to [columns, db] in the device's memory, and clears them. */
-template <class S, int first, int tiles>
-VWN_DEVICE void putWeights(const ConnectionShape &s, int64_t columns, int pass, float *to,
-                           Sum (&sums)[S::weightRows][S::weightColumns][2]) {
-#pragma unroll
-  for (int c = 0; c < tiles; c++)
-#pragma unroll
-    for (int q = 0; q < S::weightColumns; q++) {
-      const int tile = (pass * S::weightColumns + q) * tileWarps + warpOfBlock();
-      if (tile >= static_cast<int>(s.db) / 16) break;
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-        eachPairOf(sums[first + c][q][half], c * 16, tile * 16 + half * 8, [&](int column, int d, const FloatPair &pair) {
-          if (column >= columns) return;
-          addTo(to + column * s.db + d, pair.lower, pair.upper);
-        });
-        sums[first + c][q][half] = {};
-      }
-    }
-}
-
 /** Of one set: in one pass that stays in registers, or in several that do not. */
-template <class S, int first, int tiles>
-VWN_DEVICE void weightGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, float *to,
-                               Sum (&sums)[S::weightRows][S::weightColumns][2]) {
-  const int passes = (static_cast<int>(s.db) + S::columnsOfPass - 1) / S::columnsOfPass;
+template <class S, bool isWrite>
+VWN_DEVICE void weightGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, float *to, WeightSums<S> &sums) {
+  const int passes = (static_cast<int>(s.db) + S::rowsOfPass - 1) / S::rowsOfPass;
   for (int pass = 0; pass < passes; pass++) {
-    addWeights<S, first, tiles>(s, room, stage, pass, sums);
-    if (passes > 1) putWeights<S, first, tiles>(s, stage.set.columns, pass, to, sums);
+    addWeights<S, isWrite>(s, room, stage, pass, sums);
+    if (passes == 1) return;
+    putWeights<S, isWrite>(s, static_cast<int>(stage.set.columns), pass, to, sums);
+#pragma unroll
+    for (auto &column : sums)
+      for (Sum &sum : column) sum = {};
   }
 }
 

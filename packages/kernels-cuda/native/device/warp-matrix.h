@@ -168,6 +168,11 @@ VWN_DEVICE void rightsAtSomeRows(const bf16 *tile, int stride, int rows, const b
   rights[0] = {words[0], words[1]};
   rights[1] = {words[2], words[3]};
 }
+/** Columns 0 to 3 of a right factor change places with columns 4 to 7. */
+VWN_DEVICE void swapHalves(Right &right) {
+#pragma unroll
+  for (uint32_t &word : right.words) word = __shfl_xor_sync(0xffffffffu, word, 16);
+}
 
 }  // namespace cuda
 }  // namespace vwn

@@ -109,14 +109,20 @@ GradBlocks gradBlocksFor(const ConnectionShape &s, int32_t type) {
   return {Way::general, std::min<int64_t>(s.tokens, blocksOfMultiprocessor * multiprocessors()), {}};
 }
 
+/** The kernel that is compiled for so many slots, and for as many columns of A° as the shape has, or more. */
+std::string nameOfGradTiles(const ConnectionShape &s) {
+  const int64_t most = 4 * s.m <= s.n ? s.n / 4 : s.n / 2;
+  return "connectionTilesGrad_upTo" + std::to_string(most) + "x" + std::to_string(s.n);
+}
+
 /** `h` … `dout` of io as the call has them, of any type. */
 void launchGrad(const ConnectionShape &s, const GradBlocks &blocks, const ConnectionParameters &writing,
                 const ConnectionParameters &reading, int32_t type, const ConnectionGradTensors &io) {
   if (blocks.way == Way::few)
     return launch(nameOfFew("connectionFewGrad", s), {blocks.count}, threadsOfFew(s), bytesOfFewGrad(s), s, writing, reading, io);
   if (blocks.way == Way::tiles)
-    return launch("connectionTilesGrad_n" + std::to_string(s.n), {blocks.count}, 32 * tileWarps, bytesOfGradTiles(s, blocks.tiles),
-                  s, blocks.tiles, writing, reading, io);
+    return launch(nameOfGradTiles(s), {blocks.count}, 32 * tileWarps, bytesOfGradTiles(s, blocks.tiles), s, blocks.tiles, writing,
+                  reading, io);
   if (blocks.way == Way::warpgroups)
     return launch("hopperConnectionGrad_of" + std::to_string(slabsOfHopperGroup(s)), {blocks.count}, 2 * hopperGroupThreads,
                   bytesOfHopperGrad(s), s, writing, reading, io);
