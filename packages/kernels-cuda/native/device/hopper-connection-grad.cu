@@ -15,8 +15,8 @@ VWN_DEVICE void readProducts(const ConnectionShape &s, const ConnectionParameter
   Sum ups[1] = {};
   byBackbone(stage.state, stage.backbone, static_cast<int>(s.db) / slabColumns, ups);
   SlotDots dots;
-  tileGradient(tileOfRead(s, reading), products, ups[0], reciprocals, SumsInMemory{room.ofRead}, dots, {nullptr, room.products, 0, 0});
-  tileGradient({nullptr, nullptr, 0, 0}, products, ups[0], reciprocals, SumsInMemory{room.ofRead}, dots, {nullptr, room.products, 0, 8});
+  tileGradient<false>(tileOfRead(s, reading), products, ups[0], reciprocals, SumsInMemory{room.ofRead}, dots, {nullptr, room.products, 0, 0});
+  tileGradient<false>({nullptr, nullptr, 0, 0}, products, ups[0], reciprocals, SumsInMemory{room.ofRead}, dots, {nullptr, room.products, 0, 8});
   dots.put(room.dots, 0);
   SlotDots{}.put(room.dots, 1);
 }
@@ -96,12 +96,12 @@ VWN_DEVICE void writeProducts(const ConnectionShape &s, const ConnectionParamete
   SlotDots dots;
 #pragma unroll
   for (int j = 0; j < tilesOfGroup - 1; j++)
-    tileGradient(tileOfWrite(s, writing, group, j), products[j], ups[j], reciprocals, SumsInRegisters{sums.offsets[j], sums.scales[j]},
+    tileGradient<true>(tileOfWrite(s, writing, group, j), products[j], ups[j], reciprocals, SumsInRegisters{sums.offsets[j], sums.scales[j]},
                  dots, {room.coefficients, room.products, group * halfOfSlots + j * 8, group * rowsOfGroup + j * 8});
   ColumnTile beta = tileOfBeta(s, writing);
   // Behind the second group's columns of P there are zeros.
   if (group > 0) beta.count = 0;
-  tileGradient(beta, products[tilesOfGroup - 1], upOfBeta[0], reciprocals, SumsInMemory{room.ofBeta}, dots,
+  tileGradient<true>(beta, products[tilesOfGroup - 1], upOfBeta[0], reciprocals, SumsInMemory{room.ofBeta}, dots,
                {room.others, room.products, 0, group * rowsOfGroup + halfOfSlots});
   dots.put(room.dots, group);
 }
@@ -193,8 +193,10 @@ struct HopperTurns {
     if (token(turn) < s.tokens) {
       const bf16 *h = isRead(turn) && s.write ? io.hNext : io.h, *x = isRead(turn) ? io.dx : io.out;
       const HopperStage to = stage(turn);
-      copySlabs(db, h + token(turn) * s.n * s.db, hopperSlots, 0, to.slabs, [&](int slot, int d) { return to.ofState().at(slot, d); });
-      copySlabs(db, x + token(turn) * s.m * s.db, m, 0, to.slabs, [&](int row, int d) { return to.inBackbone(row, d); });
+      copySlabs<hopperSlots>(db, h + token(turn) * s.n * s.db, hopperSlots, 0, to.slabs,
+                             [&](int slab) { return to.state + slab * ofStateSlab; });
+      copySlabs<hopperBackbone>(db, x + token(turn) * s.m * s.db, m, 0, to.slabs,
+                                [&](int slab) { return to.backbone + slab * ofBackboneSlab; });
     }
     commitCopies();
   }
@@ -202,8 +204,8 @@ struct HopperTurns {
   VWN_DEVICE void askForNext(int turn) const {
     const int db = static_cast<int>(s.db);
     if (isFirst(turn) && io.dhNext)
-      copySlabs(db, io.dhNext + token(turn) * s.n * s.db, hopperSlots, 0, db / slabColumns,
-                [&](int slot, int d) { return room.dNext + placeInSlabs(hopperSlots, slot, d); });
+      copySlabs<hopperSlots>(db, io.dhNext + token(turn) * s.n * s.db, hopperSlots, 0, db / slabColumns,
+                             [&](int slab) { return room.dNext + slab * ofStateSlab; });
     else if (isFirst(turn)) clearSlabs(hopperSlots * db, room.dNext);
     commitCopies();
   }
@@ -211,12 +213,12 @@ struct HopperTurns {
     const int db = static_cast<int>(s.db), thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
     const HopperStage from = stage(turn);
     if (!isRead(turn))
-      storeSlabs(db, static_cast<int>(s.m), thread, threads, [&](int row, int d) { return from.inBackbone(row, d); },
-                 io.dout + token(turn) * s.m * s.db);
+      storeSlabs<hopperBackbone>(db, static_cast<int>(s.m), thread, threads,
+                                 [&](int slab) { return from.backbone + slab * ofBackboneSlab; }, io.dout + token(turn) * s.m * s.db);
     const bf16 *state = s.write ? from.state : room.dNext;
     if (isLast(turn))
-      storeSlabs(db, hopperSlots, thread, threads, [&](int slot, int d) { return state + placeInSlabs(hopperSlots, slot, d); },
-                 io.dh + token(turn) * s.n * s.db);
+      storeSlabs<hopperSlots>(db, hopperSlots, thread, threads, [&](int slab) { return state + slab * ofStateSlab; },
+                              io.dh + token(turn) * s.n * s.db);
     __syncthreads();
   }
 };

@@ -124,14 +124,14 @@ struct SumsInMemory {
   }
 };
 
-/** Where a tile's eight coefficients are to go, or nowhere, and its eight columns of P, which are rows there. */
+/** Where a tile's eight coefficients are to go, if they do, and its eight columns of P, which are rows there. */
 struct TilePlaces {
   bf16 *coefficients, *products;
   int coefficient, product;
 };
 
 /** A tile of eight columns through its activation: its coefficients, sums for its parameters, and P, made with the gradients `up`. */
-template <class Sums>
+template <bool keepsCoefficients, class Sums>
 VWN_DEVICE void tileGradient(const ColumnTile &tile, const Sum &products, const Sum &up, const float (&reciprocals)[2],
                              const Sums &sums, SlotDots &dots, const TilePlaces &to) {
 #pragma unroll
@@ -142,7 +142,7 @@ VWN_DEVICE void tileGradient(const ColumnTile &tile, const Sum &products, const 
     if (tile.has(column)) {
       const FloatPair t = tanhOf({products.values[v], products.values[v + 1]}, r);
       const PairOfColumns of = tile.at(slot, column);
-      if (to.coefficients) pairAt(to.coefficients + placeInSlab(slot, to.coefficient + column)) = alphaOf(of, t);
+      if constexpr (keepsCoefficients) pairAt(to.coefficients + placeInSlab(slot, to.coefficient + column)) = alphaOf(of, t);
       sums.add(v, slot, column, {up.values[v], up.values[v + 1]}, {up.values[v] * t.lower, up.values[v + 1] * t.upper});
       product = packed(up.values[v] * of.scale.lower * (1.0f - t.lower * t.lower) * r,
                        up.values[v + 1] * of.scale.upper * (1.0f - t.upper * t.upper) * r);
@@ -156,21 +156,24 @@ VWN_DEVICE void tileGradient(const ColumnTile &tile, const Sum &products, const 
 /** to = products − state·shift, + what was there where `adds`, of a slab; a lane has numbers of its own, so `to` may be the state. */
 VWN_DEVICE void putStateGradient(const ConnectionShape &s, const HopperGradRoom &room, const Sum (&products)[8], const bf16 *state,
                                  bool adds, bf16 *to) {
+  const float part = 1.0f / static_cast<float>(s.db);
   float shifts[2];
 #pragma unroll
   for (int i = 0; i < 2; i++) {
     const int slot = slotsOfWarp() + laneOfWarp() / 4 + i * 8;
     const FloatPair dots = pairAt(room.dots + slot * 2);
-    shifts[i] = (dots.lower + dots.upper) * room.reciprocal[slot] * room.reciprocal[slot] / static_cast<float>(s.db);
+    shifts[i] = (dots.lower + dots.upper) * room.reciprocal[slot] * room.reciprocal[slot] * part;
   }
+  const int slot = slotsOfWarp() + laneOfWarp() / 4, column = laneOfWarp() % 4 * 2;
 #pragma unroll
   for (int j = 0; j < 8; j++)
-    eachPairOf(products[j], slotsOfWarp(), j * 8, [&](int slot, int column, const FloatPair &pair) {
-      const int at = placeInSlab(slot, column);
-      const float shift = slot % 16 < 8 ? shifts[0] : shifts[1];
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const int at = placeInSlab(slot + half * 8, j * 8 + column);
+      const float *pair = products[j].values + 2 * half, shift = shifts[half];
       const uint32_t own = pairAt(const_cast<bf16 *>(state) + at), before = adds ? pairAt(to + at) : 0;
-      pairAt(to + at) = packed(pair.lower - lowerOf(own) * shift + lowerOf(before), pair.upper - upperOf(own) * shift + upperOf(before));
-    });
+      pairAt(to + at) = packed(pair[0] - lowerOf(own) * shift + lowerOf(before), pair[1] - upperOf(own) * shift + upperOf(before));
+    }
 }
 
 /** A thread's numbers of a tile of eight columns, of which the first is `first`, to rows of `columns`. */

@@ -137,14 +137,14 @@ struct HopperCopies {
   }
   VWN_DEVICE void ask(int64_t token, const StateSlabs &to, int firstSlab, int endSlab) const {
     if (token < s.tokens)
-      copySlabs(static_cast<int>(s.db), h + token * s.n * s.db, hopperSlots, firstSlab, endSlab,
-                [&](int slot, int d) { return to.at(slot, d); });
+      copySlabs<hopperSlots>(static_cast<int>(s.db), h + token * s.n * s.db, hopperSlots, firstSlab, endSlab,
+                             [&](int slab) { return to.at(slab); });
     commitCopies();
   }
   VWN_DEVICE void askBackbone(int64_t token) const {
     if (token < s.tokens && s.write)
-      copySlabs(static_cast<int>(s.db), out + token * s.m * s.db, static_cast<int>(s.m), 0, slabs(),
-                [&](int row, int d) { return room.backbone + placeInSlabs(hopperBackboneRows, row, d); });
+      copySlabs<hopperBackbone>(static_cast<int>(s.db), out + token * s.m * s.db, static_cast<int>(s.m), 0, slabs(),
+                                [&](int slab) { return room.backbone + slab * ofBackboneSlab; });
     commitCopies();
   }
 };
@@ -184,8 +184,8 @@ VWN_DEVICE void hopperConnection(const ConnectionShape &s, int32_t ring, const C
     // The other group stores meanwhile.
     if (s.write && (group == 1 || !s.read)) {
       const int threads = s.read ? groupThreads : 2 * groupThreads;
-      storeSlabs(db, hopperSlots, static_cast<int>(threadIdx.x) % threads, threads,
-                 [&](int slot, int d) { return state.at(slot, d); }, hNext + token * s.n * s.db);
+      storeSlabs<hopperSlots>(db, hopperSlots, static_cast<int>(threadIdx.x) % threads, threads,
+                              [&](int slab) { return state.at(slab); }, hNext + token * s.n * s.db);
     }
     __syncthreads();
     if (s.read) readSlots<slabsOfGroup>(s, reading, room, state, x + token * s.m * s.db);

@@ -32,24 +32,34 @@ struct StateSlabs {
     const int place = first + slab;
     return places + (place < count ? place : place - count) * ofStateSlab;
   }
-  VWN_DEVICE bf16 *at(int slot, int d) const { return at(d / slabColumns) + placeInSlab(slot, d % slabColumns); }
 };
 
-/** Asks for `rows` rows of db to placeOf(row, d), from one slab's columns to another's. */
-template <class PlaceOf>
-VWN_DEVICE void copySlabs(int db, const bf16 *from, int rows, int firstSlab, int endSlab, const PlaceOf &placeOf) {
-  const int chunks = (endSlab - firstSlab) * (slabColumns / ofChunk);
-  for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x)) {
-    const int row = at / chunks, d = firstSlab * slabColumns + at % chunks * ofChunk;
-    copyAsync(placeOf(row, d), from + row * db + d, true);
-  }
+/**
+ * Shares out the chunks of `rows` rows of slabs to threads, eight of which have a row of one slab: body(slab, row, c, inSlab), the
+ * chunk's number in the row and where it stands. (No thread divides for a chunk: what it has differs by whole slabs and eights of rows.)
+ */
+template <int rows, class Body>
+VWN_DEVICE void eachChunkOfSlabs(int firstSlab, int endSlab, int thread, int threads, const Body &body) {
+  constexpr int chunks = slabColumns / ofChunk;
+  const int atOnce = threads / chunks < rows ? threads / chunks : rows;
+  const int c = thread % chunks, first = thread / chunks % atOnce, inSlab = placeInSlab(first, c * ofChunk);
+  for (int slab = firstSlab + thread / chunks / atOnce; slab < endSlab; slab += threads / chunks / atOnce)
+    for (int row = first; row < rows; row += atOnce) body(slab, row, c, inSlab + (row - first) * slabColumns);
 }
-/** Rows of db from placeOf(row, d) to the device's memory, by `threads` threads of which this is number `thread`. */
-template <class PlaceOf>
-VWN_DEVICE void storeSlabs(int db, int rows, int thread, int threads, const PlaceOf &placeOf, bf16 *to) {
-  const int chunks = db / ofChunk;
-  for (int at = thread; at < rows * chunks; at += threads)
-    putWhole(to + at * ofChunk, wholeAt<Chunk>(placeOf(at / chunks, at % chunks * ofChunk)));
+/** Asks for the first `present` of so many rows of db, from one slab's columns to another's, to slabAt(slab). */
+template <int rows, class SlabAt>
+VWN_DEVICE void copySlabs(int db, const bf16 *from, int present, int firstSlab, int endSlab, const SlabAt &slabAt) {
+  eachChunkOfSlabs<rows>(firstSlab, endSlab, static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x),
+                         [&](int slab, int row, int c, int inSlab) {
+                           if (row < present) copyAsync(slabAt(slab) + inSlab, from + row * db + slab * slabColumns + c * ofChunk, true);
+                         });
+}
+/** Such rows from slabAt(slab) to the device's memory, by `threads` threads of which this is number `thread`. */
+template <int rows, class SlabAt>
+VWN_DEVICE void storeSlabs(int db, int present, int thread, int threads, const SlabAt &slabAt, bf16 *to) {
+  eachChunkOfSlabs<rows>(0, db / slabColumns, thread, threads, [&](int slab, int row, int c, int inSlab) {
+    if (row < present) storeChunk(to + row * db + slab * slabColumns + c * ofChunk, wholeAt<Chunk>(slabAt(slab) + inSlab));
+  });
 }
 VWN_DEVICE void clearSlabs(int elements, bf16 *to) {
   for (int at = static_cast<int>(threadIdx.x) * ofChunk; at < elements; at += static_cast<int>(blockDim.x) * ofChunk)
@@ -123,15 +133,27 @@ VWN_DEVICE ColumnTile tileOfRead(const ConnectionShape &s, const ConnectionParam
 VWN_DEVICE uint32_t alphaOf(const PairOfColumns &of, const FloatPair &tanh) {
   return packed(tanh.lower * of.scale.lower + of.offset.lower, tanh.upper * of.scale.upper + of.offset.upper);
 }
-VWN_DEVICE FloatPair tanhOf(const FloatPair &product, float r) { return {tanhf(product.lower * r), tanhf(product.upper * r)}; }
+/** Right to 2e-7 of 1: a tenth of tanhf's instructions, for what is rounded to bf16. ±1 of ±∞, NaN of NaN. */
+VWN_DEVICE float shortTanh(float x) {
+#if defined(__CUDACC__)
+  float inverse;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(1.0f + exp2f(x * 2.885390082f)));
+  return 1.0f - 2.0f * inverse;
+#else
+  return 1.0f - 2.0f / (1.0f + exp2f(x * 2.885390082f));
+#endif
+}
+VWN_DEVICE FloatPair tanhOf(const FloatPair &product, float r) { return {shortTanh(product.lower * r), shortTanh(product.upper * r)}; }
 
 /** Coefficients of eight columns to a slab's from `first` on. */
 VWN_DEVICE void putCoefficients(const Sum &products, const float (&reciprocals)[2], const ColumnTile &tile, int first, bf16 *slab) {
-  eachPairOf(products, slotsOfWarp(), 0, [&](int slot, int column, const FloatPair &product) {
-    if (!tile.has(column)) return;
-    const float r = slot % 16 < 8 ? reciprocals[0] : reciprocals[1];
-    pairAt(slab + placeInSlab(slot, first + column)) = alphaOf(tile.at(slot, column), tanhOf(product, r));
-  });
+  const int lane = laneOfWarp(), column = lane % 4 * 2;
+#pragma unroll
+  for (int half = 0; half < 2 && tile.has(column); half++) {
+    const int slot = slotsOfWarp() + lane / 4 + half * 8;
+    const FloatPair t = tanhOf({products.values[2 * half], products.values[2 * half + 1]}, reciprocals[half]);
+    pairAt(slab + placeInSlab(slot, first + column)) = alphaOf(tile.at(slot, column), t);
+  }
 }
 
 /** Of what a warp gathers in its i-th tile of 16 columns, those of a backbone's rows that a thread has: body(c, d, pair). */

@@ -78,13 +78,17 @@ template <int tiles>
 VWN_DEVICE bool areRightByRows(const CheckRoom &room, int group) {
   const int first = checkColumns - 8 * tiles;
   const bf16 *left = room.leftRows + group * groupRows * slabColumns, *right = room.rightRows + first * slabColumns;
+  const bf16 *columns = room.leftColumns + group * checkDepth * slabColumns;
   Lefts own;
   takeRows(room, own);
   const bool ofRows = areRight<tiles>(
       first, [&](int k, Sum(&sums)[tiles]) { multiplyGroup(sums, factorOfRows(left + k), factorOfRows(right + k), k > 0); });
+  const bool ofColumns = areRight<tiles>(first, [&](int k, Sum(&sums)[tiles]) {
+    multiplyGroup(sums, factorOfColumns(columns + k * slabColumns, 0), factorOfRows(right + k), k > 0);
+  });
   const bool ofRegisters = areRight<tiles>(
       first, [&](int k, Sum(&sums)[tiles]) { multiplyGroup(sums, own[k / 16], factorOfRows(right + k), k > 0); });
-  return ofRows && ofRegisters;
+  return ofRows && ofColumns && ofRegisters;
 }
 /** By right factors that lie by columns, of one slab or two. */
 template <int tiles>

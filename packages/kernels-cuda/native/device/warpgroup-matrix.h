@@ -39,11 +39,13 @@ constexpr int groupThreads = 128, groupRows = 64, slabColumns = 64, slabBytes = 
 /** By a shuffle, so that the compiler knows it for the same in all lanes: products in branches that it takes for divergent wait. */
 VWN_DEVICE int groupOfBlock() { return __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / groupThreads, 0); }
 
-/** Where an element of a slab stands. */
-VWN_DEVICE int placeInSlab(int row, int column) { return row * slabColumns + ((column / 8 ^ row % 8) * 8 | column % 8); }
+/** Where an element of a slab stands. Unsigned, since a division of what may be negative takes more instructions. */
+VWN_DEVICE int placeInSlab(unsigned row, unsigned column) {
+  return static_cast<int>(row * slabColumns + ((column / 8 ^ row % 8) * 8 | column % 8));
+}
 /** Where one of a matrix stands whose slabs have `rows` rows. */
-VWN_DEVICE int placeInSlabs(int rows, int row, int column) {
-  return column / slabColumns * rows * slabColumns + placeInSlab(row, column % slabColumns);
+VWN_DEVICE int placeInSlabs(unsigned rows, unsigned row, unsigned column) {
+  return static_cast<int>(column / slabColumns * rows * slabColumns) + placeInSlab(row, column % slabColumns);
 }
 
 /** A warp's 16 rows, from `row` on, and 16 columns of a matrix whose slabs have `rows` rows, as warp-matrix.h has left factors. */
