@@ -2,9 +2,11 @@
  * Compiles the native library with the system's C++ compiler: every file of native/isa once for each instruction set,
  * the rest once, into build/vwn_cpu.node; see native-build.mjs of @vwn/kernels.
  *
- *   node scripts/build-native.mjs [--sanitize] [--sets avx2,portable] [--verbose]
+ *   node scripts/build-native.mjs [--sanitize] [--sets avx2,portable] [--folder DIR] [--verbose]
+ *
+ * It is built for what the compiler compiles for, which may be another machine than this one; DIR then keeps it apart.
  */
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import {
@@ -19,19 +21,26 @@ import {
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const native = join(root, 'native');
-const { sanitize, sets: named } = parseArgs({
-  options: { sanitize: { type: 'boolean', default: false }, sets: { type: 'string' }, verbose: { type: 'boolean' } },
+const {
+  sanitize,
+  sets: named,
+  folder = join(root, sanitize ? 'build-sanitized' : 'build'),
+} = parseArgs({
+  options: {
+    sanitize: { type: 'boolean', default: false },
+    sets: { type: 'string' },
+    folder: { type: 'string' },
+    verbose: { type: 'boolean' },
+  },
 }).values;
-const addon = join(root, sanitize ? 'build-sanitized' : 'build', 'vwn_cpu.node');
-const instructionSets =
-  process.arch === 'x64'
-    ? {
-        avx512bf16: ['-march=x86-64-v4', '-mavx512bf16', '-mprefer-vector-width=512'],
-        avx512: ['-march=x86-64-v4', '-mprefer-vector-width=512'],
-        avx2: ['-march=x86-64-v3'],
-        portable: [],
-      }
-    : { portable: [] };
+const addon = join(resolve(folder), 'vwn_cpu.node');
+/** Of x86-64; elsewhere there is `portable` alone. */
+const instructionSets = {
+  avx512bf16: ['-march=x86-64-v4', '-mavx512bf16', '-mprefer-vector-width=512'],
+  avx512: ['-march=x86-64-v4', '-mprefer-vector-width=512'],
+  avx2: ['-march=x86-64-v3'],
+  portable: [],
+};
 /** Macros without which a set does not run on a machine; the first set that has all of them is the one it takes. */
 const requirements = {
   avx512bf16: ['__AVX512BF16__', '__AVX512BW__', '__AVX512DQ__', '__AVX512VL__', '__AVX512CD__'],
@@ -78,8 +87,10 @@ await buildOrSayWhy('vwn-cpu', addon, (compiler) => {
 
 /** Those that are named, else all of them; or the one that this machine takes. */
 function setsFor(compiler) {
-  const all = Object.keys(instructionSets).filter((isa) => named?.split(',').includes(isa) ?? true);
+  const isForX64 = macrosOf(compiler, []).has('__x86_64__');
+  const known = isForX64 ? Object.keys(instructionSets) : ['portable'];
+  const all = known.filter((isa) => named?.split(',').includes(isa) ?? true);
   if (!forThisMachine) return all;
-  const here = macrosOf(compiler, process.arch === 'x64' ? ['-march=native'] : []);
+  const here = macrosOf(compiler, isForX64 ? ['-march=native'] : []);
   return [all.find((isa) => requirements[isa].every((macro) => here.has(macro)))];
 }
