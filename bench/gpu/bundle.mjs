@@ -17,24 +17,11 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeCommit } from '../support/machine.mjs';
-import { bundleTests } from './tests.mjs';
+import { bundleTests, standalone } from './tests.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '..', '..');
 const largest = 64 * 2 ** 20;
-/** Options of esbuild for everything in it. */
-const common = {
-  outExtension: { '.js': '.mjs' },
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  target: 'node20',
-  logLevel: 'error',
-  external: ['@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu'],
-  banner: {
-    js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
-  },
-};
 const { values } = parseArgs({
   options: { out: { type: 'string', default: join(here, 'vwn-gpu.tar.xz') }, folder: { type: 'string' } },
 });
@@ -58,7 +45,7 @@ async function archive(file) {
 async function fill(folder) {
   mkdirSync(folder, { recursive: true });
   await bundlePrograms(folder);
-  await bundleTests(root, join(folder, 'tests'), common);
+  await bundleTests(root, join(folder, 'tests'));
   copyFileSync(process.execPath, join(folder, 'node'));
   for (const name of ['cpu', 'cuda'])
     copyFileSync(
@@ -78,7 +65,7 @@ async function fill(folder) {
 async function bundlePrograms(folder) {
   const fromCli = createRequire(join(root, 'apps', 'cli', 'package.json'));
   await build({
-    ...common,
+    ...standalone,
     entryPoints: ['gpu/check', 'gpu/vwn', 'gpu/training', 'gpu/kernels', 'support/step-server'].map((name) =>
       join(here, '..', `${name}.mjs`),
     ),
