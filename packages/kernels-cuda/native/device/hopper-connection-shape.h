@@ -28,13 +28,23 @@ inline int64_t bytesOfHopper(const ConnectionShape &s, int64_t ring) {
   const int64_t slab = 2 * hopperSlots * hopperSlabColumns;
   return 2 * s.db * (hopperWeightRows + hopperBackboneRows) + hopperCoefficientBytes + 4 * roomOfSums + ring * slab;
 }
-/** Slabs of a token and, as far as there is room, of the next one, which arrive meanwhile; 0 where a token has none. */
+/** So many slabs a group leave registers for a second block of the forward pass on a multiprocessor. */
+constexpr int64_t slabsOfHopperPairs = 2;
+/**
+ * Slabs of a token and, as far as there is room, of the next one, which arrive meanwhile: with room for a second block, which computes
+ * while the first one waits, or else for one; 0 where a token has none.
+ */
 inline int64_t ringOfHopper(const ConnectionShape &s, int64_t sharedBytes) {
   const int64_t slabs = slabsOfHopper(s);
   if (slabsOfHopperGroup(s) > mostSlabsOfHopperGroup) return 0;
-  for (int64_t ring = 2 * slabs; ring >= slabs; ring--)
-    if (bytesOfHopper(s, ring) <= sharedBytes) return ring;
+  for (const int64_t blocks : {slabsOfHopperGroup(s) <= slabsOfHopperPairs ? 2 : 1, 1})
+    for (int64_t ring = 2 * slabs; ring >= slabs + blocks - 1; ring--)
+      if (blocksAtOnce(bytesOfHopper(s, ring), sharedBytes) >= blocks) return ring;
   return 0;
+}
+inline int64_t blocksOfHopper(const ConnectionShape &s, int64_t ring, int64_t sharedBytes) {
+  const int64_t blocks = blocksAtOnce(bytesOfHopper(s, ring), sharedBytes);
+  return slabsOfHopperGroup(s) <= slabsOfHopperPairs && blocks > 1 ? 2 : 1;
 }
 
 /**

@@ -206,7 +206,7 @@ VWN_DEVICE void hopperConnection(const ConnectionShape &s, int32_t ring, const C
   VWN_REGISTER(hopperConnection_of##slabsOfGroup)                                                                         \
   }
 VWN_HOPPER_CONNECTION(1, 2)
-VWN_HOPPER_CONNECTION(2, 1)
+VWN_HOPPER_CONNECTION(2, 2)
 VWN_HOPPER_CONNECTION(4, 1)
 
 }  // namespace

@@ -61,7 +61,7 @@ bool launchHopper(const ConnectionShape &s, const ConnectionParameters &writing,
   if (!takesWarpgroups(s) || !usesWarpgroups()) return false;
   const int64_t ring = ringOfHopper(s, sharedLimit()), bytes = bytesOfHopper(s, ring), slabs = slabsOfHopperGroup(s);
   if (ring == 0) return false;
-  const int64_t atOnce = slabs == 1 ? std::min<int64_t>(2, blocksAtOnce(bytes, sharedLimit())) : 1;
+  const int64_t atOnce = blocksOfHopper(s, ring, sharedLimit());
   launch("hopperConnection_of" + std::to_string(slabs == 3 ? 4 : slabs), {std::min(s.tokens, atOnce * multiprocessors())},
          2 * hopperGroupThreads, bytes, s, static_cast<int32_t>(ring), writing, reading, static_cast<const bf16 *>(h),
          static_cast<const bf16 *>(out), static_cast<bf16 *>(hNext), static_cast<bf16 *>(x));

@@ -17,7 +17,7 @@ int main(int, char **values) {
   const ConnectionTiles forward = tilesFor(s, bytes), backward = gradTilesFor(s, bytes);
   const int64_t blocks = forward.tokens > 0 ? blocksAtOnce(bytesOfTiles(s, forward), bytes) : 0;
   const int64_t ring = takesWarpgroups(s) ? ringOfHopper(s, bytes) : 0;
-  const int64_t hopperBlocks = ring > 0 ? blocksAtOnce(bytesOfHopper(s, ring), bytes) : 0;
+  const int64_t hopperBlocks = ring > 0 ? blocksOfHopper(s, ring, bytes) : 0;
   const bool hasGradient = takesWarpgroups(s) && slabsOfHopperGroup(s) <= mostGradSlabsOfHopperGroup && bytesOfHopperGrad(s) <= bytes;
   const int64_t numbers[] = {forward.tokens, forward.buffers, backward.tokens, backward.buffers, blocks,
                              slabsOfHopper(s), ring, hopperBlocks, hasGradient};
