@@ -23,10 +23,11 @@ inline int64_t slabsOfHopperGroup(const ConnectionShape &s) { return (slabsOfHop
 /** So many stay in a group's registers: forward sums for the next state, backward the gradients of W. */
 constexpr int64_t mostSlabsOfHopperGroup = 4, mostGradSlabsOfHopperGroup = 2;
 
-/** Bytes of the forward pass: W, coefficients, a backbone, sums, and `ring` slabs of states. */
+/** Bytes of the forward pass: W, coefficients, a backbone, `ring` slabs of states, sums, and what one group has of the read's products. */
 inline int64_t bytesOfHopper(const ConnectionShape &s, int64_t ring) {
   const int64_t slab = 2 * hopperSlots * hopperSlabColumns;
-  return 2 * s.db * (hopperWeightRows + hopperBackboneRows) + hopperCoefficientBytes + 4 * roomOfSums + ring * slab;
+  return 2 * s.db * (hopperWeightRows + hopperBackboneRows) + hopperCoefficientBytes + ring * slab +
+         4 * (roomOfSums + hopperSlots * (hopperBackbone + 1));
 }
 /** So many slabs a group leave registers for a second block of the forward pass on a multiprocessor. */
 constexpr int64_t slabsOfHopperPairs = 2;

@@ -12,7 +12,7 @@ namespace {
 /** A block's shared memory. */
 struct HopperRoom {
   bf16 *weights, *coefficients, *others, *backbone, *states;
-  float *sums;
+  float *sums, *products, *squares;
 };
 
 VWN_DEVICE HopperRoom divide(int db, int ring, bf16 *at) {
@@ -23,6 +23,8 @@ VWN_DEVICE HopperRoom divide(int db, int ring, bf16 *at) {
   room.backbone = at, at += hopperBackboneRows * db;
   room.states = at, at += ring * ofStateSlab;
   room.sums = reinterpret_cast<float *>(at);
+  room.products = room.sums + roomOfSums;
+  room.squares = room.products + hopperSlots * hopperBackbone;
   return room;
 }
 
@@ -71,6 +73,26 @@ struct NextState {
         for (int half = 0; half < 2; half++) pairs[i][j][half] = packed(sums[j].values[2 * half], sums[j].values[2 * half + 1]);
     }
   }
+  /** Its own slabs' part of the products with the read's W, and of the slots' norms: pairs are a left factor's as they are. */
+  VWN_DEVICE void multiply(int slabs, const HopperRoom &room, int group, Sum (&products)[1], RowNorms &norms) const {
+#pragma unroll
+    for (int i = 0; i < slabsOfGroup; i++) {
+      const int slab = group + 2 * i;
+      if (slab >= slabs) break;
+      Left own[4];
+#pragma unroll
+      for (int k = 0; k < 4; k++) {
+        own[k] = {{pairs[i][2 * k][0], pairs[i][2 * k][1], pairs[i][2 * k + 1][0], pairs[i][2 * k + 1][1]}};
+        norms.add(own[k]);
+      }
+      beginProducts();
+#pragma unroll
+      for (int k = 0; k < 4; k++) multiplyGroup(products, own[k], weightsAt(room.weights, slab, firstOfRead, k * 16), true);
+      commitProducts();
+      awaitProducts<0>();
+    }
+    holdSums(products);
+  }
   /** In the place of the state. */
   VWN_DEVICE void put(int slabs, int group, const StateSlabs &state) const {
     const int lane = anew(laneOfWarp()), slot = slotsOfWarp() + lane / 4, column = lane % 4 * 2;
@@ -100,6 +122,30 @@ VWN_DEVICE void evaluateRead(const ConnectionShape &s, const ConnectionParameter
   float reciprocals[2];
   norms.reciprocals(s, slotsOfWarp(), hopperSlots, reciprocals);
   putCoefficients(products[0], reciprocals, tileOfRead(s, reading), columnOfRead, room.others);
+}
+
+/** What both groups have made of the read's coefficients: the second one shows its part, the first adds it and goes on. */
+VWN_DEVICE void showPart(const HopperRoom &room, const Sum &products, const RowNorms &norms) {
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const int slot = slotsOfWarp() + laneOfWarp() / 4 + half * 8;
+    putPair(room.products + slot * hopperBackbone + laneOfWarp() % 4 * 2, {products.values[2 * half], products.values[2 * half + 1]});
+    const float squares = sumOverLanes(norms.sums[half]);
+    if (laneOfWarp() % 4 == 0) room.squares[slot] = squares;
+  }
+}
+VWN_DEVICE void addPart(const ConnectionShape &s, const ConnectionParameters &reading, const HopperRoom &room, Sum products,
+                        const RowNorms &norms) {
+  float reciprocals[2];
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const int slot = slotsOfWarp() + laneOfWarp() / 4 + half * 8;
+    const FloatPair other = pairAt(room.products + slot * hopperBackbone + laneOfWarp() % 4 * 2);
+    products.values[2 * half] += other.lower, products.values[2 * half + 1] += other.upper;
+    const float squares = sumOverLanes(norms.sums[half]) + room.squares[slot];
+    reciprocals[half] = 1.0f / sqrtf(squares / static_cast<float>(s.db) + s.eps);
+  }
+  putCoefficients(products, reciprocals, tileOfRead(s, reading), columnOfRead, room.others);
 }
 
 /** x = A°ᵀ·state, through the sublayer's norm where there is one, to where it is stored. */
@@ -174,20 +220,22 @@ VWN_DEVICE void hopperConnection(const ConnectionShape &s, int32_t ring, const C
       evaluateWrite(s, writing, room, group, state);
       syncForProducts();
       made.make(slabs, room, group, state);
+      Sum products[1] = {};
+      RowNorms norms;
+      if (s.read) made.multiply(slabs, room, group, products, norms);
+      if (s.read && group == 1) showPart(room, products[0], norms);
       // Not before all have waited is what products have read written.
       __syncthreads();
       copies.askBackbone(next);
       made.put(slabs, group, state);
-      syncForProducts();
-    }
-    if (s.read && group == 0) evaluateRead(s, reading, room, state);
-    // The other group stores meanwhile.
-    if (s.write && (group == 1 || !s.read)) {
-      const int threads = s.read ? groupThreads : 2 * groupThreads;
-      storeSlabs<hopperSlots>(db, hopperSlots, static_cast<int>(threadIdx.x) % threads, threads,
+      if (s.read && group == 0) addPart(s, reading, room, products[0], norms);
+      __syncthreads();
+      storeSlabs<hopperSlots>(db, hopperSlots, static_cast<int>(threadIdx.x), 2 * groupThreads,
                               [&](int slab) { return state.at(slab); }, hNext + token * s.n * s.db);
+    } else {
+      if (group == 0) evaluateRead(s, reading, room, state);
+      __syncthreads();
     }
-    __syncthreads();
     if (s.read) readSlots<slabsOfGroup>(s, reading, room, state, x + token * s.m * s.db);
     __syncthreads();
     copies.ask(next, copies.behind(state), copies.early(), slabs);
