@@ -86,10 +86,12 @@ VWN_DEVICE void writeProducts(const ConnectionShape &s, const ConnectionParamete
     norms.add(a);
     multiplyGroup(products, a, weightsAt(room.weights, slab, group * rowsOfGroup, k), true);
     multiplyGroup(ups, a, factorOfRows(room.dNext + slab * ofStateSlab + group * halfOfSlots * slabColumns + k), true);
+    // Both groups, though one needs it: apart from the others it would have a latency of its own.
+    multiplyGroup(upOfBeta, factorOfRows(room.dNext + slab * ofStateSlab + k), factorOfRows(stage.backbone + slab * ofBackboneSlab + k), true);
   });
   holdSums(products);
   holdSums(ups);
-  if (group == 0) byBackbone(room.dNext, stage.backbone, slabs, upOfBeta);
+  holdSums(upOfBeta);
   float reciprocals[2];
   norms.reciprocals(s, slotsOfWarp(), hopperSlots, reciprocals);
   if (group == 0) putReciprocals(reciprocals, room.reciprocal);

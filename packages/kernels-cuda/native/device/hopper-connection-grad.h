@@ -85,8 +85,8 @@ VWN_DEVICE void byBackbone(const bf16 *state, const bf16 *backbone, int slabs, S
     for (int k = 0; k < slabColumns; k += 16)
       multiplyGroup(sums, factorOfRows(state + slab * ofStateSlab + k), factorOfRows(backbone + slab * ofBackboneSlab + k), true);
     commitProducts();
-    awaitProducts<0>();
   }
+  awaitProducts<0>();
   holdSums(sums);
 }
 
