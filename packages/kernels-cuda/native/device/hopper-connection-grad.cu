@@ -212,15 +212,14 @@ struct HopperTurns {
     commitCopies();
   }
   VWN_DEVICE void store(int turn) const {
-    const int db = static_cast<int>(s.db), thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+    const int db = static_cast<int>(s.db);
     const HopperStage from = stage(turn);
     if (!isRead(turn))
-      storeSlabs<hopperBackbone>(db, static_cast<int>(s.m), thread, threads,
-                                 [&](int slab) { return from.backbone + slab * ofBackboneSlab; }, io.dout + token(turn) * s.m * s.db);
+      storeSlabs<hopperBackbone>(db, static_cast<int>(s.m), [&](int slab) { return from.backbone + slab * ofBackboneSlab; },
+                                 io.dout + token(turn) * s.m * s.db);
     const bf16 *state = s.write ? from.state : room.dNext;
     if (isLast(turn))
-      storeSlabs<hopperSlots>(db, hopperSlots, thread, threads, [&](int slab) { return state + slab * ofStateSlab; },
-                              io.dh + token(turn) * s.n * s.db);
+      storeSlabs<hopperSlots>(db, hopperSlots, [&](int slab) { return state + slab * ofStateSlab; }, io.dh + token(turn) * s.n * s.db);
     __syncthreads();
   }
 };

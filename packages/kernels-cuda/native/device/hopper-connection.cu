@@ -230,8 +230,7 @@ VWN_DEVICE void hopperConnection(const ConnectionShape &s, int32_t ring, const C
       made.put(slabs, group, state);
       if (s.read && group == 0) addPart(s, reading, room, products[0], norms);
       __syncthreads();
-      storeSlabs<hopperSlots>(db, hopperSlots, static_cast<int>(threadIdx.x), 2 * groupThreads,
-                              [&](int slab) { return state.at(slab); }, hNext + token * s.n * s.db);
+      storeSlabs<hopperSlots>(db, hopperSlots, [&](int slab) { return state.at(slab); }, hNext + token * s.n * s.db);
     } else {
       if (group == 0) evaluateRead(s, reading, room, state);
       __syncthreads();

@@ -35,12 +35,14 @@ struct StateSlabs {
 };
 
 /**
- * Shares out the chunks of `rows` rows of slabs to threads, eight of which have a row of one slab: body(slab, row, c, inSlab), the
- * chunk's number in the row and where it stands. (No thread divides for a chunk: what it has differs by whole slabs and eights of rows.)
+ * Shares out the chunks of `rows` rows of slabs to the block's threads, eight of which have a row of one slab: body(slab, row, c,
+ * inSlab), the chunk's number in the row and where it stands. (No thread divides for a chunk: what it has differs by whole slabs and
+ * eights of rows.)
  */
 template <int rows, class Body>
-VWN_DEVICE void eachChunkOfSlabs(int firstSlab, int endSlab, int thread, int threads, const Body &body) {
+VWN_DEVICE void eachChunkOfSlabs(int firstSlab, int endSlab, const Body &body) {
   constexpr int chunks = slabColumns / ofChunk;
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   const int atOnce = threads / chunks < rows ? threads / chunks : rows;
   const int c = thread % chunks, first = thread / chunks % atOnce, inSlab = placeInSlab(first, c * ofChunk);
   for (int slab = firstSlab + thread / chunks / atOnce; slab < endSlab; slab += threads / chunks / atOnce)
@@ -49,15 +51,14 @@ VWN_DEVICE void eachChunkOfSlabs(int firstSlab, int endSlab, int thread, int thr
 /** Asks for the first `present` of so many rows of db, from one slab's columns to another's, to slabAt(slab). */
 template <int rows, class SlabAt>
 VWN_DEVICE void copySlabs(int db, const bf16 *from, int present, int firstSlab, int endSlab, const SlabAt &slabAt) {
-  eachChunkOfSlabs<rows>(firstSlab, endSlab, static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x),
-                         [&](int slab, int row, int c, int inSlab) {
-                           if (row < present) copyAsync(slabAt(slab) + inSlab, from + row * db + slab * slabColumns + c * ofChunk, true);
-                         });
+  eachChunkOfSlabs<rows>(firstSlab, endSlab, [&](int slab, int row, int c, int inSlab) {
+    if (row < present) copyAsync(slabAt(slab) + inSlab, from + row * db + slab * slabColumns + c * ofChunk, true);
+  });
 }
-/** Such rows from slabAt(slab) to the device's memory, by `threads` threads of which this is number `thread`. */
+/** Such rows from slabAt(slab) to the device's memory. */
 template <int rows, class SlabAt>
-VWN_DEVICE void storeSlabs(int db, int present, int thread, int threads, const SlabAt &slabAt, bf16 *to) {
-  eachChunkOfSlabs<rows>(0, db / slabColumns, thread, threads, [&](int slab, int row, int c, int inSlab) {
+VWN_DEVICE void storeSlabs(int db, int present, const SlabAt &slabAt, bf16 *to) {
+  eachChunkOfSlabs<rows>(0, db / slabColumns, [&](int slab, int row, int c, int inSlab) {
     if (row < present) storeChunk(to + row * db + slab * slabColumns + c * ofChunk, wholeAt<Chunk>(slabAt(slab) + inSlab));
   });
 }

@@ -17,7 +17,7 @@ VWN_DEVICE void hopperQueryGrad(const bf16 *q, const bf16 *k, const bf16 *v, con
   constexpr int keyRows = HopperTiles<D>::keysOfGradStep, tiles = keyRows / 8, ofTile = keyRows * D;
   VWN_SHARED_SLABS(queries);
   bf16 *dOut = queries + hopperRows * D, *keys = dOut + hopperRows * D, *values = keys + 2 * ofTile;
-  const FlashQueries<2> tile(s);
+  const HopperQueries tile(s);
   const int group = groupOfBlock();
   const auto ask = [&](int key, int place) {
     if (key >= tile.end) return;

@@ -12,7 +12,7 @@ namespace {
 #if defined(VWN_HAS_WARPGROUPS)
 /** y, and the log of every query's sum of exponentials, logSums [B·H, T]. */
 template <int D>
-VWN_DEVICE void writeQueries(const FlashQueries<2> &tile, const OnlineSoftmax &softmax, const Sum (&sums)[1][D / 8], bf16 *y,
+VWN_DEVICE void writeQueries(const HopperQueries &tile, const OnlineSoftmax &softmax, const Sum (&sums)[1][D / 8], bf16 *y,
                              float *logSums, const AttentionSizes &s) {
   float factors[1][2];
 #pragma unroll
@@ -32,7 +32,7 @@ VWN_DEVICE void hopperFlash(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y
   constexpr int keyRows = HopperTiles<D>::keysOfStep, tiles = keyRows / 8, ofTile = keyRows * D;
   VWN_SHARED_SLABS(queries);
   bf16 *keys = queries + hopperRows * D, *values = keys + 2 * ofTile;
-  const FlashQueries<2> tile(s);
+  const HopperQueries tile(s);
   const int group = groupOfBlock();
   const auto keysAt = [&](const bf16 *from, int key, bf16 *to) {
     if (key < tile.end) askForSlabs<D, keyRows>(tile.keyHead(from, s), key, s.S, s.d, to);

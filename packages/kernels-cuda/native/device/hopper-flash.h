@@ -35,6 +35,9 @@ struct HopperTiles {
 namespace vwn {
 namespace cuda {
 
+/** A block's queries: two warpgroups' rows, where flash.h counts bands of four warps. */
+using HopperQueries = FlashQueries<hopperRows / flashBandRows>;
+
 /** Asks for rows [first, first + rows) of one head; zeros beyond `count` and d. A thread has the same chunk of all its rows. */
 template <int D, int rows, int threads = hopperThreads>
 VWN_DEVICE void askForSlabs(const Head<const bf16> &head, int64_t first, int64_t count, int64_t d, bf16 *slabs) {
