@@ -1,34 +1,36 @@
 /** How a connection step by warpgroups divides its shared memory: on compute capability 9.0, of 64 slots. */
 #pragma once
 #include "connection-tile-shape.h"
+#include "warpgroup-shape.h"
 
 namespace vwn {
 namespace cuda {
 
-constexpr int hopperSlots = 64, hopperBackbone = 8, hopperGroupThreads = 128;
+constexpr int hopperSlots = groupRows, hopperBackbone = 8;
 /** Rows of W: those of Â, of B and of A°, and zeros; of a backbone: its own, and zeros. Products take rows by sixteens. */
 constexpr int hopperWeightRows = hopperSlots + 3 * hopperBackbone, hopperBackboneRows = 2 * hopperBackbone;
-/** Columns of a slab; bytes of coefficients, a slab of Â's, and one of B's and A°'s, and of the transpose of products' gradients. */
-constexpr int hopperSlabColumns = 64;
-constexpr int64_t hopperCoefficientBytes = 2 * hopperSlots * hopperSlabColumns * 2,
+/** Bytes of coefficients, a slab of Â's, and one of B's and A°'s, and of the transpose of products' gradients. */
+constexpr int64_t hopperCoefficientBytes = 2 * hopperSlots * slabColumns * 2,
                   hopperProductBytes = (hopperSlots + 2 * hopperBackbone) * hopperSlots * 2;
 
 inline bool takesWarpgroups(const ConnectionShape &s) {
-  return s.dynamic && s.n == hopperSlots && s.m <= hopperBackbone && s.m % 2 == 0 && s.db % hopperSlabColumns == 0;
+  return s.dynamic && s.n == hopperSlots && s.m <= hopperBackbone && s.m % 2 == 0 && s.db % slabColumns == 0;
 }
 
 /** Slabs of a state, and those that one of the two warpgroups has. */
-inline int64_t slabsOfHopper(const ConnectionShape &s) { return s.db / hopperSlabColumns; }
+inline int64_t slabsOfHopper(const ConnectionShape &s) { return s.db / slabColumns; }
 inline int64_t slabsOfHopperGroup(const ConnectionShape &s) { return (slabsOfHopper(s) + 1) / 2; }
 /** So many stay in a group's registers: forward sums for the next state, backward the gradients of W. */
 constexpr int64_t mostSlabsOfHopperGroup = 4, mostGradSlabsOfHopperGroup = 2;
 
 /** Bytes of the forward pass: W, coefficients, a backbone, `ring` slabs of states, sums, and what one group has of the read's products. */
 inline int64_t bytesOfHopper(const ConnectionShape &s, int64_t ring) {
-  const int64_t slab = 2 * hopperSlots * hopperSlabColumns;
+  const int64_t slab = 2 * hopperSlots * slabColumns;
   return 2 * s.db * (hopperWeightRows + hopperBackboneRows) + hopperCoefficientBytes + ring * slab +
          4 * (roomOfSums + hopperSlots * (hopperBackbone + 1));
 }
+/** Slabs of a group for which the forward kernel is compiled that makes a step. */
+inline int64_t slabsOfHopperKernel(const ConnectionShape &s) { return slabsOfHopperGroup(s) > 2 ? 4 : slabsOfHopperGroup(s); }
 /** So many slabs a group leave registers for a second block of the forward pass on a multiprocessor. */
 constexpr int64_t slabsOfHopperPairs = 2;
 /**

@@ -134,7 +134,7 @@ VWN_DEVICE ColumnTile tileOfRead(const ConnectionShape &s, const ConnectionParam
 VWN_DEVICE uint32_t alphaOf(const PairOfColumns &of, const FloatPair &tanh) {
   return packed(tanh.lower * of.scale.lower + of.offset.lower, tanh.upper * of.scale.upper + of.offset.upper);
 }
-/** Right to 2e-7 of 1: a tenth of tanhf's instructions, for what is rounded to bf16. ±1 of ±∞, NaN of NaN. */
+/** In a third of tanhf's instructions, with an error of some 1e-7 where tanh is small, for what is rounded to bf16. NaN of NaN. */
 VWN_DEVICE float shortTanh(float x) {
 #if defined(__CUDACC__)
   float inverse;

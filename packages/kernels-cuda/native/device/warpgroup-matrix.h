@@ -14,6 +14,7 @@
  */
 #pragma once
 #include "warp-matrix.h"
+#include "warpgroup-shape.h"
 
 /** For other GPUs than those of compute capability 9.0 a kernel by warpgroups is compiled with nothing in it. */
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -34,7 +35,7 @@
 namespace vwn {
 namespace cuda {
 
-constexpr int groupThreads = 128, groupRows = 64, slabColumns = 64, slabBytes = 1024;
+constexpr int slabBytes = 1024;
 
 /** By a shuffle, so that the compiler knows it for the same in all lanes: products in branches that it takes for divergent wait. */
 VWN_DEVICE int groupOfBlock() { return __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / groupThreads, 0); }

@@ -1,6 +1,7 @@
 /**
  * From one sublayer to the next in one pass. Kernels: device/connection-few*.cu for few slots in bf16, hopper-connection*.cu by
- * warpgroups for 64 slots on compute capability 9.0, connection-tiles*.cu by tensor cores, connection-step*.cu for every other shape; connection-parameter-grad.cu behind each backward pass.
+ * warpgroups for 64 slots on compute capability 9.0, connection-tiles*.cu by tensor cores, connection-step*.cu for every other
+ * shape; connection-parameter-grad.cu behind each backward pass.
  */
 #include <algorithm>
 #include <string>
@@ -59,11 +60,11 @@ bool launchTiles(const ConnectionShape &s, const ConnectionParameters &writing, 
 bool launchHopper(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading, void *h,
                   void *out, void *hNext, void *x) {
   if (!takesWarpgroups(s) || !usesWarpgroups()) return false;
-  const int64_t ring = ringOfHopper(s, sharedLimit()), bytes = bytesOfHopper(s, ring), slabs = slabsOfHopperGroup(s);
+  const int64_t ring = ringOfHopper(s, sharedLimit()), bytes = bytesOfHopper(s, ring);
   if (ring == 0) return false;
   const int64_t atOnce = blocksOfHopper(s, ring, sharedLimit());
-  launch("hopperConnection_of" + std::to_string(slabs == 3 ? 4 : slabs), {std::min(s.tokens, atOnce * multiprocessors())},
-         2 * hopperGroupThreads, bytes, s, static_cast<int32_t>(ring), writing, reading, static_cast<const bf16 *>(h),
+  launch("hopperConnection_of" + std::to_string(slabsOfHopperKernel(s)), {std::min(s.tokens, atOnce * multiprocessors())},
+         2 * groupThreads, bytes, s, static_cast<int32_t>(ring), writing, reading, static_cast<const bf16 *>(h),
          static_cast<const bf16 *>(out), static_cast<bf16 *>(hNext), static_cast<bf16 *>(x));
   return true;
 }
@@ -124,7 +125,7 @@ void launchGrad(const ConnectionShape &s, const GradBlocks &blocks, const Connec
     return launch(nameOfGradTiles(s), {blocks.count}, 32 * tileWarps, bytesOfGradTiles(s, blocks.tiles), s, blocks.tiles, writing,
                   reading, io);
   if (blocks.way == Way::warpgroups)
-    return launch("hopperConnectionGrad_of" + std::to_string(slabsOfHopperGroup(s)), {blocks.count}, 2 * hopperGroupThreads,
+    return launch("hopperConnectionGrad_of" + std::to_string(slabsOfHopperGroup(s)), {blocks.count}, 2 * groupThreads,
                   bytesOfHopperGrad(s), s, writing, reading, io);
   const int64_t floats = backwardRoom(s);
   const Workers workers(s, floats, blocks.count);
