@@ -88,6 +88,10 @@ describe('emulation', () => {
     expect(after('sums not awaited')).toEqual(['done', 'numbers 0']);
   });
 
+  it('lets two blocks of a cluster show each other what they have', () => {
+    expect(after('a cluster meets')).toEqual(['done', 'shown 101 1 300 201']);
+  });
+
   it.each([
     ['odd row', 'ldmatrix needs rows on 16 bytes'],
     ['odd copy', 'cp.async needs both addresses on 16 bytes'],
@@ -100,6 +104,10 @@ describe('emulation', () => {
     ['overwritten behind a barrier', 'wgmma reads what changes before it is waited for'],
     ['half barrier', 'some threads of a block wait at a barrier that others have left out'],
     ['half shuffle', 'a shuffle that not all lanes of the warp take part in'],
+    ['a block left out', 'some threads of a cluster wait at a barrier that others have left out'],
+    ['not come before', "a thread waits at a cluster's barrier that it has not come to"],
+    ['not awaited', "a thread comes to a cluster's barrier before it has waited for the last one"],
+    ['half a cluster', 'kernel meet_f32 was launched on a grid that is not of whole clusters'],
     ['other types', 'kernel right_f32 was launched with arguments of other types than its own'],
     ['missing', 'there is no kernel left_f32'],
     ['odd block', 'kernel right_f32 cannot be launched on a grid or a block of this size'],
@@ -117,6 +125,8 @@ describe.skipIf(isClang)('a watched build, by GCC', () => {
   /** Whichever of two threads the host runs first. */
   const race = /(writes|reads) \d+ bytes of shared memory at byte \d+ that thread \d+ of block 0 (writes|reads), /;
   const wait = 'with nothing between that makes one wait for the other';
+  const raceInCluster =
+    /(writes|reads) 4 bytes of shared memory at byte \d+ that thread \d+ of block \d (writes|reads), /;
   const unfenced = /multiplies 16 bytes of shared memory at byte \d+ that thread \d+ writes, /;
   it.each([
     ['all wait', 'done'],
@@ -126,6 +136,7 @@ describe.skipIf(isClang)('a watched build, by GCC', () => {
     ['near', 'done'],
     ['far', 'done'],
     ['products', 'done'],
+    ['a cluster meets', 'done'],
   ])('finds nothing wrong with: %s', (title, text) => expect(watchedLines).toContain(`${title}: ${text}`));
 
   it.each([
@@ -149,6 +160,9 @@ describe.skipIf(isClang)('a watched build, by GCC', () => {
     ['products without a fence', unfenced, 'without a fence for products'],
     ['products fenced before copies', unfenced, 'without a fence for products'],
     ['products fenced too late', unfenced, 'without a fence for products'],
+    ['shown without a barrier', raceInCluster, wait],
+    ['shown too late', raceInCluster, wait],
+    ['shown again too early', raceInCluster, wait],
     ['early', /reads 4 bytes of shared memory at byte \d+ /, 'that a copy may be writing'],
   ])('finds: %s', (title, does, text) => {
     const line = watchedLines.find((each) => each.startsWith(`${title}: `)) ?? '';

@@ -33,12 +33,19 @@ struct Index {
 /** Of the thread that runs now. */
 struct Running {
   Index thread, block, blocks, threads;
+  /** Blocks of a cluster, which run at once, and the number of this one among them. */
+  unsigned cluster, rank;
 };
 extern Running running;
 
 /** Memory of the running block; NaN in every float when the block starts. */
 void *sharedMemory();
 void syncBlock();
+/** Where another block of the cluster has what the running one has at `own`, in shared memory. */
+void *inBlockOfCluster(void *own, unsigned rank);
+/** A barrier of all threads of a cluster in two parts: what came before the one is done behind the other. */
+void arriveInCluster();
+void awaitCluster();
 /** Shows the warp up to 32 bytes, and waits until all 32 lanes have: all must call it. */
 void share(const void *bytes, size_t count);
 /** What a lane has shown, until this lane shares again. */
@@ -82,17 +89,18 @@ T shuffled(T value, unsigned from) {
   return value;
 }
 
-/** A kernel by name: what one of its threads does, given pointers to the arguments, which are copied; their types. */
+/** A kernel by name: what one of its threads does, given pointers to the arguments, which are copied; their types; its clusters. */
 struct Kernel {
   std::function<std::function<void()>(void **)> bind;
   std::vector<std::type_index> types;
+  unsigned cluster;
 };
 
 class Registered {
  public:
   template <class... A>
-  Registered(const char *name, void (*kernel)(A...)) {
-    add(name, {[kernel](void **values) { return bound(kernel, values, std::index_sequence_for<A...>()); }, {typeid(A)...}});
+  Registered(const char *name, void (*kernel)(A...), unsigned cluster = 1) {
+    add(name, {[kernel](void **values) { return bound(kernel, values, std::index_sequence_for<A...>()); }, {typeid(A)...}, cluster});
   }
 
  private:

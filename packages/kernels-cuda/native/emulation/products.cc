@@ -123,15 +123,17 @@ struct Thread {
   bool hasBegun = false;
 };
 struct Block {
-  uint64_t number = 0;
+  uint64_t number = 0; /* of its cluster */
   std::vector<Thread> threads;
   /** What each group has asked for, in order. */
   std::vector<std::vector<Asked>> asked;
 };
 
 Block &blockNow() {
-  static Block now;
-  if (now.number != blocksBegun()) now = {blocksBegun(), {}, {}};
+  static std::vector<Block> ofCluster;
+  if (ofCluster.size() <= running.rank) ofCluster.resize(running.rank + 1);
+  Block &now = ofCluster[running.rank];
+  if (now.number != clustersBegun()) now = {clustersBegun(), {}, {}};
   now.threads.resize(running.threads.x);
   now.asked.resize((running.threads.x + groupThreads - 1) / groupThreads);
   return now;

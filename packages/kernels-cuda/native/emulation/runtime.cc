@@ -55,7 +55,7 @@ void fillWithNaN(int64_t bytes) {
 
 }  // namespace
 
-void *sharedMemory() { return watch::sharedRoom(mostSharedBytes); }
+void *sharedMemory() { return static_cast<char *>(watch::sharedRoom(mostOfCluster * sharedApart)) + running.rank * sharedApart; }
 
 void Registered::add(const char *name, Kernel kernel) { kernels().emplace(name, std::move(kernel)); }
 
@@ -83,17 +83,29 @@ void refuseWhileRecording(const char *what) {
   if (making) throw std::runtime_error(std::string(what) + " cannot be recorded");
 }
 
-void runGrid(const std::string &kernel, Grid grid, int threads, int64_t sharedBytes, const std::function<void()> &body) {
+struct Launch {
+  std::string kernel;
+  Grid grid;
+  int threads;
+  int64_t sharedBytes;
+  unsigned cluster;
+  std::function<void()> body;
+};
+
+void runGrid(const Launch &launch) {
+  const auto &[kernel, grid, threads, sharedBytes, cluster, body] = launch;
   emulation::watch::beginLaunch(kernel, static_cast<size_t>(sharedBytes));
   emulation::Running &running = emulation::running;
   running.threads = {static_cast<unsigned>(threads), 1, 1};
   running.blocks = {static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z)};
+  running.cluster = cluster;
   for (int64_t z = 0; z < grid.z; z++)
     for (int64_t y = 0; y < grid.y; y++)
-      for (int64_t x = 0; x < grid.x; x++) {
+      for (int64_t x = 0; x < grid.x; x += cluster) {
+        for (running.rank = 0; running.rank < cluster; running.rank++) emulation::fillWithNaN(sharedBytes);
+        running.rank = 0;
         running.block = {static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)};
-        emulation::fillWithNaN(sharedBytes);
-        emulation::runBlock(body);
+        emulation::runCluster(body);
       }
 }
 
@@ -104,9 +116,8 @@ void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedB
   if (threads < 1 || threads > 256 || threads % 32 != 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff)
     throw std::runtime_error("kernel " + name + " cannot be launched on a grid or a block of this size");
   if (sharedBytes > sharedLimit()) throw std::runtime_error("kernel " + name + " asks for more shared memory than there is");
-  doOrKeep([name, grid, threads, sharedBytes, body = kernel.bind(arguments.values)] {
-    runGrid(name, grid, threads, sharedBytes, body);
-  });
+  if (grid.x % kernel.cluster != 0) throw std::runtime_error("kernel " + name + " was launched on a grid that is not of whole clusters");
+  doOrKeep([launch = Launch{name, grid, threads, sharedBytes, kernel.cluster, kernel.bind(arguments.values)}] { runGrid(launch); });
 }
 
 void zero(void *data, int64_t bytes) {

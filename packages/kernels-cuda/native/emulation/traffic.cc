@@ -101,7 +101,7 @@ struct Report {
   const char *path = std::getenv("VWN_WATCH_REPORT");
   ~Report() {
     if (!path) return;
-    endBlock();
+    endCluster();
     std::FILE *to = std::fopen(path, "w");
     if (to) {
       print(to);
@@ -117,12 +117,12 @@ Report report;
 
 void beginLaunch(const std::string &kernel) {
   if (!report.path) return;
-  endBlock();
+  endCluster();
   current = &kernels[kernel];
   current->launches++;
 }
 
-void endBlock() {
+void endCluster() {
   for (const auto &[key, all] : ofWarps)
     for (const Together &together : all) {
       Counts &counts = current->instructions[key.second];
@@ -136,7 +136,7 @@ void endBlock() {
 
 void note(size_t place, size_t bytes, bool isWrite, bool isShared, const void *where) {
   if (!report.path) return;
-  const unsigned thread = running.thread.x;
+  const unsigned thread = running.rank * running.threads.x + running.thread.x;
   const Instruction by{where, isWrite, isShared};
   const size_t round = rounds[{thread, by}]++;
   std::vector<Together> &all = ofWarps[{thread / warp, by}];

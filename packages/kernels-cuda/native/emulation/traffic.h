@@ -11,8 +11,8 @@ namespace emulation {
 namespace traffic {
 
 void beginLaunch(const std::string &kernel);
-/** Threads of the block that was running have done all that they do. */
-void endBlock();
+/** Threads of the cluster that was running have done all that they do. */
+void endCluster();
 /** An access of the running thread, at `place` of the device's memory or of what the block shares. */
 void note(size_t place, size_t bytes, bool isWrite, bool isShared, const void *where);
 /** A byte of the device's memory that the launch has not read before writing it, or not written, until now. */

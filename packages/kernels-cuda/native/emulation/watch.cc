@@ -19,7 +19,7 @@ namespace watch {
 namespace {
 
 constexpr size_t regionBytes = size_t{4} << 30, pageBytes = 4096;
-/** The region begins with the block's shared memory: more than any block has, so that what it asks for behind that is seen. */
+/** The region begins with the cluster's shared memory: more than any block has, so that what it asks for behind that is seen. */
 constexpr size_t sharedPart = size_t{1} << 20;
 constexpr unsigned warp = 32;
 
@@ -39,14 +39,22 @@ struct Cell {
   Access writer, reader, warpReader, otherReader; /* the last one, another of its warp, one of another warp */
 };
 
+/** How often a block has passed barriers, and how often it had behind the cluster's last one and the one before. */
+struct Barriers {
+  uint64_t passed = 0, behindLast = 0, behindEarlier = 0;
+};
 struct Launch {
   std::string kernel;
   size_t sharedBytes = 0;
-  uint32_t ofLaunch = 0, ofBlock = 0; /* generations */
-  uint64_t barriers = 0;
-  std::vector<uint64_t> meetings, fences; /* of each thread */
+  uint32_t ofLaunch = 0, ofCluster = 0; /* generations */
+  Barriers barriers[mostOfCluster];
+  std::vector<uint64_t> meetings, fences; /* of each thread of the cluster */
 };
 Launch launch;
+unsigned rankOf(const Access &access) { return static_cast<unsigned>(access.block % running.cluster); }
+/** A thread's number in its cluster. */
+size_t threadOf(unsigned rank, unsigned thread) { return size_t{rank} * running.threads.x + thread; }
+size_t threadNow() { return threadOf(running.rank, running.thread.x); }
 uint32_t generations = 0;
 
 char *reserve(size_t bytes) {
@@ -86,7 +94,7 @@ struct Last {
 Last last;
 
 bool isAllocated(size_t place, size_t bytes) {
-  if (place < sharedPart) return place + bytes <= launch.sharedBytes;
+  if (place < sharedPart) return place / sharedApart < running.cluster && place % sharedApart + bytes <= launch.sharedBytes;
   if (place >= last.first && place + bytes <= last.end) return true;
   auto after = memory().bytes.upper_bound(place);
   if (after == memory().bytes.begin()) return false;
@@ -99,17 +107,27 @@ std::string text(const char *does, size_t place, size_t bytes) {
   const bool isShared = place < sharedPart;
   return "kernel " + launch.kernel + ": thread " + std::to_string(running.thread.x) + " of block " +
          std::to_string(running.block.x) + " " + does + " " + std::to_string(bytes) + " bytes of " +
-         (isShared ? "shared memory at byte " + std::to_string(place) : "the device's memory") + " ";
+         (isShared ? "shared memory at byte " + std::to_string(place % sharedApart) : "the device's memory") + " ";
 }
 
 Access self() {
   const unsigned block = running.block.x + running.blocks.x * (running.block.y + running.blocks.y * running.block.z);
-  return {block, running.thread.x, launch.barriers, launch.meetings[running.thread.x]};
+  // Behind its arrival at the cluster's barrier what a thread does is not before that for others.
+  const ClusterBarriers own = clusterBarriers();
+  return {block, running.thread.x, launch.barriers[running.rank].passed + (own.arrivals > own.passed), launch.meetings[threadNow()]};
+}
+
+/** Whether a barrier of the cluster that the running thread has waited for is between it and another block's access. */
+bool isBeforeCluster(const Access &other, const Access &now) {
+  if (other.block / running.cluster != now.block / running.cluster) return false;
+  const Barriers &of = launch.barriers[rankOf(other)];
+  const ClusterBarriers own = clusterBarriers();
+  return other.barriers < (own.waits < own.passed ? of.behindEarlier : of.behindLast);
 }
 
 /** Whether the other access is surely over: the thread's own, or before a barrier or a meeting of the warp. */
 bool isBefore(const Access &other, const Access &now) {
-  if (other.block != now.block) return false;
+  if (other.block != now.block) return isBeforeCluster(other, now);
   if (other.thread == now.thread || other.barriers != now.barriers) return true;
   return other.thread / warp == now.thread / warp && other.meetings != now.meetings;
 }
@@ -121,7 +139,7 @@ bool isBefore(const Access &other, const Access &now) {
 
 Cell &cellAt(size_t place) {
   Cell &cell = cells()[place];
-  const uint32_t generation = place < sharedPart ? launch.ofBlock : launch.ofLaunch;
+  const uint32_t generation = place < sharedPart ? launch.ofCluster : launch.ofLaunch;
   if (cell.generation != generation) {
     cell = {};
     cell.generation = generation;
@@ -129,7 +147,7 @@ Cell &cellAt(size_t place) {
   return cell;
 }
 
-uint16_t fencesOf(const Access &access) { return static_cast<uint16_t>(launch.fences[access.thread]); }
+uint16_t fencesOf(const Access &access) { return static_cast<uint16_t>(launch.fences[threadOf(rankOf(access), access.thread)]); }
 
 void readCell(Cell &cell, const Access &now, size_t place, size_t bytes) {
   if (cell.isAwaited) stop(text("reads", place, bytes) + "that a copy may be writing");
@@ -205,19 +223,22 @@ void *sharedRoom(size_t) { return region(); }
 
 void beginLaunch(const std::string &kernel, size_t sharedBytes) {
   traffic::beginLaunch(kernel);
-  launch = {kernel, sharedBytes, ++generations, 0, 0, {}, {}};
+  launch = {kernel, sharedBytes, ++generations, 0, {}, {}, {}};
 }
 
-void beginBlock() {
-  traffic::endBlock();
-  launch.ofBlock = ++generations;
-  launch.barriers = 0;
-  launch.meetings.assign(running.threads.x, 0);
-  launch.fences.assign(running.threads.x, 0);
+void beginCluster() {
+  traffic::endCluster();
+  launch.ofCluster = ++generations;
+  for (Barriers &of : launch.barriers) of = {};
+  launch.meetings.assign(size_t{running.threads.x} * running.cluster, 0);
+  launch.fences.assign(size_t{running.threads.x} * running.cluster, 0);
 }
 
-void passBarrier() { launch.barriers++; }
-void passWarp() { launch.meetings[running.thread.x]++; }
+void passBarrier(unsigned rank) { launch.barriers[rank].passed++; }
+void passCluster() {
+  for (Barriers &of : launch.barriers) of = {of.passed + 1, of.passed + 1, of.behindLast};
+}
+void passWarp() { launch.meetings[threadNow()]++; }
 
 void ask(void *to, const void *from, size_t bytes, const void *where) {
   if (from) access(from, bytes, false, true, where);
@@ -244,7 +265,7 @@ void noteReadBehindFence(const void *data, size_t bytes, const void *where) {
       stop(text("multiplies", place, bytes) + "that thread " + std::to_string(cell.writer.thread) + " writes, without a fence for products");
   }
 }
-void fence() { launch.fences[running.thread.x]++; }
+void fence() { launch.fences[threadNow()]++; }
 
 }  // namespace watch
 

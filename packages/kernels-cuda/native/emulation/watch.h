@@ -17,13 +17,14 @@ namespace watch {
 /** Memory of the device: apart from that of the host, with nothing right behind it. nullptr where there is none left. */
 void *allocate(size_t bytes);
 void release(void *data);
-/** What the running block shares: `bytes` at most. */
+/** What blocks share: `bytes` at most, of all of a cluster. */
 void *sharedRoom(size_t bytes);
 
 void beginLaunch(const std::string &kernel, size_t sharedBytes);
-void beginBlock();
-/** All threads of the block have come here. */
-void passBarrier();
+void beginCluster();
+/** All threads of the cluster's block of this number, or all of the cluster's, have come here. */
+void passBarrier(unsigned rank);
+void passCluster();
 /** The running thread has met the others of its warp, as __syncwarp does. */
 void passWarp();
 
@@ -48,8 +49,9 @@ inline void *sharedRoom(size_t bytes) {
   return room;
 }
 inline void beginLaunch(const std::string &, size_t) {}
-inline void beginBlock() {}
-inline void passBarrier() {}
+inline void beginCluster() {}
+inline void passBarrier(unsigned) {}
+inline void passCluster() {}
 inline void passWarp() {}
 inline void ask(void *, const void *, size_t, const void *) {}
 inline void arrive(void *, size_t) {}

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "cluster-kernels.h"
 #include "group-kernels.h"
 
 namespace vwn {
@@ -175,6 +176,13 @@ int main() {
   report("odd row", "products_f32", {1}, 32, 4096, multiplied + 0, 1);
   report("odd copy", "copies_f32", {1}, 32, 4096, source + 1, copied + 0, 1);
   reportGroups();
+  float met[256];
+  reportMeeting("a cluster meets", Meeting::right, met);
+  std::printf("shown %g %g %g %g\n", met[0], met[64], met[128 + 63], met[192]);
+  reportMeeting("a block left out", Meeting::oneBlockLeftOut, met);
+  reportMeeting("not come before", Meeting::notComeBefore, met);
+  reportMeeting("not awaited", Meeting::notAwaited, met);
+  report("half a cluster", "meet_f32", {3}, 64, 256, met + 0, 0);
   report("right again", "right_f32", {2}, 64, 4096, static_cast<float *>(to));
   report("other types", "right_f32", {1}, 64, 4096, static_cast<const float *>(to));
   report("missing", "left_f32", {1}, 64, 4096, static_cast<float *>(to));

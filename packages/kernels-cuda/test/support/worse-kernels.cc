@@ -1,4 +1,5 @@
 /** Kernels with the mistakes that a watched build is to find, and with what is none; a line for each on stdout. */
+#include "cluster-kernels.h"
 #include "device-memory.h"
 #include "group-kernels.h"
 
@@ -141,6 +142,10 @@ int main() {
   reportMistake("products fenced before copies", Mistake::fenceBeforeCopies, sums);
   reportMistake("products without a barrier", Mistake::noBarrier, sums);
   reportMistake("overwritten afterwards", Mistake::overwrittenAfterwards, sums);
+  reportMeeting("a cluster meets", Meeting::right, to);
+  reportMeeting("shown without a barrier", Meeting::noBarrier, to);
+  reportMeeting("shown too late", Meeting::shownTooLate, to);
+  reportMeeting("shown again too early", Meeting::shownAgain, to);
   freeOnDevice(data);
   report("freed", "strides_f32", {1}, 32, 4096, from, to, 32);
   data = static_cast<float *>(allocateOnDevice(4 * count));
