@@ -168,23 +168,15 @@ describe('a connection step by tensor cores', () => {
     [8, 64, 128, 9],
     [6, 64, 192, 7],
     [4, 64, 256, 7],
+    // Forward with room for the next token's state in part; backward by two blocks that share a token, evenly or not.
+    [8, 64, 320, 5],
+    [2, 64, 448, 4],
+    [8, 64, 512, 3],
   ] as const;
   for (const { title, ...half } of halves)
     it.each(shapes)(`${title}: (%d,%d), %d columns, %d tokens`, (m, n, db, tokens) => {
       check({ m, n, db, tokens, dynamic: true, ...half }, 'bf16');
     });
-
-  it.each([
-    [8, 64, 320, 9],
-    [2, 64, 448, 5],
-    [8, 64, 512, 7],
-  ])('goes forward by warpgroups where the next token has room in part: (%d,%d), %d columns, %d tokens', (...sizes) => {
-    const [m, n, db, tokens] = sizes;
-    for (const { title: _, ...half } of halves) {
-      const [operands, numbers] = forward({ m, n, db, tokens, dynamic: true, ...half }, 'bf16');
-      expectSame('connection_step', operands, numbers);
-    }
-  });
 
   it('takes a next state whose gradient nobody asked for, and no tokens', () => {
     const step = { m: 4, n: 16, db: 16, write: true, read: true, dynamic: true, normed: true };

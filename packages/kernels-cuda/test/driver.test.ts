@@ -106,7 +106,7 @@ if (hasKernels)
 
     it('tries products by warpgroups before it uses them, and says where they fail, or are wrong and not used', () => {
       loadWith();
-      expect(launches()[0]).toBe('kernel warpgroupCheck_f32');
+      expect(launches().slice(0, 2)).toEqual(['kernel warpgroupCheck_f32', 'kernel clusterCheck_f32']);
       expect(loadWith('broken-kernel').error).toBe(
         'trying products by warpgroups: kernel warpgroupCheck_f32: an illegal memory access was encountered; VWN_CUDA_WARPGROUPS=0 does without them',
       );
@@ -114,11 +114,15 @@ if (hasKernels)
         'Imaginary GPU, no cuBLASLt, no warpgroups (their products are wrong)',
       );
       expect(launches().at(-1)).toBe('kernel flash_of64_bf16');
+      expect(loadWith('wrong-clusters').device).toBe(
+        'Imaginary GPU, no cuBLASLt, warpgroups, no clusters (what their blocks show each other is wrong)',
+      );
+      expect(launches().at(-1)).toBe('kernel hopperFlash_of64_bf16');
     });
 
     it('runs recorded calls as one graph, again and again', () => {
       expect(loadWith()).toMatchObject({ played: [true, true] });
-      expect(launches().slice(1, 4)).toEqual(['kernel fill_f32', 'graph of 2', 'graph of 2']);
+      expect(launches().slice(2, 5)).toEqual(['kernel fill_f32', 'graph of 2', 'graph of 2']);
     });
 
     it('makes attention in bf16 by warpgroups on compute capability 9.0, and not on a newer GPU or where that is switched off', () => {

@@ -21,11 +21,11 @@ function roomFor(m: number, n: number, D: number) {
   const args = [m, n, D, 227].map(String);
   const numbers = execFileSync(join(folder, 'room'), args, { encoding: 'utf8' }).trim().split(' ').map(Number);
   const [tokens = 0, buffers = 0, backwardTokens = 0, backwardBuffers = 0, blocks = 0, ...ofHopper] = numbers;
-  const [slabs = 0, ring = 0, hopperBlocks = 0, hasGradient = 0] = ofHopper;
+  const [slabs = 0, ring = 0, hopperBlocks = 0, ...share] = ofHopper;
   return {
     forward: { tokens, buffers, blocks },
     backward: { tokens: backwardTokens, buffers: backwardBuffers },
-    warpgroups: { slabs, ring, blocks: hopperBlocks, hasGradient: hasGradient === 1 },
+    warpgroups: { slabs, ring, blocks: hopperBlocks, share },
   };
 }
 
@@ -58,17 +58,17 @@ describe('shared memory of Hopper', () => {
   });
 
   it.each([
-    [512, 2 * 1, 2, true],
-    [1024, 2 * 2, 2, true],
-    [1536, 2 * 3, 2, true],
-    [2048, 4 + 1, 2, true],
-    [2560, 2 * 5, 1, false],
-    [4096, 13, 1, false],
+    [512, 2 * 1, 2, [1, 1]],
+    [1024, 2 * 2, 2, [1, 1]],
+    [1536, 2 * 3, 2, [1, 1]],
+    [2048, 4 + 1, 2, [1, 1]],
+    [2560, 2 * 5, 1, [0, 2]],
+    [4096, 13, 1, [0, 2]],
   ])(
-    'holds slabs of (8,64) with D = %i for warpgroups: %i, in %i blocks; in the backward pass too: %s',
-    (D, ring, blocks, both) => {
+    'holds slabs of (8,64) with D = %i for warpgroups: %i, in %i blocks; backward a token is shared by so many, without clusters and with: %j',
+    (D, ring, blocks, share) => {
       const { warpgroups } = roomFor(8, 64, D);
-      expect([warpgroups.ring, warpgroups.blocks, warpgroups.hasGradient]).toEqual([ring, blocks, both]);
+      expect([warpgroups.ring, warpgroups.blocks, warpgroups.share]).toEqual([ring, blocks, share]);
     },
   );
 
@@ -77,5 +77,8 @@ describe('shared memory of Hopper', () => {
     [8, 64, 1152],
     [5, 64, 640],
     [10, 64, 640],
-  ])('is not for warpgroups: (%i,%i) with D = %i', (m, n, D) => expect(roomFor(m, n, D).warpgroups.ring).toBe(0));
+  ])('is not for warpgroups: (%i,%i) with D = %i', (m, n, D) => {
+    const { warpgroups } = roomFor(m, n, D);
+    expect([warpgroups.ring, ...warpgroups.share]).toEqual([0, 0, 0]);
+  });
 });

@@ -35,10 +35,11 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
   if (s.normed) {
     __syncthreads();
     readAgain<S>(s, room, stage);
+    const auto total = [&](int, float own) { return blockSum(own, room.sums); };
     for (int of = 0; of < stage.present / n; of++) {
       bf16 *own = stage.backbone + of * m * room.stride;
-      sublayerNormGradient(s, stage.set.parameters.sublayerNorm, room.read() + of * m * strideOfRead(s), room.ofNorm, room.sums,
-                           [&](int c, int d) -> uint32_t & { return pairAt(own + c * room.stride + d); });
+      sublayerNormGradient(s, static_cast<int>(s.db), stage.set.parameters.sublayerNorm, room.read() + of * m * strideOfRead(s),
+                           room.ofNorm, total, [&](int c, int d) -> uint32_t & { return pairAt(own + c * room.stride + d); });
     }
   }
   Sum ups[1][2] = {};

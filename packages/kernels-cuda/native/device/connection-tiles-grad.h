@@ -8,13 +8,20 @@
 namespace vwn {
 namespace cuda {
 
-/** Where a block's sums of a set go: static parts, scales [n, columns] and behind them gradients of W [columns, db]. */
-VWN_DEVICE float *sumsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
+/** Where a part's sums of a set go: static parts, scales [n, columns] and behind them gradients of W [columns, db]. */
+VWN_DEVICE float *sumsOfPart(const ConnectionShape &s, const ConnectionGradTensors &io, int64_t part, bool isWrite) {
   const SumsOfStep at = sumsOfStep(s);
-  return io.partial + blockIdx.x * at.count + (isWrite ? 0 : at.read);
+  return io.partial + part * at.count + (isWrite ? 0 : at.read);
+}
+VWN_DEVICE float *weightsOfPart(const ConnectionShape &s, const ConnectionGradTensors &io, int64_t part, bool isWrite) {
+  return sumsOfPart(s, io, part, isWrite) + weightSumsFrom(s, isWrite ? writeColumns(s) : s.m);
+}
+/** Each block is a part. */
+VWN_DEVICE float *sumsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
+  return sumsOfPart(s, io, blockIdx.x, isWrite);
 }
 VWN_DEVICE float *weightsOfBlock(const ConnectionShape &s, const ConnectionGradTensors &io, bool isWrite) {
-  return sumsOfBlock(s, io, isWrite) + weightSumsFrom(s, isWrite ? writeColumns(s) : s.m);
+  return weightsOfPart(s, io, blockIdx.x, isWrite);
 }
 
 /** What is known of a kernel when it is compiled: its slots, 16, 32 or 64, and the most that m may be, a quarter or half of them. */

@@ -27,27 +27,29 @@ VWN_DEVICE void addTo(float *at, float lower, float upper) {
 VWN_DEVICE uint32_t &pairAt(bf16 *at) { return *reinterpret_cast<uint32_t *>(at); }
 
 /**
- * Rows of a set's W for the tile, zeros for columns that it lacks; put(c, d, chunk) has 8 of row c from d on. Neighbouring threads
- * have neighbouring columns of fn.
+ * Rows of a set's W for the tile, zeros for columns that it lacks, of `count` columns of the state from `first` on; put(c, d, chunk)
+ * has 8 of row c, the d-th of these and those behind it. Neighbouring threads have neighbouring columns of fn.
  */
 template <class Put>
-VWN_DEVICE void eachChunkOfWeights(const ConnectionShape &s, const CoefficientSet &set, int columns, const Put &put) {
+VWN_DEVICE void eachChunkOfWeights(const ConnectionShape &s, const CoefficientSet &set, int columns, int first, int count,
+                                   const Put &put) {
   const float root = 1.0f / sqrtf(static_cast<float>(s.db));
   const float *norm = set.parameters.normWeight;
-  for (int at = static_cast<int>(threadIdx.x); at < columns * static_cast<int>(s.db) / ofChunk; at += static_cast<int>(blockDim.x)) {
+  for (int at = static_cast<int>(threadIdx.x); at < columns * count / ofChunk; at += static_cast<int>(blockDim.x)) {
     const int c = at % columns, d = at / columns * ofChunk;
     Chunk chunk{};
     if (c < set.columns) {
       const Column of = columnOf(s, set, c);
 #pragma unroll
       for (int i = 0; i < ofChunk; i += 2)
-        chunk.words[i / 2] = packed(foldedWeight(of, norm, d + i, root), foldedWeight(of, norm, d + i + 1, root));
+        chunk.words[i / 2] = packed(foldedWeight(of, norm, first + d + i, root), foldedWeight(of, norm, first + d + i + 1, root));
     }
     put(c, d, chunk);
   }
 }
 VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set, int columns, int stride, bf16 *to) {
-  eachChunkOfWeights(s, set, columns, [&](int c, int d, const Chunk &chunk) { putWhole(to + c * stride + d, chunk); });
+  const auto put = [&](int c, int d, const Chunk &chunk) { putWhole(to + c * stride + d, chunk); };
+  eachChunkOfWeights(s, set, columns, 0, static_cast<int>(s.db), put);
 }
 
 /** Asks for `rows` rows of db, of which `present` are there; zeros are the rest. */
@@ -182,23 +184,26 @@ VWN_DEVICE void gatherRows(const ConnectionShape &s, int tokens, int n, const bf
 
 /** What is read of a token, in float32, has rows of so many columns: as many banks apart as the four rows that are served at once need. */
 VWN_DEVICE int strideOfRead(const ConnectionShape &s) { return static_cast<int>(s.db) + ofChunk; }
-/** Calls body(c, d, i) for the pairs of a token's backbone that this thread has: row, even column, and place in all of it. */
+/** Calls body(c, d, i) for the pairs of a backbone of m rows that this thread has: row, even column, and place in all of it. */
 template <class Body>
-VWN_DEVICE void eachPairOfBackbone(const ConnectionShape &s, const Body &body) {
-  const int ofRow = static_cast<int>(s.db) / 2, pairs = static_cast<int>(s.m) * ofRow;
+VWN_DEVICE void eachPairOfBackbone(int64_t m, int64_t columns, const Body &body) {
+  const int ofRow = static_cast<int>(columns) / 2, pairs = static_cast<int>(m) * ofRow;
   for (int at = static_cast<int>(threadIdx.x); at < pairs; at += static_cast<int>(blockDim.x)) {
     const int c = at / ofRow;
     body(c, 2 * (at - c * ofRow), 2 * at);
   }
 }
-/** 1/rms of what was read of a token. */
-VWN_DEVICE float reciprocalOfRead(const ConnectionShape &s, const float *read, float *room) {
+/** Of so many columns of what was read of a token, the squares that this thread has. */
+VWN_DEVICE float squaresOfRead(const ConnectionShape &s, int columns, const float *read) {
   float squares = 0;
-  eachPairOfBackbone(s, [&](int c, int d, int) {
-    const FloatPair pair = pairAt(read + c * strideOfRead(s) + d);
+  eachPairOfBackbone(s.m, columns, [&](int c, int d, int) {
+    const FloatPair pair = pairAt(read + c * (columns + ofChunk) + d);
     squares += pair.lower * pair.lower + pair.upper * pair.upper;
   });
-  return 1.0f / sqrtf(blockSum(squares, room) / static_cast<float>(s.m * s.db) + s.normEps);
+  return squares;
+}
+VWN_DEVICE float reciprocalOfRead(const ConnectionShape &s, float squares) {
+  return 1.0f / sqrtf(squares / static_cast<float>(s.m * s.db) + s.normEps);
 }
 
 /** What was read goes through the sublayer's norm, where there is one, to where it is stored. */
@@ -207,8 +212,8 @@ VWN_DEVICE void storeRead(const ConnectionShape &s, const ConnectionParameters &
   const int m = static_cast<int>(s.m), size = m * static_cast<int>(s.db), stride = strideOfRead(s);
   for (int token = 0; token < tokens; token++) {
     const float *own = x + token * m * stride;
-    const float r = s.normed ? reciprocalOfRead(s, own, sums) : 1.0f;
-    eachPairOfBackbone(s, [&](int c, int d, int i) {
+    const float r = s.normed ? reciprocalOfRead(s, blockSum(squaresOfRead(s, static_cast<int>(s.db), own), sums)) : 1.0f;
+    eachPairOfBackbone(s.m, s.db, [&](int c, int d, int i) {
       const FloatPair read = pairAt(own + c * stride + d);
       const FloatPair weight = s.normed ? pairAt(reading.sublayerNorm + i) : FloatPair{1.0f, 1.0f};
       pairAt(to + token * size + i) = packed(read.lower * r * weight.lower, read.upper * r * weight.upper);
@@ -219,21 +224,23 @@ VWN_DEVICE void storeRead(const ConnectionShape &s, const ConnectionParameters &
 /**
  * Through the sublayer's norm, for a token: dx, which has pairOf(c, d), becomes dRead. With g = dx·weight and r = 1/rms:
  * dRead = r·g − read·mean(g·read)·r³. Each thread adds to numbers of its own of the weight's gradient, `ofNorm`. Ends with a barrier.
+ * A block has `columns` of db, which begin where `weight` does; total(i, own) is the i-th sum over its threads, and those that have the
+ * rest.
  */
-template <class PairOf>
-VWN_DEVICE void sublayerNormGradient(const ConnectionShape &s, const float *weight, const float *read, float *ofNorm, float *sums,
-                                     const PairOf &pairOf) {
-  const int stride = strideOfRead(s);
-  const float r = reciprocalOfRead(s, read, sums);
+template <class Total, class PairOf>
+VWN_DEVICE void sublayerNormGradient(const ConnectionShape &s, int columns, const float *weight, const float *read, float *ofNorm,
+                                     const Total &total, const PairOf &pairOf) {
+  const int stride = columns + ofChunk, others = static_cast<int>(s.db) - columns;
+  const float r = reciprocalOfRead(s, total(0, squaresOfRead(s, columns, read)));
   float dot = 0;
-  eachPairOfBackbone(s, [&](int c, int d, int i) {
-    const FloatPair of = pairAt(weight + i), x = pairAt(read + c * stride + d);
+  eachPairOfBackbone(s.m, columns, [&](int c, int d, int i) {
+    const FloatPair of = pairAt(weight + i + c * others), x = pairAt(read + c * stride + d);
     const uint32_t up = pairOf(c, d);
     dot += lowerOf(up) * of.lower * x.lower + upperOf(up) * of.upper * x.upper;
   });
-  const float shift = blockSum(dot, sums) * r * r * r / static_cast<float>(s.m * s.db);
-  eachPairOfBackbone(s, [&](int c, int d, int i) {
-    const FloatPair of = pairAt(weight + i), x = pairAt(read + c * stride + d);
+  const float shift = total(1, dot) * r * r * r / static_cast<float>(s.m * s.db);
+  eachPairOfBackbone(s.m, columns, [&](int c, int d, int i) {
+    const FloatPair of = pairAt(weight + i + c * others), x = pairAt(read + c * stride + d);
     uint32_t &at = pairOf(c, d);
     const float lower = lowerOf(at), upper = upperOf(at);
     addTo(ofNorm + i, lower * x.lower * r, upper * x.upper * r);

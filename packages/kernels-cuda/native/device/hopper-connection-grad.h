@@ -1,11 +1,12 @@
 /**
  * What both halves of the backward pass of a connection step by warpgroups are made of; connection-tiles-grad.cu says what they
  * compute. Of the gradients of products, P, the transpose is kept, rows in the order of W's. A group makes every second slab of
- * what has db columns, and half of the coefficients' columns; its sums for parameters stay in registers from token to token.
+ * what has db columns, and half of the coefficients' columns; its sums for parameters stay in registers from token to token. Of wide
+ * states a block has half of the columns (hopper-columns.h).
  */
 #pragma once
 #include "connection-tiles-grad.h"
-#include "hopper-connection.h"
+#include "hopper-columns.h"
 
 #if defined(VWN_HAS_WARPGROUPS)
 namespace vwn {
@@ -23,17 +24,18 @@ struct HopperGradRoom {
   VWN_DEVICE float *read() const { return reinterpret_cast<float *>(products); }
 };
 
-VWN_DEVICE HopperGradRoom divideGrad(int db, bf16 *at) {
+/** For so many columns; `products` is as large as it takes. */
+VWN_DEVICE HopperGradRoom divideGrad(int columns, int64_t productBytes, bf16 *at) {
   HopperGradRoom room{};
-  room.weights = at, at += hopperWeightRows * db;
-  room.dNext = at, at += hopperSlots * db;
+  room.weights = at, at += hopperWeightRows * columns;
+  room.dNext = at, at += hopperSlots * columns;
   room.coefficients = at, at += ofStateSlab;
   room.others = at, at += ofStateSlab;
-  room.products = at, at += 2 * rowsOfGroup * slabColumns;
-  room.states = at, at += 2 * hopperSlots * db;
-  room.backbones = at, at += 2 * hopperBackboneRows * db;
+  room.products = at, at += productBytes / 2;
+  room.states = at, at += 2 * hopperSlots * columns;
+  room.backbones = at, at += 2 * hopperBackboneRows * columns;
   room.ofNorm = reinterpret_cast<float *>(at);
-  room.reciprocal = room.ofNorm + hopperBackbone * db;
+  room.reciprocal = room.ofNorm + hopperBackbone * columns;
   room.dots = room.reciprocal + hopperSlots;
   room.ofBeta = room.dots + 2 * hopperSlots;
   room.ofRead = room.ofBeta + 2 * ofTileSums;

@@ -50,14 +50,36 @@ inline int64_t blocksOfHopper(const ConnectionShape &s, int64_t ring, int64_t sh
   return slabsOfHopperGroup(s) <= slabsOfHopperPairs && blocks > 1 ? 2 : 1;
 }
 
+/** Where two blocks share tokens in the backward pass, the first one's columns, which are no fewer than the other's. */
+VWN_ON_BOTH int64_t columnsOfFirst(const ConnectionShape &s) { return (s.db / slabColumns + 1) / 2 * slabColumns; }
 /**
- * Of the backward pass: W, two states, dNext, coefficients, their gradients, two backbones, the norm's gradient, numbers of slots,
- * sums for B's and A°'s static parts and scales.
+ * Bytes of what two such blocks show each other, from the place of the gradients of products on: of the first group's threads 42
+ * floats and of the second's 34, products with W, gradients of coefficients and sums of squares.
  */
-inline int64_t bytesOfHopperGrad(const ConnectionShape &s) {
+constexpr int hopperShownByFirst = 42, hopperShownBySecond = 34;
+constexpr int64_t hopperShownBytes = 4 * (hopperShownByFirst + hopperShownBySecond) * groupThreads;
+
+/**
+ * Of the backward pass with so many columns to a block: W, two states, dNext, coefficients, their gradients, two backbones, the norm's
+ * gradient, numbers of slots, sums for B's and A°'s static parts and scales.
+ */
+inline int64_t bytesOfHopperGrad(int64_t columns, int64_t productBytes) {
   const int64_t rows = hopperWeightRows + 3 * hopperSlots + 2 * hopperBackboneRows;
-  const int64_t floats = hopperBackbone * s.db + (3 + 4 * hopperBackbone) * hopperSlots + roomOfSums;
-  return 2 * s.db * rows + hopperCoefficientBytes + hopperProductBytes + 4 * floats;
+  const int64_t floats = hopperBackbone * columns + (3 + 4 * hopperBackbone) * hopperSlots + roomOfSums;
+  return 2 * columns * rows + hopperCoefficientBytes + productBytes + 4 * floats;
+}
+
+/** How the backward pass by warpgroups divides a token: among so many blocks, none where it does not; slabs of a group. */
+struct HopperGradShare {
+  int64_t blocks, slabsOfGroup, bytes;
+};
+inline HopperGradShare hopperGradShare(const ConnectionShape &s, int64_t sharedBytes, bool hasClusters) {
+  const int64_t alone = slabsOfHopperGroup(s), half = (columnsOfFirst(s) / slabColumns + 1) / 2;
+  const HopperGradShare whole{1, alone, bytesOfHopperGrad(s.db, hopperProductBytes)};
+  const HopperGradShare shared{2, half, bytesOfHopperGrad(columnsOfFirst(s), hopperShownBytes)};
+  if (alone <= mostGradSlabsOfHopperGroup && whole.bytes <= sharedBytes) return whole;
+  if (hasClusters && half <= mostGradSlabsOfHopperGroup && shared.bytes <= sharedBytes) return shared;
+  return {0, 0, 0};
 }
 
 }  // namespace cuda

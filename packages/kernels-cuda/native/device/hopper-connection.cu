@@ -157,12 +157,12 @@ VWN_DEVICE void readSlots(const ConnectionShape &s, const ConnectionParameters &
   float squares = 0;
   gatherSlabs<slabsOfGroup>(db, room.others, columnOfRead, state, [&](int i, const Sum(&sums)[2]) {
     gathered[i][0] = sums[0], gathered[i][1] = sums[1];
-    eachGathered(s, i, sums, [&](int, int, const FloatPair &x) { squares += x.lower * x.lower + x.upper * x.upper; });
+    eachGathered(s.m, db, i, sums, [&](int, int, const FloatPair &x) { squares += x.lower * x.lower + x.upper * x.upper; });
   });
   const float r = s.normed ? 1.0f / sqrtf(blockSum(squares, room.sums) / static_cast<float>(s.m * s.db) + s.normEps) : 1.0f;
 #pragma unroll
   for (int i = 0; i < slabsOfGroup; i++)
-    eachGathered(s, i, gathered[i], [&](int c, int d, const FloatPair &x) {
+    eachGathered(s.m, db, i, gathered[i], [&](int c, int d, const FloatPair &x) {
       const FloatPair weight = s.normed ? pairAt(reading.sublayerNorm + c * db + d) : FloatPair{1.0f, 1.0f};
       pairAt(to + c * db + d) = packed(x.lower * r * weight.lower, x.upper * r * weight.upper);
     });
@@ -202,7 +202,7 @@ VWN_DEVICE void hopperConnection(const ConnectionShape &s, int32_t ring, const C
   const int db = static_cast<int>(s.db), slabs = db / slabColumns, group = groupOfBlock();
   const HopperRoom room = divide(db, ring, shared);
   const HopperCopies copies{s, room, h, out, ring};
-  loadWeightSlabs(s, writing, reading, room.weights);
+  loadWeightSlabs(s, writing, reading, 0, db, room.weights);
   // Rows of the backbone and columns of coefficients that are not there.
   clearSlabs(2 * ofStateSlab, room.coefficients);
   clearSlabs(hopperBackboneRows * db, room.backbone);
@@ -230,7 +230,7 @@ VWN_DEVICE void hopperConnection(const ConnectionShape &s, int32_t ring, const C
       made.put(slabs, group, state);
       if (s.read && group == 0) addPart(s, reading, room, products[0], norms);
       __syncthreads();
-      storeSlabs<hopperSlots>(db, hopperSlots, [&](int slab) { return state.at(slab); }, hNext + token * s.n * s.db);
+      storeSlabs<hopperSlots>(db, hopperSlots, slabs, [&](int slab) { return state.at(slab); }, hNext + token * s.n * s.db);
     } else {
       if (group == 0) evaluateRead(s, reading, room, state);
       __syncthreads();

@@ -55,10 +55,10 @@ VWN_DEVICE void copySlabs(int db, const bf16 *from, int present, int firstSlab, 
     if (row < present) copyAsync(slabAt(slab) + inSlab, from + row * db + slab * slabColumns + c * ofChunk, true);
   });
 }
-/** Such rows from slabAt(slab) to the device's memory. */
+/** So many slabs of such rows from slabAt(slab) to the device's memory. */
 template <int rows, class SlabAt>
-VWN_DEVICE void storeSlabs(int db, int present, const SlabAt &slabAt, bf16 *to) {
-  eachChunkOfSlabs<rows>(0, db / slabColumns, [&](int slab, int row, int c, int inSlab) {
+VWN_DEVICE void storeSlabs(int db, int present, int slabs, const SlabAt &slabAt, bf16 *to) {
+  eachChunkOfSlabs<rows>(0, slabs, [&](int slab, int row, int c, int inSlab) {
     if (row < present) storeChunk(to + row * db + slab * slabColumns + c * ofChunk, wholeAt<Chunk>(slabAt(slab) + inSlab));
   });
 }
@@ -67,13 +67,13 @@ VWN_DEVICE void clearSlabs(int elements, bf16 *to) {
     putWhole(to + at, Chunk{});
 }
 
-/** W of both sets; zeros where the step lacks one, and behind them. */
+/** Of `count` columns of the state from `first` on, W of both sets; zeros where the step lacks one, and behind them. */
 VWN_DEVICE void loadWeightSlabs(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading,
-                                bf16 *to) {
+                                int first, int count, bf16 *to) {
   const auto put = [&](int row, int d, const Chunk &chunk) { putWhole(to + placeInSlabs(hopperWeightRows, row, d), chunk); };
-  eachChunkOfWeights(s, {writing, s.write ? writeColumns(s) : 0, true}, hopperSlots + hopperBackbone,
+  eachChunkOfWeights(s, {writing, s.write ? writeColumns(s) : 0, true}, hopperSlots + hopperBackbone, first, count,
                      [&](int c, int d, const Chunk &chunk) { put(rowOfColumn(c), d, chunk); });
-  eachChunkOfWeights(s, {reading, s.read ? s.m : 0, false}, 2 * hopperBackbone,
+  eachChunkOfWeights(s, {reading, s.read ? s.m : 0, false}, 2 * hopperBackbone, first, count,
                      [&](int c, int d, const Chunk &chunk) { put(firstOfRead + c, d, chunk); });
 }
 
@@ -157,14 +157,14 @@ VWN_DEVICE void putCoefficients(const Sum &products, const float (&reciprocals)[
   }
 }
 
-/** Of what a warp gathers in its i-th tile of 16 columns, those of a backbone's rows that a thread has: body(c, d, pair). */
+/** Of what a warp gathers in its i-th tile of 16 columns, those of a backbone [m, columns] that a thread has: body(c, d, pair). */
 template <class Body>
-VWN_DEVICE void eachGathered(const ConnectionShape &s, int i, const Sum (&sums)[2], const Body &body) {
+VWN_DEVICE void eachGathered(int64_t m, int columns, int i, const Sum (&sums)[2], const Body &body) {
   const int c = laneOfWarp() / 4;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const int d = (warpOfBlock() + i * warpsOfBlock()) * 16 + half * 8 + laneOfWarp() % 4 * 2;
-    if (c < s.m && d < s.db) body(c, d, FloatPair{sums[half].values[0], sums[half].values[1]});
+    if (c < m && d < columns) body(c, d, FloatPair{sums[half].values[0], sums[half].values[1]});
   }
 }
 /**

@@ -1,7 +1,8 @@
 /**
  * Whether products by warpgroups are here what the kernels of this library take them for: of small whole numbers, every kind of
- * product that they ask for, beside plain sums.
+ * product that they ask for, beside plain sums. And whether two blocks of a cluster see what they show each other.
  */
+#include "block-cluster.h"
 #include "warpgroup-matrix.h"
 
 namespace vwn {
@@ -117,10 +118,30 @@ VWN_DEVICE void warpgroupCheck(int32_t *wrong) {
                      areRightByColumns<8>(room, group) & areRightByColumns<16>(room, group);
   if (!right) tell(wrong);
 }
+
+/** Two blocks, which show each other as many numbers as they have threads, again and again. */
+VWN_DEVICE void clusterCheck(int32_t *wrong) {
+  VWN_SHARED(float, room);
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x), other = 1 - rankInCluster();
+  bool right = true;
+  for (int turn = 0; turn < 8; turn++) {
+    putInOther(room + thread, static_cast<float>(turn * 2 + rankInCluster()) * threads + thread);
+    arriveInCluster();
+    awaitCluster();
+    const int from = (thread + 33) % threads;
+    right = right && room[from] == static_cast<float>(turn * 2 + other) * threads + from;
+    arriveInCluster();
+    awaitCluster();
+  }
+  if (!right) tell(wrong);
+}
 #endif
 extern "C" __global__ void __launch_bounds__(256, 1) warpgroupCheck_f32(int32_t *wrong)
     VWN_BODY_BY_WARPGROUPS(warpgroupCheck(wrong))
 VWN_REGISTER(warpgroupCheck_f32)
+extern "C" __global__ void __launch_bounds__(256, 1) VWN_IN_CLUSTERS clusterCheck_f32(int32_t *wrong)
+    VWN_BODY_BY_WARPGROUPS(clusterCheck(wrong))
+VWN_REGISTER_IN_CLUSTERS(clusterCheck_f32)
 
 }  // namespace
 }  // namespace cuda

@@ -19,9 +19,9 @@
 /** For other GPUs than those of compute capability 9.0 a kernel by warpgroups is compiled with nothing in it. */
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define VWN_HAS_WARPGROUPS 1
-#define VWN_BODY_BY_WARPGROUPS(body) { body; }
+#define VWN_BODY_BY_WARPGROUPS(...) { __VA_ARGS__; }
 #else
-#define VWN_BODY_BY_WARPGROUPS(body) {}
+#define VWN_BODY_BY_WARPGROUPS(...) {}
 #endif
 #if defined(__CUDACC__)
 #define VWN_SHARED_SLABS(name)                         \

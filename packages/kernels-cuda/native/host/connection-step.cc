@@ -1,7 +1,7 @@
 /**
  * From one sublayer to the next in one pass. Kernels: device/connection-few*.cu for few slots in bf16, hopper-connection*.cu by
- * warpgroups for 64 slots on compute capability 9.0, connection-tiles*.cu by tensor cores, connection-step*.cu for every other
- * shape; connection-parameter-grad.cu behind each backward pass.
+ * warpgroups for 64 slots on compute capability 9.0, backward in clusters of two blocks where a state is wide, connection-tiles*.cu
+ * by tensor cores, connection-step*.cu for every other shape; connection-parameter-grad.cu behind each backward pass.
  */
 #include <algorithm>
 #include <string>
@@ -90,24 +90,25 @@ bool launchFew(const ConnectionShape &s, const ConnectionParameters &writing, co
 /** Which kernel makes the backward pass. */
 enum class Way { general, few, tiles, warpgroups };
 
-/** Blocks of the backward pass, each of which adds up the gradients of parameters over its own tokens. */
+/** Parts of the backward pass, mostly a block, each of which adds up the gradients of parameters over its own tokens. */
 struct GradBlocks {
   Way way;
   int64_t count;
   ConnectionTiles tiles;
+  HopperGradShare share;
 };
 
 GradBlocks gradBlocksFor(const ConnectionShape &s, int32_t type) {
-  if (type == VWN_BF16 && takesFew(s) && bytesOfFewGrad(s) <= sharedLimit()) return {Way::few, blocksOfFew(s, 2), {}};
-  if (type == VWN_BF16 && takesWarpgroups(s) && usesWarpgroups() && slabsOfHopperGroup(s) <= mostGradSlabsOfHopperGroup &&
-      bytesOfHopperGrad(s) <= sharedLimit())
-    return {Way::warpgroups, std::min<int64_t>(s.tokens, multiprocessors()), {}};
+  if (type == VWN_BF16 && takesFew(s) && bytesOfFewGrad(s) <= sharedLimit()) return {Way::few, blocksOfFew(s, 2), {}, {}};
+  const HopperGradShare share = hopperGradShare(s, sharedLimit(), usesClusters());
+  if (type == VWN_BF16 && takesWarpgroups(s) && usesWarpgroups() && share.blocks > 0)
+    return {Way::warpgroups, std::min<int64_t>(s.tokens, std::max<int64_t>(multiprocessors() / share.blocks, 1)), {}, share};
   if (type == VWN_BF16 && takesTiles(s)) {
     const ConnectionTiles tiles = gradTilesFor(s, sharedLimit());
     if (tiles.tokens > 0)
-      return {Way::tiles, std::min<int64_t>((s.tokens + tiles.tokens - 1) / tiles.tokens, multiprocessors()), tiles};
+      return {Way::tiles, std::min<int64_t>((s.tokens + tiles.tokens - 1) / tiles.tokens, multiprocessors()), tiles, {}};
   }
-  return {Way::general, std::min<int64_t>(s.tokens, blocksOfMultiprocessor * multiprocessors()), {}};
+  return {Way::general, std::min<int64_t>(s.tokens, blocksOfMultiprocessor * multiprocessors()), {}, {}};
 }
 
 /** The kernel that is compiled for so many slots, and for as many columns of A° as the shape has, or more. */
@@ -124,9 +125,11 @@ void launchGrad(const ConnectionShape &s, const GradBlocks &blocks, const Connec
   if (blocks.way == Way::tiles)
     return launch(nameOfGradTiles(s), {blocks.count}, 32 * tileWarps, bytesOfGradTiles(s, blocks.tiles), s, blocks.tiles, writing,
                   reading, io);
-  if (blocks.way == Way::warpgroups)
-    return launch("hopperConnectionGrad_of" + std::to_string(slabsOfHopperGroup(s)), {blocks.count}, 2 * groupThreads,
-                  bytesOfHopperGrad(s), s, writing, reading, io);
+  if (blocks.way == Way::warpgroups) {
+    const std::string kernel = blocks.share.blocks > 1 ? "hopperConnectionGradInClusters_of" : "hopperConnectionGrad_of";
+    return launch(kernel + std::to_string(blocks.share.slabsOfGroup), {blocks.count * blocks.share.blocks}, 2 * groupThreads,
+                  blocks.share.bytes, s, writing, reading, io);
+  }
   const int64_t floats = backwardRoom(s);
   const Workers workers(s, floats, blocks.count);
   withFloats(io.dh, type, [&](auto *to) {

@@ -1,7 +1,7 @@
 /**
  * How connection steps share out shared memory: for m, n, D and KiB of arguments, tokens and buffers forward and
  * backward, and the blocks that a multiprocessor has forward; by warpgroups, slabs of a token, those that are held at once forward, the
- * blocks of a multiprocessor, and whether there is room backward.
+ * blocks of a multiprocessor, and those that share a token backward, without clusters and with them.
  */
 #include <cstdint>
 #include <cstdio>
@@ -18,8 +18,8 @@ int main(int, char **values) {
   const int64_t blocks = forward.tokens > 0 ? blocksAtOnce(bytesOfTiles(s, forward), bytes) : 0;
   const int64_t ring = takesWarpgroups(s) ? ringOfHopper(s, bytes) : 0;
   const int64_t hopperBlocks = ring > 0 ? blocksOfHopper(s, ring, bytes) : 0;
-  const bool hasGradient = takesWarpgroups(s) && slabsOfHopperGroup(s) <= mostGradSlabsOfHopperGroup && bytesOfHopperGrad(s) <= bytes;
+  const auto share = [&](bool hasClusters) { return takesWarpgroups(s) ? hopperGradShare(s, bytes, hasClusters).blocks : 0; };
   const int64_t numbers[] = {forward.tokens, forward.buffers, backward.tokens, backward.buffers, blocks,
-                             slabsOfHopper(s), ring, hopperBlocks, hasGradient};
+                             slabsOfHopper(s), ring, hopperBlocks, share(false), share(true)};
   for (const int64_t each : numbers) std::printf("%d ", static_cast<int>(each));
 }

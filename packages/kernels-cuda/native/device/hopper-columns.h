@@ -1,0 +1,87 @@
+/**
+ * The columns of its tokens that a block of the backward pass by warpgroups has: all, or its half, where two blocks share tokens whose
+ * states are too wide for one. Sums over columns are then made of what both show each other, in a room that begins with `products`
+ * of hopper-connection-grad.h: so the other block may write there from the end of one stage to its turn in the next.
+ */
+#pragma once
+#include "block-cluster.h"
+#include "hopper-connection.h"
+
+#if defined(VWN_HAS_WARPGROUPS)
+namespace vwn {
+namespace cuda {
+
+/** Of what a thread shows, where the read's products with W, its gradients and the norm's two sums begin: behind `products`. */
+constexpr int placeOfRead = hopperProductBytes / (4 * groupThreads), placeOfReadGradient = placeOfRead + 6,
+              placeOfNorm = placeOfReadGradient + 4;
+static_assert(hopperShownByFirst == 8 * tilesOfGroup + 2 && hopperShownBySecond == 8 * (tilesOfGroup - 1) + 2,
+              "two sums for each of a group's tiles, of which one is the first group's, and two of squares");
+
+template <class Body>
+VWN_DEVICE void eachOfSum(Sum &sum, const Body &body) {
+#pragma unroll
+  for (int i = 0; i < 4; i++) body(sum.values[i]);
+}
+
+template <bool isShared>
+struct HopperColumns {
+  int first, count; /* of db */
+  float *room;      /* for what the other block shows */
+
+  VWN_DEVICE int slabs() const { return count / slabColumns; }
+  /** Blocks that share tokens are one part of the grid. */
+  VWN_DEVICE static int64_t part() { return anew(static_cast<int>(blockIdx.x)) / (isShared ? 2 : 1); }
+  VWN_DEVICE static int64_t parts() { return gridDim.x / (isShared ? 2 : 1); }
+
+  /** From here on the other block may write to this one's room. */
+  VWN_DEVICE void leaveRoom() const {
+    if constexpr (isShared) arriveInCluster();
+  }
+  /** Until the other block has left room for what is shown. */
+  VWN_DEVICE void awaitRoom() const {
+    if constexpr (isShared) awaitCluster();
+  }
+  VWN_DEVICE void pass() const {
+    arriveInCluster();
+    awaitCluster();
+  }
+  /**
+   * Sums over all columns, the same bits in both blocks: each thread adds what the same one of the other block has. each(body) calls
+   * body(x) for these numbers, whose place in the room is `number`: one for every thread of a group behind another.
+   */
+  template <class Each>
+  VWN_DEVICE void addOthers(int number, const Each &each) const {
+    if constexpr (isShared) {
+      float *const own = room + number * groupThreads + static_cast<int>(threadIdx.x) % groupThreads, *at = own;
+      each([&](float &x) { putInOther(at, x), at += groupThreads; });
+      pass();
+      at = own;
+      each([&](float &x) { x += *at, at += groupThreads; });
+    }
+  }
+  /** All have added what was shown where `products` will be. */
+  VWN_DEVICE void endRoom() const {
+    if constexpr (isShared) __syncthreads();
+  }
+  /** Sum over the block, or both blocks, of a number of each thread. */
+  VWN_DEVICE float total(int number, float own, float *sums) const {
+    const float ofBlock = blockSum(own, sums);
+    if constexpr (!isShared) return ofBlock;
+    float *const at = room + number * groupThreads;
+    if (threadIdx.x == 0) putInOther(at, ofBlock);
+    pass();
+    return ofBlock + *at;
+  }
+};
+
+template <bool isShared>
+VWN_DEVICE HopperColumns<isShared> columnsOfBlock(const ConnectionShape &s) {
+  const int db = static_cast<int>(s.db);
+  if constexpr (!isShared) return {0, db, nullptr};
+  const int most = static_cast<int>(columnsOfFirst(s));
+  return rankInCluster() == 0 ? HopperColumns<isShared>{0, most, nullptr} : HopperColumns<isShared>{most, db - most, nullptr};
+}
+
+}  // namespace cuda
+}  // namespace vwn
+#endif
