@@ -56,6 +56,9 @@ inline int64_t blocksFor(int64_t items, int64_t threads = 256, int64_t most = 65
   return blocks < most ? blocks : most;
 }
 
+/** For kernels of device/eights.h. */
+inline int64_t blocksOfEights(int64_t items) { return blocksFor((items + 7) / 8); }
+
 /** Uses of scratch memory that may be live at once have different slots. */
 enum class Slot { partial, packed, rows, left, right, weight, total, losses, workspace, count };
 /** Grow-only memory of the device, 256-byte aligned, of undefined content. */

@@ -11,10 +11,12 @@ const nvcc = findNvcc();
  * blocks of attention on tensor cores have 128 threads, whose sums are in registers, or by warpgroups what its launch bounds leave
  * to each of as many blocks as fit; connectionTilesGrad takes all shared memory for one block, which copies the next tokens
  * meanwhile, and keeps gradients in registers from token to token, as connectionFewGrad does, whose blocks have 128 threads in wide
- * models.
+ * models, and rmsNormRowsGrad with rows of over 1024 columns.
  */
 const mostRegisters = (kernel: string) =>
-  ['flash', 'hopper', 'warpgroupCheck', 'connectionTilesGrad', 'connectionFew'].some((name) => kernel.startsWith(name))
+  ['flash', 'hopper', 'warpgroupCheck', 'connectionTilesGrad', 'connectionFew', 'rmsNormRowsGrad_of8'].some((name) =>
+    kernel.startsWith(name),
+  )
     ? 255
     : kernel.startsWith('attention')
       ? 248

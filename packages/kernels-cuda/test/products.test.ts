@@ -111,6 +111,8 @@ describe('linear_cross_entropy', () => {
     [9, 7, 300],
     [70, 3, 11],
     [150, 3, 100],
+    [130, 5, 64],
+    [3, 8, 2088],
   ])(
     'of %i rows, width %i and %i words, and its gradients, without the ignored index, in several chunks where they are many',
     (N, D, V) => {
@@ -146,13 +148,19 @@ describe('linear_cross_entropy', () => {
     },
   );
 
-  it('makes NaN of rows with NaN or infinite logits, and only of these', () => {
+  it.each([3, 16])('makes NaN of rows with NaN or infinite logits, and only of these: %i words', (V) => {
     const hidden = { storage: 'f32', values: [1, Number.NaN, Infinity, 2] } as const;
-    expectSame(
-      'linear_cross_entropy',
-      [hidden, randomOperand(3), integers([0, 1, 2, 2]), result(4), result(4)],
-      [4, 1, 3, -100, 0],
-    );
+    const [weight, targets] = [randomOperand(V), integers([0, 1, 2, 2])];
+    expectSame('linear_cross_entropy', [hidden, weight, targets, result(4), result(4)], [4, 1, V, -100, 0]);
+    const mean = [hidden, weight, targets, result(1), result(4), result(V)];
+    expectSame('mean_cross_entropy', mean, [4, 1, V, -100, 0]);
+  });
+
+  it('takes logits that are far apart, of which a later one is the largest', () => {
+    const weight = { storage: 'f32', values: Array.from({ length: 4096 }, (_, i) => (i * 37) % 4096) } as const;
+    const hidden = { storage: 'f32', values: [1, -1, 20, 0] } as const;
+    const operands = [hidden, weight, integers([4095, 0, 5, 9]), result(4), result(4)];
+    expectSame('linear_cross_entropy', operands, [4, 1, 4096, -100, 0]);
   });
 
   it('tells of a target that is no word, and refuses a vocabulary of none', () => {

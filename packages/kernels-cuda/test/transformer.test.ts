@@ -23,6 +23,12 @@ describe.each(storages)('rms_norm in %s', (storage) => {
     [5, 1, 33],
     [40, 3, 8],
     [2, 2, 300],
+    // Whole rows of eights: a lane has one of them or none, two of three, four, eight; more rows than warps; and too many.
+    [50, 1, 64],
+    [3, 1, 520],
+    [41, 1, 768],
+    [5, 1, 2048],
+    [2, 1, 2056],
   ])('%i rows of %i groups of %i, and its gradients', (rows, groups, size) => {
     // Of one element the norm is its sign, unless eps is large: nothing would be left to compare.
     const eps = size === 1 ? 1 : 1e-5;
@@ -39,6 +45,8 @@ describe.each(storages)('rotary_embedding in %s', (storage) => {
     { B: 0, T: 3, H: 2, d: 4, offset: 0, inverse: 0 },
     { B: 2, T: 5, H: 3, d: 6, offset: 0, inverse: 0 },
     { B: 1, T: 3, H: 1, d: 2, offset: 100_000, inverse: 1 },
+    { B: 2, T: 3, H: 5, d: 16, offset: 7, inverse: 0 },
+    { B: 1, T: 2, H: 3, d: 48, offset: 0, inverse: 1 },
   ])('turns pairs by position, to either side: %o', ({ B, T, H, d, offset, inverse }) => {
     const size = B * T * H * d;
     const numbers = [B, T, H, d, 10_000, offset, inverse];
@@ -60,6 +68,7 @@ describe('embedding_lookup', () => {
     [7, 5, 20],
     [50, 300, 9],
     [3, 2, 700],
+    [7, 24, 12],
   ])(
     '%i rows of %i, %i tokens, and the gradient of the table with rows of one id in their order',
     (rows, width, count) => {

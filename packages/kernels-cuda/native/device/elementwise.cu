@@ -1,5 +1,5 @@
 /** Elementwise functions of one or two tensors. Threads walk over the result, which lies contiguously. */
-#include "device.h"
+#include "eights.h"
 #include "walk.h"
 
 namespace vwn {
@@ -29,12 +29,32 @@ VWN_DEVICE float combined(int operation, float a, float b) {
 
 template <class T>
 VWN_DEVICE void unary(const T *x, T *y, int64_t size, int operation) {
-  for (int64_t i = gridThread(); i < size; i += gridThreads()) put(y[i], function(operation, toFloat(x[i])));
+  eachOfGrid(size, beginEights(x, y), [&](int64_t at, auto count) {
+    constexpr int n = decltype(count)::value;
+    float values[n];
+    load(x + at, values);
+#pragma unroll
+    for (int i = 0; i < n; i++) values[i] = function(operation, values[i]);
+    store(y + at, values);
+  });
 }
 VWN_FLOATS(unary, (const real *x, real *y, int64_t size, int operation), (x, y, size, operation))
 
+/** Both operands as they lie. */
+template <class T>
+VWN_DEVICE void combine(const T *a, const T *b, T *y, int64_t size, int operation) {
+  eachOfGrid(size, beginEights(a, b, y), [&](int64_t at, auto count) {
+    constexpr int n = decltype(count)::value;
+    float left[n], right[n];
+    load(a + at, left), load(b + at, right);
+#pragma unroll
+    for (int i = 0; i < n; i++) left[i] = combined(operation, left[i], right[i]);
+    store(y + at, left);
+  });
+}
 template <class T>
 VWN_DEVICE void binary(const T *a, const T *b, T *y, int64_t size, int operation, const Dimensions &walk) {
+  if (walk.rank == 1 && walk.first[0] == 1 && walk.second[0] == 1) return combine(a, b, y, size, operation);
   for (int64_t i = gridThread(); i < size; i += gridThreads()) {
     const Offsets at = offsetsAt(walk, i);
     put(y[i], combined(operation, toFloat(a[at.first]), toFloat(b[at.second])));
@@ -46,9 +66,12 @@ VWN_FLOATS(binary, (const real *a, const real *b, real *y, int64_t size, int ope
 /** From one storage to the other; to its own it is a copy. */
 template <class T>
 VWN_DEVICE void convertTo(const T *x, void *y, int64_t size, int toHalves) {
-  for (int64_t i = gridThread(); i < size; i += gridThreads())
-    if (toHalves) put(static_cast<bf16 *>(y)[i], toFloat(x[i]));
-    else put(static_cast<float *>(y)[i], toFloat(x[i]));
+  eachOfGrid(size, beginEights(x, static_cast<const float *>(y)), [&](int64_t at, auto count) {
+    float values[decltype(count)::value];
+    load(x + at, values);
+    if (toHalves) store(static_cast<bf16 *>(y) + at, values);
+    else store(static_cast<float *>(y) + at, values);
+  });
 }
 VWN_FLOATS(convertTo, (const real *x, void *y, int64_t size, int toHalves), (x, y, size, toHalves))
 

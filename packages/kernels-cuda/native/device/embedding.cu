@@ -1,5 +1,6 @@
 /** Rows of a table, and the gradient of the table. */
-#include "device.h"
+#include "eights.h"
+#include "walk.h"
 
 namespace vwn {
 namespace cuda {
@@ -8,14 +9,17 @@ namespace {
 template <class T>
 VWN_DEVICE void copyRows(const T *table, const int32_t *ids, void *y, int64_t rows, int64_t width, int64_t count,
                          int toHalves, int32_t *problem) {
-  for (int64_t at = gridThread(); at < count * width; at += gridThreads()) {
-    const int64_t id = ids[at / width];
+  const bool byEights = width % 8 == 0 && beginEights(table, static_cast<const float *>(y));
+  eachOfGrid(count * width, byEights, [&](int64_t at, auto each) {
+    const Divided token = divided(at, width);
+    const int64_t id = ids[token.quotient];
     const bool isRow = id >= 0 && id < rows;
     if (!isRow) tell(problem);
-    const float value = isRow ? toFloat(table[id * width + at % width]) : 0.0f;
-    if (toHalves) put(static_cast<bf16 *>(y)[at], value);
-    else put(static_cast<float *>(y)[at], value);
-  }
+    float values[decltype(each)::value] = {};
+    if (isRow) load(table + id * width + token.remainder, values);
+    if (toHalves) store(static_cast<bf16 *>(y) + at, values);
+    else store(static_cast<float *>(y) + at, values);
+  });
 }
 VWN_FLOATS(copyRows,
            (const real *table, const int32_t *ids, void *y, int64_t rows, int64_t width, int64_t count, int toHalves,

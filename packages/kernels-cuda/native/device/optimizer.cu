@@ -1,5 +1,5 @@
 /** AdamW and the norm of all gradients; a launch takes many tensors, the grid's y says which. */
-#include "device.h"
+#include "eights.h"
 #include "tensor-lists.h"
 
 namespace vwn {
@@ -13,14 +13,20 @@ VWN_DEVICE void adamw(const Updates &updates, T beta1, T beta2, T eps, const T *
   const float scale = *gradScale, *own = factors + 3 * u.row;
   const float shrink = own[0], stepSize = own[1], correction = own[2];
   if (isnan(scale)) return;
-  for (int64_t i = gridThread(); i < u.size; i += gridThreads()) {
-    const float grad = u.grad[i] * scale;
-    const float first = u.first[i] * beta1 + grad * (1.0f - beta1);
-    const float second = u.second[i] * beta2 + grad * grad * (1.0f - beta2);
-    u.parameter[i] = u.parameter[i] * shrink - stepSize * (first / (sqrtf(second) * correction + eps));
-    u.first[i] = first;
-    u.second[i] = second;
-  }
+  const float *from = u.grad;
+  eachOfGrid(u.size, beginEights(u.parameter, from, u.first, u.second), [&](int64_t at, auto count) {
+    constexpr int n = decltype(count)::value;
+    float grad[n], first[n], second[n], parameter[n];
+    load(from + at, grad), load(u.first + at, first), load(u.second + at, second), load(u.parameter + at, parameter);
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+      grad[i] *= scale;
+      first[i] = first[i] * beta1 + grad[i] * (1.0f - beta1);
+      second[i] = second[i] * beta2 + grad[i] * grad[i] * (1.0f - beta2);
+      parameter[i] = parameter[i] * shrink - stepSize * (first[i] / (sqrtf(second[i]) * correction + eps));
+    }
+    store(u.parameter + at, parameter), store(u.first + at, first), store(u.second + at, second);
+  });
 }
 VWN_SINGLE(adamw, (Updates updates, real beta1, real beta2, real eps, const real *factors, const real *gradScale),
            (updates, beta1, beta2, eps, factors, gradScale))
@@ -41,7 +47,11 @@ VWN_DEVICE void sumSquares(const Tensors &tensors, T *partial) {
   VWN_SHARED(float, room);
   const float *x = tensors.each[blockIdx.y];
   float sum = 0;
-  for (int64_t i = gridThread(); i < tensors.sizes[blockIdx.y]; i += gridThreads()) sum += x[i] * x[i];
+  eachOfGrid(tensors.sizes[blockIdx.y], beginEights(x), [&](int64_t at, auto count) {
+    float values[decltype(count)::value];
+    load(x + at, values);
+    for (const float value : values) sum += value * value;
+  });
   sum = blockSum(sum, room);
   if (threadIdx.x == 0) partial[static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x] = sum;
 }

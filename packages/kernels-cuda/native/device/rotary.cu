@@ -1,12 +1,13 @@
 /** Rotary position embedding, rotate-half convention. */
-#include "device.h"
+#include "eights.h"
+#include "walk.h"
 
 namespace vwn {
 namespace cuda {
 namespace {
 
 /**
- * cos and sin of (offset + t)·theta^(−i/half), table [T, half, 2]. Angles grow to thousands of turns, so they are made in
+ * cos [T, half] and behind them sin of (offset + t)·theta^(−i/half). Angles grow to thousands of turns, so they are made in
  * float64; this is a small part of the work, for the table serves all heads and sequences.
  */
 template <class T>
@@ -14,25 +15,33 @@ VWN_DEVICE void rotaryTable(T *table, int64_t length, int64_t half, double logTh
   for (int64_t at = gridThread(); at < length * half; at += gridThreads()) {
     const double power = -static_cast<double>(at % half) / static_cast<double>(half) * logTheta;
     const double angle = static_cast<double>(offset + at / half) * exp(power);
-    table[2 * at] = static_cast<float>(cos(angle));
-    table[2 * at + 1] = static_cast<float>(sin(angle));
+    table[at] = static_cast<float>(cos(angle));
+    table[length * half + at] = static_cast<float>(sin(angle));
   }
 }
 VWN_SINGLE(rotaryTable, (real *table, int64_t length, int64_t half, double logTheta, int64_t offset),
            (table, length, half, logTheta, offset))
 
-/** x, y [B·length, heads, 2·half]; sign −1 turns back. */
+/** x, y [B·length, heads, 2·half]; sign −1 turns back. Eights of pairs are of one head. */
 template <class T>
 VWN_DEVICE void rotary(const T *x, T *y, const float *table, int64_t pairs, int64_t length, int64_t heads, int64_t half,
                        float sign) {
-  for (int64_t pair = gridThread(); pair < pairs; pair += gridThreads()) {
-    const int64_t i = pair % half, head = pair / half, row = head / heads % length;
-    const float cosine = table[2 * (row * half + i)], sine = sign * table[2 * (row * half + i) + 1];
-    const int64_t at = 2 * head * half + i;
-    const float a = toFloat(x[at]), b = toFloat(x[at + half]);
-    put(y[at], a * cosine - b * sine);
-    put(y[at + half], b * cosine + a * sine);
-  }
+  const bool byEights = half % 8 == 0 && beginEights(x, y, table);
+  eachOfGrid(pairs, byEights, [&](int64_t pair, auto count) {
+    constexpr int n = decltype(count)::value;
+    const Divided head = divided(pair, half), row = divided(divided(head.quotient, heads).quotient, length);
+    const int64_t angle = row.remainder * half + head.remainder, at = 2 * head.quotient * half + head.remainder;
+    float cosine[n], sine[n], a[n], b[n];
+    load(table + angle, cosine), load(table + length * half + angle, sine);
+    load(x + at, a), load(x + at + half, b);
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+      const float lower = a[i], upper = b[i], s = sign * sine[i];
+      a[i] = lower * cosine[i] - upper * s;
+      b[i] = upper * cosine[i] + lower * s;
+    }
+    store(y + at, a), store(y + at + half, b);
+  });
 }
 VWN_FLOATS(rotary,
            (const real *x, real *y, const float *table, int64_t pairs, int64_t length, int64_t heads, int64_t half,

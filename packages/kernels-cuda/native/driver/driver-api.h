@@ -34,6 +34,7 @@ constexpr int captureOfThread = 1;
   each(device, cuDeviceGet, (Device * device, int index))                                                               \
   each(deviceName, cuDeviceGetName, (char *name, int bytes, Device device))                                             \
   each(attribute, cuDeviceGetAttribute, (int *value, int attribute, Device device))                                     \
+  each(totalMemory, cuDeviceTotalMem_v2, (size_t * bytes, Device device))                                               \
   each(retainContext, cuDevicePrimaryCtxRetain, (ContextOfDriver * *context, Device device))                            \
   each(setContext, cuCtxSetCurrent, (ContextOfDriver * context))                                                        \
   each(loadModule, cuModuleLoadData, (ModuleOfDriver * *module, const void *image))                                     \

@@ -1,6 +1,7 @@
 /** The device that is a GPU: everything goes to one stream, in the order in which it is asked for. */
 #include "../runtime.h"
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 #include <vector>
@@ -18,6 +19,9 @@ constexpr int oldestCapability = 80;
 /** What every kernel may have without asking. */
 constexpr int64_t sharedBytesUnasked = 48 << 10;
 
+/** Of all memory a 64th, from 64 MiB to 1 GiB. */
+constexpr int64_t leastChunk = int64_t{64} << 20, mostChunk = int64_t{1} << 30, chunksOfMemory = 64;
+
 /** A kernel, and the shared memory that its launches may have. */
 struct Function {
   FunctionOfDriver *function = nullptr;
@@ -34,6 +38,7 @@ struct Gpu {
   int capability = 0;
   int multiprocessors = 1;
   int64_t sharedBytes = sharedBytesUnasked;
+  int64_t chunkBytes = leastChunk;
   bool isCapturing = false;
 };
 
@@ -82,6 +87,12 @@ void loadKernels() {
   }
 }
 
+int64_t chunkOfMemory() {
+  size_t bytes = 0;
+  check(gpu().driver.totalMemory(&bytes, gpu().device), "asking the GPU for its memory");
+  return std::clamp(static_cast<int64_t>(bytes) / chunksOfMemory, leastChunk, mostChunk);
+}
+
 Function &functionFor(const std::string &name) {
   Gpu &self = gpu();
   Function &found = self.functions[name];
@@ -113,6 +124,7 @@ void openDevice() {
   loadKernels();
   self.multiprocessors = attributeOf(multiprocessorCount);
   self.sharedBytes = attributeOf(sharedBytesOptIn);
+  self.chunkBytes = chunkOfMemory();
   check(self.driver.createStream(&self.stream, 0), "opening a stream on " + self.name);
 }
 
@@ -122,7 +134,7 @@ std::string deviceName() { return gpu().name; }
 int multiprocessors() { return gpu().multiprocessors; }
 int64_t sharedLimit() { return gpu().sharedBytes; }
 bool isHopper() { return gpu().capability == 90; }
-int64_t chunkBytes() { return int64_t{64} << 20; }
+int64_t chunkBytes() { return gpu().chunkBytes; }
 
 void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedBytes, const Arguments &arguments) {
   if (grid.x <= 0 || grid.y <= 0 || grid.z <= 0) return;

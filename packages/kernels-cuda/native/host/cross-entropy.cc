@@ -1,7 +1,10 @@
 /**
  * Cross-entropy straight from hidden rows and the unembedding: logits are made for a chunk of rows at a time, and again
- * in the backward pass, where their gradient takes their place. Kernels in device/cross-entropy.cu and matmul.cu.
+ * in a backward pass of its own. Kernels in device/cross-entropy.cu and matmul.cu.
  */
+#include <algorithm>
+#include <string>
+
 #include "../problem.h"
 #include "functions.h"
 #include "gemm.h"
@@ -13,9 +16,12 @@ namespace {
 
 constexpr int64_t leastRows = 64, mostBlocks = 65536;
 
+/** Rows of a chunk: chunks are even, for each reads the unembedding, and adds to all of its gradient. */
 int64_t chunkOf(int64_t N, int64_t V) {
-  const int64_t fitting = chunkBytes() / (4 * (V < 1 ? 1 : V)), chunk = fitting < leastRows ? leastRows : fitting;
-  return chunk < N ? chunk : N;
+  const int64_t leasts = std::max<int64_t>(chunkBytes() / (4 * leastRows * std::max<int64_t>(V, 1)), 1);
+  const int64_t chunks = std::max<int64_t>((N + leasts * leastRows - 1) / (leasts * leastRows), 1);
+  const int64_t even = (N + chunks - 1) / chunks;
+  return std::min((even + leastRows - 1) / leastRows * leastRows, N);
 }
 
 /** Reals [N, D] from a row on. */
@@ -51,20 +57,45 @@ class Chunks {
            problemFlag(Problem::target));
   }
 
-  /** From the logits, which become their gradient, to dHidden and dWeight; `dy` of these rows, or `share` for all. */
-  void gradients(int64_t first, int64_t rows, const float *logSumExp, const float *dy, float share, const Reals &dHidden,
-                 float *dWeight) const {
-    launch("rowLossGrad_f32", gridOf(rows), 256, 0, logits_, in_.targets + first, logSumExp, dy, share, rows, in_.V,
-           in_.ignore, problemFlag(Problem::target));
-    // Rounded once for both.
-    Matrix g = roundedFor(in_.halves, matrix({logits_, VWN_F32}, in_.V, false), rows, Slot::packed), weight = unembedding_;
+  /** From the logits, dHidden and dWeight; `dy` of these rows. */
+  void gradients(int64_t first, int64_t rows, const float *logSumExp, const float *dy, const Reals &dHidden, float *dWeight) const {
+    const float *x = logits_;
+    withGradient([&](const char *suffix, auto *to) {
+      launch(std::string("rowLossGrad") + suffix, gridOf(rows), 256, 0, x, to, in_.targets + first, logSumExp, dy, rows, in_.V, in_.ignore,
+             problemFlag(Problem::target));
+    });
+    backward(first, rows, dHidden, dWeight);
+  }
+  /** Losses too, each of which has the gradient `share`. */
+  void lossesAndGradients(int64_t first, int64_t rows, float *losses, float share, const Reals &dHidden, float *dWeight) const {
+    const float *x = logits_;
+    withGradient([&](const char *suffix, auto *to) {
+      launch(std::string("rowLossAndGrad") + suffix, gridOf(rows), 256, 128, x, to, in_.targets + first, losses, share, rows, in_.V,
+             in_.ignore, problemFlag(Problem::target));
+    });
+    backward(first, rows, dHidden, dWeight);
+  }
+
+ private:
+  /** Of the logits: rounded once for both products, beside them, or else in their place. */
+  Reals gradient() const {
+    if (in_.halves) return {scratch(Slot::packed, size_ * in_.V * 2), VWN_BF16};
+    return {logits_, VWN_F32};
+  }
+  /** make(suffix of a kernel's name, where to) */
+  template <class Make>
+  void withGradient(const Make &make) const {
+    const Reals to = gradient();
+    if (in_.halves) make("_bf16", static_cast<bf16 *>(to.data));
+    else make("_f32", static_cast<float *>(to.data));
+  }
+  void backward(int64_t first, int64_t rows, const Reals &dHidden, float *dWeight) const {
+    Matrix g = matrix(gradient(), in_.V, false), weight = unembedding_;
     weight.transposed = 0;
     gemm(product(rows, in_.D, in_.V, g, weight, rowsFrom(dHidden, first, in_.D), in_.halves));
     g.transposed = 1;
     gemm(product(in_.V, in_.D, rows, g, hidden(first), {dWeight, VWN_F32}, in_.halves, first > 0));
   }
-
- private:
   static Grid gridOf(int64_t rows) { return {rows < mostBlocks ? rows : mostBlocks}; }
   Matrix hidden(int64_t first) const { return matrix(rowsFrom(in_.hidden, first, in_.D), in_.D, false); }
 
@@ -95,7 +126,7 @@ const char *linear_cross_entropy_grad(const vwn_call *raw) {
   if (in.N == 0) zero(in.dWeight, in.V * in.D * 4);
   const Chunks chunks(in);
   chunks.each([&](int64_t first, int64_t rows) {
-    chunks.gradients(first, rows, in.logSumExp + first, in.dy + first, 0.0f, in.dHidden, in.dWeight);
+    chunks.gradients(first, rows, in.logSumExp + first, in.dy + first, in.dHidden, in.dWeight);
   });
   return nullptr;
 }
@@ -107,12 +138,11 @@ const char *mean_cross_entropy(const vwn_call *raw) {
   if (call.problem()) return call.problem();
   if (const char *problem = in.problem()) return problem;
   if (in.N == 0) zero(in.dWeight, in.V * in.D * 4);
-  float *losses = static_cast<float *>(scratch(Slot::losses, 2 * in.N * 4 + 4)), *logSumExp = losses + in.N;
-  const float share = 1.0f / static_cast<float>(in.N), *noRows = nullptr;
+  float *losses = static_cast<float *>(scratch(Slot::losses, in.N * 4 + 4));
+  const float share = 1.0f / static_cast<float>(in.N);
   const Chunks chunks(in);
   chunks.each([&](int64_t first, int64_t rows) {
-    chunks.losses(first, rows, losses + first, logSumExp + first);
-    chunks.gradients(first, rows, logSumExp + first, noRows, share, in.dHidden, in.dWeight);
+    chunks.lossesAndGradients(first, rows, losses + first, share, in.dHidden, in.dWeight);
   });
   sumRows(forType("sumRows", VWN_F32), static_cast<const float *>(losses), 1, in.N, in.loss, share);
   return nullptr;

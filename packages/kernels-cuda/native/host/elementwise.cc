@@ -15,7 +15,7 @@ const char *convert(const vwn_call *raw) {
   withFloats(x, call.type(0), [&](auto *from) {
     using T = std::remove_pointer_t<decltype(from)>;
     const int toHalves = call.type(1) == VWN_BF16;
-    launch(forType("convertTo", call.type(0)), {blocksFor(size)}, 256, 0, static_cast<const T *>(from), y, size, toHalves);
+    launch(forType("convertTo", call.type(0)), {blocksOfEights(size)}, 256, 0, static_cast<const T *>(from), y, size, toHalves);
   });
   return nullptr;
 }
@@ -33,7 +33,7 @@ const char *unary(const vwn_call *raw) {
   if (operation < 0 || operation > 6) return "unary: there is no such operation";
   withFloats(y, call.type(1), [&](auto *to) {
     using T = std::remove_pointer_t<decltype(to)>;
-    launch(forType("unary", call.type(0)), {blocksFor(size)}, 256, 0, static_cast<const T *>(x), to, size,
+    launch(forType("unary", call.type(0)), {blocksOfEights(size)}, 256, 0, static_cast<const T *>(x), to, size,
            static_cast<int>(operation));
   });
   return nullptr;
@@ -59,7 +59,7 @@ const char *binary(const vwn_call *raw) {
   if (operation < 0 || operation > 3) return "binary: there is no such operation";
   withFloats(y, call.type(2), [&](auto *to) {
     using T = std::remove_pointer_t<decltype(to)>;
-    launch(forType("binary", call.type(2)), {blocksFor(size)}, 256, 0, static_cast<const T *>(a),
+    launch(forType("binary", call.type(2)), {blocksOfEights(size)}, 256, 0, static_cast<const T *>(a),
            static_cast<const T *>(b), to, size, static_cast<int>(operation), walk);
   });
   return nullptr;

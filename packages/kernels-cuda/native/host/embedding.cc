@@ -17,7 +17,7 @@ const char *embedding_lookup(const vwn_call *raw) {
   withFloats(in.table.data, in.table.type, [&](auto *table) {
     using T = std::remove_pointer_t<decltype(table)>;
     const int toHalves = in.y.type == VWN_BF16;
-    launch(forType("copyRows", in.table.type), {blocksFor(in.count * in.width)}, 256, 0, static_cast<const T *>(table),
+    launch(forType("copyRows", in.table.type), {blocksOfEights(in.count * in.width)}, 256, 0, static_cast<const T *>(table),
            in.ids, in.y.data, in.rows, in.width, in.count, toHalves, problemFlag(Problem::tokenId));
   });
   return nullptr;

@@ -17,7 +17,7 @@ void byOwnKernel(const Product &p) {
 void convertAll(const void *from, int32_t type, int64_t size, void *to, bool toHalves) {
   withFloats(const_cast<void *>(from), type, [&](auto *typed) {
     using T = std::remove_pointer_t<decltype(typed)>;
-    launch(forType("convertTo", type), {blocksFor(size)}, 256, 0, static_cast<const T *>(typed), to, size,
+    launch(forType("convertTo", type), {blocksOfEights(size)}, 256, 0, static_cast<const T *>(typed), to, size,
            static_cast<int>(toHalves));
   });
 }

@@ -1,4 +1,7 @@
 /** Root mean square norm; kernels in device/norms.cu. */
+#include <algorithm>
+#include <initializer_list>
+#include <string>
 #include <type_traits>
 
 #include "functions.h"
@@ -12,6 +15,28 @@ namespace {
 constexpr int64_t warpsOfBlock = 8;
 
 int64_t blocksForGroups(int64_t groups) { return blocksFor(groups, warpsOfBlock); }
+
+bool areOnSixteen(std::initializer_list<const void *> all) {
+  for (const void *each : all)
+    if (reinterpret_cast<uintptr_t>(each) % 16 != 0) return false;
+  return true;
+}
+
+/** Whole rows in one pass. False where the shape is not for that. */
+bool launchRowsGrad(const RmsNormGradArguments &in) {
+  constexpr int64_t ofWarp = 8 * 32, mostEights = 8;
+  const bool areRows = in.x.type == VWN_BF16 && in.groups == 1 && in.size % 8 == 0 && in.size <= mostEights * ofWarp && in.rows > 0;
+  if (!areRows || !areOnSixteen({in.x.data, in.dy, in.dx, in.weight})) return false;
+  int64_t eights = 1;
+  while (eights * ofWarp < in.size) eights *= 2;
+  const int64_t rowsOfBlocks = (in.rows + warpsOfBlock - 1) / warpsOfBlock, parts = std::min(rowsOfBlocks, partsOf(in.rows));
+  float *partial = static_cast<float *>(scratch(Slot::partial, parts * in.size * 4));
+  launch("rmsNormRowsGrad_of" + std::to_string(eights) + "_bf16", {parts}, 32 * warpsOfBlock, in.size * 4,
+         static_cast<const bf16 *>(in.x.data), in.weight, static_cast<const bf16 *>(in.dy), static_cast<bf16 *>(in.dx), partial,
+         in.rows, in.size, in.eps);
+  addParts(partial, in.dWeight, parts, in.size);
+  return true;
+}
 
 }  // namespace
 
@@ -33,7 +58,7 @@ const char *rms_norm_grad(const vwn_call *raw) {
   Call call(raw, 5, 4);
   const RmsNormGradArguments in(call);
   if (call.problem()) return call.problem();
-  if (in.width == 0) return nullptr;
+  if (in.width == 0 || launchRowsGrad(in)) return nullptr;
   const int64_t parts = partsOf(in.rows);
   float *reciprocals = static_cast<float *>(scratch(Slot::rows, (in.rows * in.groups + 1) * 4));
   float *partial = static_cast<float *>(scratch(Slot::partial, parts * in.width * 4));

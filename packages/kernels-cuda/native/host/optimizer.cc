@@ -45,7 +45,7 @@ const char *adamw(const vwn_call *raw) {
       updates.each[i] = updateOf(call, from + i);
       if (updates.each[i].size > largest) largest = updates.each[i].size;
     }
-    launch("adamw_f32", {blocksFor(largest, 256, 1024), here}, 256, 0, updates, call.real(1), call.real(2), call.real(3),
+    launch("adamw_f32", {blocksFor((largest + 7) / 8, 256, 1024), here}, 256, 0, updates, call.real(1), call.real(2), call.real(3),
            factors, gradScale);
   }
   return nullptr;

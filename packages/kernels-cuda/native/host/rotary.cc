@@ -24,7 +24,7 @@ const char *rotary_embedding(const vwn_call *raw) {
   withFloats(y, call.type(1), [&](auto *out) {
     using T = std::remove_pointer_t<decltype(out)>;
     const float *angles = table;
-    launch(forType("rotary", call.type(1)), {blocksFor(pairs)}, 256, 0, static_cast<const T *>(x), out, angles, pairs,
+    launch(forType("rotary", call.type(1)), {blocksOfEights(pairs)}, 256, 0, static_cast<const T *>(x), out, angles, pairs,
            length, heads, half, call.integer(6) ? -1.0f : 1.0f);
   });
   return nullptr;

@@ -17,7 +17,7 @@ const char *swiglu(const vwn_call *raw) {
   if (call.problem()) return call.problem();
   withFloats(y, call.type(2), [&](auto *out) {
     using T = std::remove_pointer_t<decltype(out)>;
-    launch(forType("swiglu", call.type(2)), {blocksFor(size)}, 256, 0, static_cast<const T *>(gate),
+    launch(forType("swiglu", call.type(2)), {blocksOfEights(size)}, 256, 0, static_cast<const T *>(gate),
            static_cast<const T *>(up), out, size);
   });
   return nullptr;
@@ -33,7 +33,7 @@ const char *swiglu_grad(const vwn_call *raw) {
   if (call.problem()) return call.problem();
   withFloats(p[3], call.type(3), [&](auto *dGate) {
     using T = std::remove_pointer_t<decltype(dGate)>;
-    launch(forType("swigluGrad", call.type(3)), {blocksFor(size)}, 256, 0, static_cast<const T *>(p[0]),
+    launch(forType("swigluGrad", call.type(3)), {blocksOfEights(size)}, 256, 0, static_cast<const T *>(p[0]),
            static_cast<const T *>(p[1]), static_cast<const T *>(p[2]), dGate, static_cast<T *>(p[4]), size);
   });
   return nullptr;

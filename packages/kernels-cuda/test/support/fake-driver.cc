@@ -54,6 +54,10 @@ int cuDeviceGetAttribute(int *value, int attribute, int) {
   *value = attribute == 75 ? (isWrong("old") ? 7 : isWrong("newer") ? 10 : 9) : attribute == 76 ? (isWrong("old") ? 5 : 0) : attribute == 16 ? 132 : 227 << 10;
   return 0;
 }
+int cuDeviceTotalMem_v2(size_t *bytes, int) {
+  *bytes = size_t{80} << 30;
+  return 0;
+}
 int cuDevicePrimaryCtxRetain(void **context, int) {
   *context = &something;
   return 0;
