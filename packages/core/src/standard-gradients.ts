@@ -145,7 +145,7 @@ function shaping(): GradConfig[] {
         x: () =>
           pad(
             dy,
-            dy.shape.map((size, i) => sliceMargins(x as Tensor, (begin as number[])[i] as number, size, i)),
+            dy.shape.map((size, i) => sliceMargins(x as Tensor, [begin].flat() as number[], size, i)),
           ),
       }),
       sameShape,
@@ -153,7 +153,9 @@ function shaping(): GradConfig[] {
   ];
 }
 
-function sliceMargins(x: Tensor, begin: number, size: number, axis: number): [number, number] {
+/** tfjs takes a number for the first axis alone, and begins at 0 along axes that `begins` does not reach. */
+function sliceMargins(x: Tensor, begins: readonly number[], size: number, axis: number): [number, number] {
+  const begin = begins[axis] ?? 0;
   return [begin, (x.shape[axis] as number) - begin - size];
 }
 

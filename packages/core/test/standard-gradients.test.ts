@@ -37,6 +37,8 @@ const unary: [string, (x: tf.Tensor) => tf.Tensor][] = [
   ['transpose', (x) => tf.transpose(x, [2, 0, 1])],
   ['expandDims', (x) => tf.expandDims(x, 1)],
   ['slice', (x) => tf.slice(x, [0, 1, 0], [2, 1, 3])],
+  ['slice from a number', (x) => tf.slice(x, 1)],
+  ['slice from fewer numbers than axes', (x) => tf.slice(x, [0, 1], [2, 2])],
   ['cast', (x) => tf.cast(x, 'float32')],
   ['addN', (x) => tf.addN([x, x, x])],
 ];
