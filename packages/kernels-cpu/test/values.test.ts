@@ -1,6 +1,16 @@
 /** Stock tfjs operations on vwn-cpu at awkward sizes, against float64 arithmetic. */
 import * as tf from '@tensorflow/tfjs-core';
-import { groupedLinear, linear, linearCrossEntropy, Rng, rmsNorm, swiGlu } from '@vwn/core';
+import {
+  adamWAll,
+  embeddingLookup,
+  groupedLinear,
+  linear,
+  linearCrossEntropy,
+  Rng,
+  rmsNorm,
+  setPrecision,
+  swiGlu,
+} from '@vwn/core';
 import { maxRelativeError } from '@vwn/core/testing';
 import { expect, it } from 'vitest';
 import { describeNative, nativeBackend } from './support/native';
@@ -185,5 +195,51 @@ describeNative('a cast from integers or bools', () => {
     const mask = tf.cast(tf.greater(tf.tensor1d([1, -1, 2]), 0), 'float32');
     expect([...tf.mul(mask, tf.tensor1d([5, 6, 7])).dataSync()]).toEqual([5, 0, 7]);
     expect(tf.sum(mask).dataSync()[0]).toBe(2);
+  });
+});
+
+describeNative('a cast from bools to integers', () => {
+  const flags = () => tf.cast(tf.tensor1d([1, 0, 1], 'bool'), 'int32');
+  const rest = () => tf.tensor1d([2 ** 24 + 1, -(2 ** 31)], 'int32');
+
+  it.each([
+    ['concat', () => tf.concat([flags(), rest()]), [1, 0, 1, 2 ** 24 + 1, -(2 ** 31)]],
+    ['slice', () => tf.slice(flags(), 1), [0, 1]],
+    ['transpose', () => tf.transpose(tf.reshape(flags(), [1, 3])), [1, 0, 1]],
+  ])('is integers to native kernels: %s', (_, run, expected) => {
+    const values = run().dataSync();
+    expect(values).toBeInstanceOf(Int32Array);
+    expect([...values]).toEqual(expected);
+  });
+
+  it('names rows and targets', () => {
+    const table = tf.tensor2d([5, 6], [2, 1]);
+    expect([...embeddingLookup(table, flags()).dataSync()]).toEqual([6, 5, 6]);
+    const losses = linearCrossEntropy(tf.tensor2d([0, 0, 0], [3, 1]), table, flags());
+    expect(maxRelativeError(losses.dataSync(), [Math.LN2, Math.LN2, Math.LN2])).toBeLessThan(tolerance);
+  });
+});
+
+describeNative('a variable that began as', () => {
+  const options = { lr: 0.5, beta1: 0.9, beta2: 0.99, eps: 0 };
+  const cast = (dtype: 'int32' | 'bool') => tf.tidy(() => tf.cast(tf.tensor1d([1, 0], dtype), 'float32'));
+  const halves = () => {
+    setPrecision('bf16');
+    const values = tf.tidy(() => linear(tf.tensor2d([1, 0], [2, 1]), tf.ones([1, 1])));
+    setPrecision('fp32');
+    return values;
+  };
+
+  it.each([
+    ['a cast from integers', () => cast('int32')],
+    ['a cast from bools', () => cast('bool')],
+    ['an activation in bf16', halves],
+  ])('%s is updated in place', (_, start) => {
+    const initial = start();
+    const param = tf.variable(initial);
+    initial.dispose();
+    const [m, v] = [0, 1].map(() => tf.variable(tf.zeros(param.shape))) as [tf.Variable, tf.Variable];
+    adamWAll([{ param, grad: tf.ones(param.shape), m, v, weightDecay: 0, step: 1 }], options);
+    expect(maxRelativeError(param.dataSync(), [0.5, -0.5])).toBeLessThan(tolerance);
   });
 });

@@ -5,7 +5,7 @@ import { kernelFailed } from './call-list';
 import { KernelRecorder, type NativeCapture } from './native-capture';
 import { MemoryPool } from './memory-pool';
 import { StorageType, type NativeLibrary } from './native-library';
-import { TensorData } from './tensor-data';
+import { storageOf, TensorData } from './tensor-data';
 import { OwnDataId, TensorMap } from './tensor-map';
 
 /** Anything with a dataId and a shape: a tensor, or what a kernel makes. */
@@ -113,8 +113,8 @@ export class NativeBackend extends MathBackendCPU {
 
   /** How a native function sees the operand. */
   typeOf({ dataId, dtype }: Operand): StorageType {
-    const { type } = this.dataOf(dataId);
-    return dtype === 'float32' && type !== StorageType.bf16 ? StorageType.f32 : type;
+    const isHalves = dtype === 'float32' && this.dataOf(dataId).type === StorageType.bf16;
+    return isHalves ? StorageType.bf16 : storageOf(dtype);
   }
 
   dataOf(dataId: object): TensorData {
@@ -161,14 +161,23 @@ export class NativeBackend extends MathBackendCPU {
     return at;
   }
 
-  /** tfjs's cast from integers shares their data: such a float32 gets a copy in its own type for the call. */
-  private asItsOwnType({ dataId, dtype }: Operand, copies: TensorData[]): TensorData {
-    const data = this.dataOf(dataId);
-    const { type } = data;
-    if (dtype !== 'float32' || type === StorageType.f32 || type === StorageType.bf16) return data;
-    const copy = new TensorData('float32', this.pool, Float32Array.from(data.values as Int32Array));
+  /** tfjs's cast from integers or bools shares their data: such a tensor gets a copy in its own type for the call. */
+  private asItsOwnType(operand: Operand, copies: TensorData[]): TensorData {
+    const data = this.dataOf(operand.dataId);
+    if (data.type === this.typeOf(operand)) return data;
+    const copy = data.copiedAs(operand.dtype);
     copies.push(copy);
     return copy;
+  }
+
+  /** Gives a tensor that kernels are to write in place float32 of its own, where it is stored as anything else. */
+  storeAsFloats({ dataId }: Operand): void {
+    const data = this.dataOf(dataId);
+    if (data.type === StorageType.f32) return;
+    const floats = data.copiedAs('float32');
+    floats.refCount = data.refCount;
+    this.data.set(dataId, floats as never);
+    data.release();
   }
 
   /** The tensor as `storage`: itself, or a converted copy, which lives as long as the kernel that asks for it. */

@@ -69,6 +69,12 @@ export class TensorData {
     return isView ? (values as Float32Array).slice() : values;
   }
 
+  /** The same values as those of another dtype: of float32, or of int32 what is bools here. */
+  copiedAs(dtype: DataType): TensorData {
+    const values = this.values as Float32Array | Int32Array | Uint8Array;
+    return new TensorData(dtype, this.pool, dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values));
+  }
+
   /** Where the values stand, if they stand in a block. */
   get place(): number | undefined {
     return this.block?.address;
@@ -107,7 +113,8 @@ export class TensorData {
   }
 }
 
-function storageOf(dtype: DataType): StorageType {
+/** How tensors of a dtype are stored, if not as bf16. */
+export function storageOf(dtype: DataType): StorageType {
   if (dtype === 'int32') return StorageType.i32;
   return dtype === 'bool' ? StorageType.u8 : StorageType.f32;
 }

@@ -15,11 +15,12 @@ interface UpdateAttrs {
 export const optimizerKernels = [
   nativeKernel<string, UpdateAttrs>(KernelName.AdamWAll, ['adamw'], ({ inputs, attrs, backend }) => {
     const { beta1, beta2, eps, rows } = attrs;
-    // Four a tensor, then factors and gradScale. Weights and moments change in place, and are float32 always; only
-    // gradients (the second of four) may be bf16.
+    // Four a tensor, then factors and gradScale. Weights and moments change in place: of gradients (the second of four),
+    // which do not, a copy will do.
     const operands = Object.values(inputs).map((each, i) =>
       i % 4 === 1 ? backend.stored(each, StorageType.f32) : each,
     );
+    operands.forEach((each, i) => i % 4 === 1 || backend.storeAsFloats(each));
     backend.call('adamw', operands, [rows.length, beta1, beta2, eps, ...rows]);
     return [];
   }),
