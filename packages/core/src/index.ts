@@ -5,7 +5,7 @@ export * from './kernel-names';
 export * from './config';
 export { toHuggingFaceConfig } from './huggingface-config';
 export * from './zod-problems';
-export * from './segments';
+export { segmentWidths, type SegmentWidths } from './segments';
 export * from './static-matrices';
 export * from './random';
 export * as initializers from './initializers';

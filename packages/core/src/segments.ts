@@ -18,22 +18,32 @@ export interface SegmentWidths {
 
 /** @throws ConfigError unless m divides D and n ≥ m, all positive whole numbers. */
 export function segmentWidths({ hiddenSize: D, m, n }: { hiddenSize: number; m: number; n: number }): SegmentWidths {
-  for (const [name, value] of Object.entries({ hiddenSize: D, m, n }))
-    if (!Number.isInteger(value) || value < 1)
-      throw new ConfigError(`${name} is not a positive whole number`, { expected: 'at least 1', got: String(value) });
+  requireWhole({ hiddenSize: D, m, n });
   if (D % m !== 0)
     throw new ConfigError('the fraction rate m must divide the hidden size', {
       expected: `a divisor of ${D}`,
       got: `m = ${m}`,
       hint: `Choose m among ${divisors(D).join(', ')}`,
     });
+  requireSlots(m, n);
+  return { D, m, n, db: D / m, r: n / m, overWidth: (D / m) * n };
+}
+
+/** @throws ConfigError unless n ≥ m, both positive whole numbers. */
+export function requireSlots(m: number, n: number): void {
+  requireWhole({ m, n });
   if (n < m)
     throw new ConfigError('there must be at least as many slots as segments (n ≥ m)', {
       expected: `n of at least ${m}`,
       got: `n = ${n}`,
       hint: 'The virtual width factor is r = n/m; n = m keeps the width (Frac-Connections)',
     });
-  return { D, m, n, db: D / m, r: n / m, overWidth: (D / m) * n };
+}
+
+function requireWhole(numbers: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(numbers))
+    if (!Number.isInteger(value) || value < 1)
+      throw new ConfigError(`${name} is not a positive whole number`, { expected: 'at least 1', got: String(value) });
 }
 
 function divisors(value: number): number[] {

@@ -210,3 +210,12 @@ describe('wrong shapes', () => {
     expect(call).toThrow(message);
   });
 });
+
+describe('a vocabulary of one word', () => {
+  it('has cross-entropy 0, and gradients of 0', async () => {
+    await useTestBackend('cpu');
+    const loss = (h: tf.Tensor, w: tf.Tensor) => core.meanCrossEntropy(h, w, tf.tensor1d([0, 0], 'int32'));
+    const { value, grads } = tf.valueAndGrads(loss)([random(2, 3), random(1, 3)]);
+    expect([value, ...grads].flatMap((each) => [...each.dataSync()].map(Math.abs))).toEqual(new Array(10).fill(0));
+  });
+});

@@ -16,7 +16,8 @@ import {
 } from '@tensorflow/tfjs-core';
 import { defineKernel, hasNativeKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
-import { requireShape } from './internal/shapes';
+import { requirePositiveWhole } from './internal/numbers';
+import { requireFloats } from './internal/shapes';
 
 export interface AdamWOptions {
   readonly lr: number;
@@ -41,6 +42,7 @@ interface Factors {
 type Betas = Pick<AdamWOptions, 'beta1' | 'beta2' | 'eps'>;
 
 function factorsOf({ lr, beta1, beta2, weightDecay, step }: Omit<AdamWOptions, 'eps'>): Factors {
+  requirePositiveWhole('adamW', 'step', step);
   return {
     shrink: 1 - lr * weightDecay,
     stepSize: lr / (1 - beta1 ** step),
@@ -64,7 +66,7 @@ const kernel = defineKernel<'param' | 'grad' | 'm' | 'v', Betas & Factors & { re
 /**
  * One AdamW update of one tensor, as torch.optim.AdamW computes it; all four tensors have one shape. Returns new
  * tensors and leaves the old ones alone.
- * @throws ShapeError
+ * @throws ShapeError; ConfigError for a step before the first
  */
 export function adamW(
   param: Tensor,
@@ -73,7 +75,7 @@ export function adamW(
   v: Tensor,
   options: AdamWOptions,
 ): { param: Tensor; m: Tensor; v: Tensor } {
-  for (const [name, tensor] of Object.entries({ grad, m, v })) requireShape('adamW', name, tensor, param.shape);
+  for (const [name, tensor] of Object.entries({ grad, m, v })) requireFloats('adamW', name, tensor, param.shape);
   const attrs = { ...options, ...factorsOf(options), gradScale: options.gradScale ?? 1 };
   const [nextParam, nextM, nextV] = kernel({ param, grad, m, v }, attrs);
   return { param: nextParam as Tensor, m: nextM as Tensor, v: nextV as Tensor };
@@ -101,6 +103,7 @@ export interface AdamWAllOptions extends Betas {
 /**
  * {@link adamW} of a whole model: assigns new values to parameters and moments. One kernel, in place, where the backend
  * has it; else tensor by tensor.
+ * @throws ShapeError; ConfigError for a step before the first
  */
 export function adamWAll(parameters: readonly AdamWParameter[], options: AdamWAllOptions): void {
   if (parameters.length === 0) return;
@@ -144,12 +147,16 @@ const allKernel = defineKernel<string, Betas & { readonly rows: readonly number[
 /**
  * {@link adamWAll} with all that changes from step to step in tensors, so that a captured step (`captureKernels`) can be
  * fed with it. `row` says which factors are a parameter's. In a capture, {@link ownMemory} comes before it.
+ * @throws ShapeError
  */
 export function adamWByFactors(
   parameters: readonly (AdamWTensors & { readonly row: number })[],
   options: AdamWByFactorsOptions,
 ): void {
   if (parameters.length === 0) return;
+  for (const { param, grad, m, v } of parameters)
+    for (const [name, tensor] of Object.entries({ param, grad, m, v }))
+      requireFloats('adamWAll', name, tensor, param.shape);
   if (!hasNativeKernel(KernelName.AdamWAll)) return updateEach(parameters, options);
   const { beta1, beta2, eps, factors, gradScale } = options;
   const inputs: Record<string, Tensor> = {};

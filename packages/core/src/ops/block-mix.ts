@@ -3,8 +3,9 @@ import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { segmentWidth } from './internal/connection-shapes';
 import { leftTransposed, matmul } from './internal/matmul';
+import { requireEpsilon } from './internal/numbers';
 import { sumRows } from './internal/reductions';
-import { requireShape } from './internal/shapes';
+import { requireFloats } from './internal/shapes';
 import { normalizedGradient, reciprocalRms } from './rms-norm';
 
 interface Attrs {
@@ -80,7 +81,7 @@ export interface BlockMixParameters {
 /**
  * Block-wise mixing of a multi-token head (§3.4), one W_mix for all n segments:
  * `z_seg = W_mix [RMSNorm(h_seg) ; RMSNorm(e_seg)]`; hidden and embed [..., n·db] → [..., n·db].
- * @throws ShapeError
+ * @throws ShapeError; ConfigError when n or eps cannot be one
  */
 export function blockMix(
   hidden: Tensor,
@@ -89,10 +90,11 @@ export function blockMix(
   { n, eps }: Attrs,
 ): Tensor {
   const op = 'blockMix';
-  const db = segmentWidth(op, hidden, n);
-  requireShape(op, 'embed', embed, hidden.shape, 'hidden and embed are over-width states of the same tokens');
-  requireShape(op, 'hiddenNorm', hiddenNorm, [db]);
-  requireShape(op, 'embedNorm', embedNorm, [db]);
-  requireShape(op, 'mix', mix, [db, 2 * db], 'W_mix is [db, 2db], shared by all segments');
+  const db = segmentWidth(op, 'hidden', hidden, n);
+  requireEpsilon(op, 'eps', eps);
+  requireFloats(op, 'embed', embed, hidden.shape, 'hidden and embed are over-width states of the same tokens');
+  requireFloats(op, 'hiddenNorm', hiddenNorm, [db]);
+  requireFloats(op, 'embedNorm', embedNorm, [db]);
+  requireFloats(op, 'mix', mix, [db, 2 * db], 'W_mix is [db, 2db], shared by all segments');
   return kernel({ hidden, embed, hiddenNorm, embedNorm, mix }, { n, eps })[0] as Tensor;
 }

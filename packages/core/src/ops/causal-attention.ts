@@ -20,7 +20,7 @@ import { ShapeError } from '../errors';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { batchMatmul } from './internal/matmul';
-import { requireFloat, requireShape } from './internal/shapes';
+import { requireFloats } from './internal/shapes';
 
 type Inputs = 'q' | 'k' | 'v';
 
@@ -139,11 +139,10 @@ const kernel = defineKernel<Inputs, object>({
  * @throws ShapeError
  */
 export function causalAttention(q: Tensor, k: Tensor, v: Tensor): Tensor {
-  requireFloat('causalAttention', 'q', q);
-  requireShape('causalAttention', 'q', q, [null, null, null, null], 'q is [B, T, H, d]');
+  requireFloats('causalAttention', 'q', q, [null, null, null, null], 'q is [B, T, H, d]');
   const [B = 0, T = 0, H = 0, d = 0] = q.shape;
-  requireShape('causalAttention', 'k', k, [B, null, null, d], 'k is [B, S, K, d] with the batch and head width of q');
-  requireShape('causalAttention', 'v', v, k.shape, 'v has the shape of k');
+  requireFloats('causalAttention', 'k', k, [B, null, null, d], 'k is [B, S, K, d] with the batch and head width of q');
+  requireFloats('causalAttention', 'v', v, k.shape, 'v has the shape of k');
   const [, S = 0, K = 0] = k.shape;
   if (K === 0 || H % K !== 0)
     throw new ShapeError('causalAttention: query heads do not divide among key/value heads', {

@@ -1,5 +1,6 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
-import { requireShape } from './internal/shapes';
+import { requireEpsilon, requirePositiveWhole } from './internal/numbers';
+import { requireFloats } from './internal/shapes';
 
 /**
  * The tensors of one Generalized Hyper-Connection, in the layout of checkpoints: A [n, m+n], Bᵀ [n, m], and for a
@@ -34,18 +35,26 @@ export interface SublayerNorm {
   readonly eps: number;
 }
 
-/** @throws ShapeError unless every tensor has the shape above. */
+/** @throws ShapeError unless every tensor has the shape above; ConfigError when a size cannot be one. */
 export function requireConnectionParameters(
   op: string,
   { staticAlpha, staticBeta, dynamic }: ConnectionParameters,
-  { m, n, db }: { m: number; n: number; db: number },
+  { m, n, eps, db }: ConnectionSizes & { readonly db: number },
 ): void {
-  requireShape(op, 'staticAlpha', staticAlpha, [n, m + n], 'A is [n, m+n]');
-  requireShape(op, 'staticBeta', staticBeta, [n, m], 'Bᵀ is [n, m]');
+  requirePositiveWhole(op, 'm', m);
+  requireEpsilon(op, 'eps', eps);
+  requireFloats(op, 'staticAlpha', staticAlpha, [n, m + n], 'A is [n, m+n]');
+  requireFloats(op, 'staticBeta', staticBeta, [n, m], 'Bᵀ is [n, m]');
   if (!dynamic) return;
-  requireShape(op, 'normWeight', dynamic.normWeight, [db], 'One weight for each of the db = D/m channels of a segment');
-  requireShape(op, 'alphaFn', dynamic.alphaFn, [db, m + n]);
-  requireShape(op, 'betaFn', dynamic.betaFn, [db, m]);
-  requireShape(op, 'alphaScale', dynamic.alphaScale, [n, m + n]);
-  requireShape(op, 'betaScale', dynamic.betaScale, [n, m]);
+  requireFloats(
+    op,
+    'normWeight',
+    dynamic.normWeight,
+    [db],
+    'One weight for each of the db = D/m channels of a segment',
+  );
+  requireFloats(op, 'alphaFn', dynamic.alphaFn, [db, m + n]);
+  requireFloats(op, 'betaFn', dynamic.betaFn, [db, m]);
+  requireFloats(op, 'alphaScale', dynamic.alphaScale, [n, m + n]);
+  requireFloats(op, 'betaScale', dynamic.betaScale, [n, m]);
 }

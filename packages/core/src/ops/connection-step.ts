@@ -10,7 +10,8 @@ import {
 } from './connection-parameters';
 import { defineStep, type StepAttributes } from './internal/connection-halves';
 import { segmentWidth } from './internal/connection-shapes';
-import { requireShape } from './internal/shapes';
+import { requireEpsilon, requirePositiveWhole } from './internal/numbers';
+import { requireFloats } from './internal/shapes';
 
 const kernels = new Map(connectionKinds.map((kind) => [connectionKernelNames(kind)[0], defineStep(kind)]));
 
@@ -26,7 +27,7 @@ function run(kind: ConnectionKind, inputs: Record<string, Tensor>, attributes: S
  * rebuilt from h, never stored: a native kernel reads h and out and writes the next state and the next sublayer's
  * input x [..., D], which is 5r+5 units of traffic forward and backward (docs/architecture.md). With `norm`, x has been
  * through that RMSNorm, and what was read is rebuilt in the backward pass too.
- * @throws ShapeError; when one connection is dynamic and the other static.
+ * @throws ShapeError, also when one connection is dynamic and the other static; ConfigError when m, n or eps cannot be one
  */
 export function connectionStep(
   h: Tensor,
@@ -37,10 +38,9 @@ export function connectionStep(
   norm?: SublayerNorm,
 ): { h: Tensor; x: Tensor } {
   const op = 'connectionStep';
-  const { m, n } = sizes;
   const db = requireOutput(op, h, out, sizes);
-  for (const each of [previous, next]) requireConnectionParameters(op, each, { m, n, db });
-  requireNorm(op, norm, m * db);
+  for (const each of [previous, next]) requireConnectionParameters(op, each, { ...sizes, db });
+  requireNorm(op, norm, sizes.m * db);
   if (!previous.dynamic !== !next.dynamic)
     throw new ShapeError(`${op}: one connection is dynamic and the other static`, {
       expected: 'two of a kind',
@@ -55,7 +55,7 @@ export function connectionStep(
 /**
  * The reading half of {@link connectionStep} alone, for the first sublayer: norm, coefficients and read A° of `next`,
  * `x = A°ᵀ H` (eq. 10), with `norm` through that; h [..., n·db] → x [..., D].
- * @throws ShapeError
+ * @throws ShapeError; ConfigError when m, n or eps cannot be one
  */
 export function connectionRead(
   h: Tensor,
@@ -64,10 +64,9 @@ export function connectionRead(
   norm?: SublayerNorm,
 ): Tensor {
   const op = 'connectionRead';
-  const { m, n } = sizes;
-  const db = segmentWidth(op, h, n);
-  requireConnectionParameters(op, next, { m, n, db });
-  requireNorm(op, norm, m * db);
+  const db = segmentWidth(op, 'h', h, sizes.n);
+  requireConnectionParameters(op, next, { ...sizes, db });
+  requireNorm(op, norm, sizes.m * db);
   const kind = { write: false, read: true, dynamic: next.dynamic !== undefined, normed: norm !== undefined };
   return run(kind, { h, ...readingOf(next, norm) }, attributesOf(sizes, norm))[0] as Tensor;
 }
@@ -75,7 +74,7 @@ export function connectionRead(
 /**
  * The writing half of {@link connectionStep} alone, for the last sublayer: `H'_next = Bᵀ o + Âᵀ H` with the
  * coefficients rebuilt from h; h [..., n·db], out [..., D] → [..., n·db].
- * @throws ShapeError
+ * @throws ShapeError; ConfigError when m, n or eps cannot be one
  */
 export function connectionWrite(
   h: Tensor,
@@ -84,22 +83,24 @@ export function connectionWrite(
   sizes: ConnectionSizes,
 ): Tensor {
   const op = 'connectionWrite';
-  const { m, n } = sizes;
   const db = requireOutput(op, h, out, sizes);
-  requireConnectionParameters(op, previous, { m, n, db });
+  requireConnectionParameters(op, previous, { ...sizes, db });
   const kind = { write: true, read: false, dynamic: previous.dynamic !== undefined, normed: false };
   return run(kind, { h, out, ...writingOf(previous) }, attributesOf(sizes))[0] as Tensor;
 }
 
 function requireOutput(op: string, h: Tensor, out: Tensor, { m, n }: { m: number; n: number }): number {
-  const db = segmentWidth(op, h, n);
+  const db = segmentWidth(op, 'h', h, n);
+  requirePositiveWhole(op, 'm', m);
   const expected = [...h.shape.slice(0, -1), m * db];
-  requireShape(op, 'out', out, expected, 'out has the leading dimensions of h and width D = m·db');
+  requireFloats(op, 'out', out, expected, 'out has the leading dimensions of h and width D = m·db');
   return db;
 }
 
 function requireNorm(op: string, norm: SublayerNorm | undefined, width: number): void {
-  if (norm) requireShape(op, 'norm.weight', norm.weight, [width], 'The sublayer sees the backbone width D = m·db');
+  if (!norm) return;
+  requireFloats(op, 'norm.weight', norm.weight, [width], 'The sublayer sees the backbone width D = m·db');
+  requireEpsilon(op, 'norm.eps', norm.eps);
 }
 
 /** Only these: sizes may come from an object that has more. */

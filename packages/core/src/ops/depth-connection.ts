@@ -4,7 +4,8 @@ import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { segmentWidth } from './internal/connection-shapes';
 import { segmentsOf, writeSegments, writeSegmentsGradients } from './internal/connection-math';
-import { requireFloat, requireShape, rowsOf } from './internal/shapes';
+import { requirePositiveWhole } from './internal/numbers';
+import { requireFloats, rowsOf } from './internal/shapes';
 
 interface Attrs {
   readonly m: number;
@@ -42,13 +43,13 @@ const kernel = defineKernel<'out' | 'carry' | 'beta', Attrs>({
 /**
  * Depth connection (eq. 10, Algorithm 3): `H'_next = Bᵀ reshape(o, m, db) + carry`. out [..., D], carry [..., n·db],
  * beta [..., n, m], or [n, m] when static → [..., n·db].
- * @throws ShapeError
+ * @throws ShapeError; ConfigError when m or n is no positive whole number
  */
 export function depthConnection(out: Tensor, carry: Tensor, beta: Tensor, { m, n }: Attrs): Tensor {
   const op = 'depthConnection';
-  const db = segmentWidth(op, carry, n);
-  requireFloat(op, 'out', out);
-  requireShape(
+  const db = segmentWidth(op, 'carry', carry, n);
+  requirePositiveWhole(op, 'm', m);
+  requireFloats(
     op,
     'out',
     out,
@@ -61,6 +62,6 @@ export function depthConnection(out: Tensor, carry: Tensor, beta: Tensor, { m, n
       expected: '[n, m] (static) or [..., n, m] (dynamic)',
       got: `[${beta.shape.join(', ')}]`,
     });
-  requireShape(op, 'beta', beta, isDynamic ? [...carry.shape.slice(0, -1), n, m] : [n, m]);
+  requireFloats(op, 'beta', beta, isDynamic ? [...carry.shape.slice(0, -1), n, m] : [n, m]);
   return kernel({ out, carry, beta }, { m, n })[0] as Tensor;
 }

@@ -1,7 +1,7 @@
 import { gather, reshape, scatterND, type Tensor } from '@tensorflow/tfjs-core';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
-import { requireInteger, requireShape } from './internal/shapes';
+import { requireFloats, requireInteger } from './internal/shapes';
 
 const gradKernel = defineKernel<'ids' | 'dy', { readonly rows: number }>({
   name: KernelName.EmbeddingLookupGrad,
@@ -32,6 +32,6 @@ const kernel = defineKernel<'table' | 'ids', object>({
  */
 export function embeddingLookup(table: Tensor, ids: Tensor): Tensor {
   requireInteger('embeddingLookup', 'ids', ids);
-  requireShape('embeddingLookup', 'table', table, [null, null], 'A table is [vocabulary, width]');
+  requireFloats('embeddingLookup', 'table', table, [null, null], 'A table is [vocabulary, width]');
   return kernel({ table, ids }, {})[0] as Tensor;
 }

@@ -2,8 +2,9 @@ import { add, mean, mul, reshape, rsqrt, square, sub, type Tensor } from '@tenso
 import { ShapeError } from '../errors';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
+import { requireEpsilon } from './internal/numbers';
 import { sumRows } from './internal/reductions';
-import { lastOf, requireFloat, requireShape, rowsOf } from './internal/shapes';
+import { lastOf, requireFloat, requireFloats, rowsOf } from './internal/shapes';
 import { normalizedGradient, reciprocalRms } from './rms-norm';
 
 interface Attrs {
@@ -87,26 +88,27 @@ const layerKernel = defineKernel<'x' | 'weight' | 'bias', Attrs>({
 /**
  * Root mean square norm in groups of `groupSize` (the reduce operator's default, §3.2 **[choice]** `rms`):
  * x [..., G·groupSize], per-channel weight [G·groupSize].
- * @throws ShapeError
+ * @throws ShapeError; ConfigError when eps cannot be one
  */
 export function groupRmsNorm(x: Tensor, weight: Tensor, groupSize: number, eps: number): Tensor {
-  checkGroups('groupRmsNorm', x, weight, groupSize);
+  checkGroups('groupRmsNorm', x, weight, { groupSize, eps });
   return rmsKernel({ x, weight }, { groupSize, eps })[0] as Tensor;
 }
 
 /**
  * GroupNorm to the letter: mean and variance in groups of `groupSize`, per-channel weight and bias [G·groupSize].
- * @throws ShapeError
+ * @throws ShapeError; ConfigError when eps cannot be one
  */
 export function groupLayerNorm(x: Tensor, weight: Tensor, bias: Tensor, groupSize: number, eps: number): Tensor {
-  checkGroups('groupLayerNorm', x, weight, groupSize);
-  requireShape('groupLayerNorm', 'bias', bias, [lastOf(x)]);
+  checkGroups('groupLayerNorm', x, weight, { groupSize, eps });
+  requireFloats('groupLayerNorm', 'bias', bias, [lastOf(x)]);
   return layerKernel({ x, weight, bias }, { groupSize, eps })[0] as Tensor;
 }
 
-function checkGroups(op: string, x: Tensor, weight: Tensor, groupSize: number): void {
+function checkGroups(op: string, x: Tensor, weight: Tensor, { groupSize, eps }: Attrs): void {
+  requireEpsilon(op, 'eps', eps);
   requireFloat(op, 'x', x);
-  requireShape(op, 'weight', weight, [lastOf(x)], 'One weight for each element of the last axis of x');
+  requireFloats(op, 'weight', weight, [lastOf(x)], 'One weight for each element of the last axis of x');
   if (Number.isInteger(groupSize) && groupSize > 0 && lastOf(x) % groupSize === 0) return;
   throw new ShapeError(`${op}: groups of ${groupSize} do not fill the last axis of x`, {
     expected: `a divisor of ${lastOf(x)}`,

@@ -3,7 +3,7 @@ import { ShapeError } from '../errors';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { matmul } from './internal/matmul';
-import { lastOf, requireFloat, requireInteger, requireShape } from './internal/shapes';
+import { lastOf, requireFloats, requireInteger, requireShape } from './internal/shapes';
 
 /** Inputs of the kernels, by number: offsets, x, then the weights set by set, then (of the gradient) a dy for each set. */
 type Inputs = Record<string, Tensor>;
@@ -89,8 +89,7 @@ const kernel = defineKernel<string, object>({
  * @throws ShapeError
  */
 export function groupedLinears(x: Tensor, sets: readonly (readonly Tensor[])[], offsets: Tensor): Tensor[] {
-  requireFloat('groupedLinears', 'x', x);
-  requireShape('groupedLinears', 'x', x, [null, null], 'Rows are sorted by group');
+  requireFloats('groupedLinears', 'x', x, [null, null], 'Rows are sorted by group');
   requireInteger('groupedLinears', 'offsets', offsets);
   sets.forEach((weights, s) => {
     requireShape(
@@ -102,7 +101,7 @@ export function groupedLinears(x: Tensor, sets: readonly (readonly Tensor[])[], 
     );
     weights.forEach((weight, e) => {
       const out = weights[0]?.shape[0] ?? null;
-      requireShape(
+      requireFloats(
         'groupedLinears',
         `sets[${s}][${e}]`,
         weight,

@@ -2,7 +2,7 @@ import { reshape, type Tensor } from '@tensorflow/tfjs-core';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { matmul } from './internal/matmul';
-import { lastOf, requireFloat, requireLast, requireShape, rowsOf } from './internal/shapes';
+import { lastOf, requireFloat, requireFloats, requireLast, rowsOf } from './internal/shapes';
 
 type Inputs = 'x' | 'weight';
 
@@ -38,7 +38,7 @@ const kernel = defineKernel<Inputs, object>({
  */
 export function linear(x: Tensor, weight: Tensor): Tensor {
   requireFloat('linear', 'x', x);
-  requireShape('linear', 'weight', weight, [null, null], 'A weight is [out, in]');
+  requireFloats('linear', 'weight', weight, [null, null], 'A weight is [out, in]');
   requireLast('linear', 'x', x, lastOf(weight), 'The last dimension of x is the `in` of a weight [out, in]');
   return kernel({ x, weight }, {})[0] as Tensor;
 }

@@ -2,7 +2,7 @@ import { add, reshape, type Tensor } from '@tensorflow/tfjs-core';
 import { defineKernel, type KernelCall } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { matmul } from './internal/matmul';
-import { lastOf, requireFloat, requireLast, requireShape, rowsOf } from './internal/shapes';
+import { lastOf, requireFloat, requireFloats, requireLast, rowsOf } from './internal/shapes';
 import { linear } from './linear';
 
 type Inputs = Record<string, Tensor>;
@@ -59,7 +59,7 @@ const kernels: Readonly<Record<number, KernelCall<string, object>>> = {
 export function linears(x: Tensor, weights: readonly Tensor[]): Tensor[] {
   requireFloat('linears', 'x', x);
   weights.forEach((weight, i) => {
-    requireShape('linears', `weights[${i}]`, weight, [null, null], 'A weight is [out, in]');
+    requireFloats('linears', `weights[${i}]`, weight, [null, null], 'A weight is [out, in]');
     requireLast('linears', 'x', x, lastOf(weight), 'The last dimension of x is the `in` of a weight [out, in]');
   });
   const kernel = kernels[weights.length];

@@ -1,8 +1,9 @@
 import { add, mean, mul, reshape, rsqrt, square, sub, type Tensor } from '@tensorflow/tfjs-core';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
+import { requireEpsilon } from './internal/numbers';
 import { sumRows } from './internal/reductions';
-import { lastOf, requireFloat, requireShape, rowsOf } from './internal/shapes';
+import { lastOf, requireFloat, requireFloats, rowsOf } from './internal/shapes';
 
 type Inputs = 'x' | 'weight';
 interface Attrs {
@@ -58,10 +59,11 @@ const kernel = defineKernel<Inputs, Attrs>({
 
 /**
  * Root mean square norm over the last axis: `y = x / sqrt(mean(x²) + eps) · weight`; x [..., D], weight [D].
- * @throws ShapeError
+ * @throws ShapeError; ConfigError when eps cannot be one
  */
 export function rmsNorm(x: Tensor, weight: Tensor, eps: number): Tensor {
   requireFloat('rmsNorm', 'x', x);
-  requireShape('rmsNorm', 'weight', weight, [lastOf(x)], 'One weight for each element of the last axis of x');
+  requireFloats('rmsNorm', 'weight', weight, [lastOf(x)], 'One weight for each element of the last axis of x');
+  requireEpsilon('rmsNorm', 'eps', eps);
   return kernel({ x, weight }, { eps })[0] as Tensor;
 }

@@ -1,8 +1,8 @@
 import { add, concat, mul, neg, slice, tensor, type Tensor } from '@tensorflow/tfjs-core';
-import { ShapeError } from '../errors';
+import { ConfigError, ShapeError } from '../errors';
 import { defineKernel, type KernelCall } from '../kernel';
 import { KernelName } from '../kernel-names';
-import { requireFloat, requireShape } from './internal/shapes';
+import { requireFloats } from './internal/shapes';
 
 export interface RotaryOptions {
   /** Base of the geometric series of wavelengths (`rope_theta`). */
@@ -40,15 +40,28 @@ const kernel: KernelCall<'x', Attrs> = defineKernel<'x', Attrs>({
 /**
  * Rotary position embedding in the rotate-half convention of Llama, x [B, T, H, d], d even: dimensions i and i + d/2
  * turn together by the angle `(offset + t)·theta^(−2i/d)`.
- * @throws ShapeError
+ * @throws ShapeError; ConfigError for another theta or offset than such angles have
  */
 export function rotaryEmbedding(x: Tensor, { theta, offset = 0 }: RotaryOptions): Tensor {
-  requireFloat('rotaryEmbedding', 'x', x);
-  requireShape('rotaryEmbedding', 'x', x, [null, null, null, null], 'x is [B, T, H, d]');
+  requireFloats('rotaryEmbedding', 'x', x, [null, null, null, null], 'x is [B, T, H, d]');
   const width = x.shape[3] as number;
   if (width % 2 !== 0)
     throw new ShapeError('rotaryEmbedding: the head width must be even', { expected: 'an even d', got: String(width) });
+  requireAngles(theta, offset);
   return kernel({ x }, { theta, offset, inverse: false })[0] as Tensor;
+}
+
+function requireAngles(theta: number, offset: number): void {
+  if (!(Number.isFinite(theta) && theta > 0))
+    throw new ConfigError('rotaryEmbedding: theta is not the base of a geometric series', {
+      expected: 'a number above 0, such as 10000',
+      got: String(theta),
+    });
+  if (!Number.isInteger(offset) || offset < 0)
+    throw new ConfigError('rotaryEmbedding: offset is not the position of a token', {
+      expected: 'a whole number of at least 0',
+      got: String(offset),
+    });
 }
 
 const cache = new Map<string, readonly [Float32Array, Float32Array]>();

@@ -17,7 +17,7 @@ import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { detach } from './internal/detach';
 import { pairsOf, routingOf } from './internal/routing';
-import { requireFloat, requireShape } from './internal/shapes';
+import { requireFloats } from './internal/shapes';
 
 /** N tokens, E experts, k experts a token: R = N·k rows, sorted by expert and then by token. */
 export interface RoutedTokens {
@@ -102,8 +102,7 @@ const kernel = defineKernel<'logits', { readonly k: number }>({
  * @throws ShapeError
  */
 export function routeTokens(logits: Tensor, k: number): RoutedTokens {
-  requireFloat('routeTokens', 'logits', logits);
-  requireShape('routeTokens', 'logits', logits, [null, null], 'A row of logits for each token');
+  requireFloats('routeTokens', 'logits', logits, [null, null], 'A row of logits for each token');
   const experts = logits.shape[1] as number;
   if (!Number.isInteger(k) || k < 1 || k > experts)
     throw new ShapeError('routeTokens: a token goes to one expert at least, and to each at most once', {

@@ -1,7 +1,7 @@
 import { add, mul, sigmoid, sub, type Tensor } from '@tensorflow/tfjs-core';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
-import { requireFloat, requireShape } from './internal/shapes';
+import { requireFloat, requireFloats } from './internal/shapes';
 
 type Inputs = 'gate' | 'up';
 
@@ -32,6 +32,6 @@ const kernel = defineKernel<Inputs, object>({
 /** `silu(gate) ∘ up`, silu(z) = z·sigmoid(z); both of one shape. @throws ShapeError */
 export function swiGlu(gate: Tensor, up: Tensor): Tensor {
   requireFloat('swiGlu', 'gate', gate);
-  requireShape('swiGlu', 'up', up, gate.shape, 'gate and up are two projections of one width');
+  requireFloats('swiGlu', 'up', up, gate.shape, 'gate and up are two projections of one width');
   return kernel({ gate, up }, {})[0] as Tensor;
 }

@@ -135,15 +135,15 @@ export interface WidthConnectionResult {
 /**
  * Width connection (eq. 10, Algorithm 2): `mix = alphaᵀ H'`; its first m rows are the sublayer's input, the last n the
  * carry. h is the over-width state [..., n·db], slot after slot. A dynamic connection also computes beta from h.
- * @throws ShapeError
+ * @throws ShapeError; ConfigError when m, n or eps cannot be one
  */
 export function widthConnection(
   h: Tensor,
   parameters: ConnectionParameters,
   { m, n, eps }: ConnectionSizes,
 ): WidthConnectionResult {
-  const db = segmentWidth('widthConnection', h, n);
-  requireConnectionParameters('widthConnection', parameters, { m, n, db });
+  const db = segmentWidth('widthConnection', 'h', h, n);
+  requireConnectionParameters('widthConnection', parameters, { m, n, eps, db });
   const { staticAlpha, staticBeta, dynamic } = parameters;
   const sizes = { m, n, eps };
   const outputs = dynamic

@@ -1,5 +1,16 @@
-import { cast, notEqual, oneHot, slice, where, zerosLike, type Tensor, type Tensor1D } from '@tensorflow/tfjs-core';
-import { lastOf, requireFloat, requireInteger, requireShape } from './shapes';
+import {
+  cast,
+  notEqual,
+  oneHot,
+  ones,
+  slice,
+  where,
+  zerosLike,
+  type Tensor,
+  type Tensor1D,
+} from '@tensorflow/tfjs-core';
+import { requirePositiveWhole } from './numbers';
+import { lastOf, requireFloats, requireInteger, requireShape } from './shapes';
 
 /** What both forms of the cross-entropy of rows are made of: options, chunks of rows, targets as rows. */
 export interface LinearCrossEntropyOptions {
@@ -18,20 +29,20 @@ const defaultChunkElements = 2 ** 23;
 
 /**
  * Checks hidden [N, D], weight [V, D] and targets int32 [N], and fills in what `options` leaves open.
- * @throws ShapeError
+ * @throws ShapeError; ConfigError when chunkRows is no positive whole number
  */
 export function crossEntropyAttrs(
   op: string,
   { hidden, weight, targets }: Record<'hidden' | 'weight' | 'targets', Tensor>,
   options: LinearCrossEntropyOptions,
 ): CrossEntropyAttrs {
-  requireFloat(op, 'hidden', hidden);
-  requireShape(op, 'hidden', hidden, [null, null], 'Flatten batch and time into rows first');
-  requireShape(op, 'weight', weight, [null, lastOf(hidden)], 'The unembedding is [V, D]');
+  requireFloats(op, 'hidden', hidden, [null, null], 'Flatten batch and time into rows first');
+  requireFloats(op, 'weight', weight, [null, lastOf(hidden)], 'The unembedding is [V, D]');
   requireInteger(op, 'targets', targets);
   requireShape(op, 'targets', targets, [hidden.shape[0] as number], 'One target a row');
   const fitting = Math.max(1, Math.floor(defaultChunkElements / Math.max(1, weight.shape[0] as number)));
   const { ignoreIndex = -100, chunkRows = fitting } = options;
+  requirePositiveWhole(op, 'chunkRows', chunkRows);
   return { ignoreIndex, chunkRows };
 }
 
@@ -64,6 +75,7 @@ export function countedLosses(losses: Tensor, target: Tensor, ignoreIndex: numbe
 
 /** One-hot rows [rows, V]; an ignored target gives some valid row, which the mask cancels. */
 export function targetRows(target: Tensor, V: number, ignoreIndex: number): Tensor {
+  if (V === 1) return ones([target.size, 1]); // tfjs's oneHot wants two classes
   const safe = where(notEqual(target, ignoreIndex), target, zerosLike(target));
   return cast(oneHot(safe as Tensor1D, V), 'float32');
 }

@@ -21,21 +21,35 @@ export function requireLast(op: string, name: string, tensor: Tensor, size: numb
 
 /** @throws ShapeError unless the tensor is float32. */
 export function requireFloat(op: string, name: string, tensor: Tensor): void {
-  if (tensor.dtype === 'float32') return;
-  throw new ShapeError(`${op}: ${name} has the wrong dtype`, {
-    expected: 'float32',
-    got: tensor.dtype,
-    hint: `Convert it with tf.cast(${name}, 'float32')`,
-  });
+  requireType(op, name, tensor, 'float32');
+}
+
+/** {@link requireShape} of a tensor that is float32. @throws ShapeError */
+export function requireFloats(
+  op: string,
+  name: string,
+  tensor: Tensor,
+  shape: readonly (number | null)[],
+  hint?: string,
+): void {
+  requireFloat(op, name, tensor);
+  requireShape(op, name, tensor, shape, hint);
 }
 
 /** @throws ShapeError unless the tensor is int32. */
 export function requireInteger(op: string, name: string, tensor: Tensor): void {
-  if (tensor.dtype === 'int32') return;
+  requireType(op, name, tensor, 'int32');
+}
+
+/** Arrays and what was left out come from callers without types. */
+function requireType(op: string, name: string, tensor: Tensor | undefined, dtype: 'float32' | 'int32'): void {
+  if (tensor?.dtype === dtype) return;
+  if (tensor?.dtype === undefined)
+    throw new ShapeError(`${op}: ${name} is not a tensor`, { expected: dtype, hint: 'Make one with tf.tensor' });
   throw new ShapeError(`${op}: ${name} has the wrong dtype`, {
-    expected: 'int32',
+    expected: dtype,
     got: tensor.dtype,
-    hint: `Convert it with tf.cast(${name}, 'int32')`,
+    hint: `Convert it with tf.cast(${name}, '${dtype}')`,
   });
 }
 
