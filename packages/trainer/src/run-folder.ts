@@ -21,10 +21,6 @@ export class RunFolder {
    * @throws ConfigError when a run is there and is not to be resumed; StorageError
    */
   async open(resume: boolean): Promise<void> {
-    if (!resume && (existsSync(this.metricsFile) || (await this.checkpoints()).length > 0))
-      throw new ConfigError(`${this.dir} already holds a run`, {
-        hint: 'Go on with it (--resume), or choose another folder (--out)',
-      });
     await mkdir(this.dir, { recursive: true }).catch((cause: unknown) => {
       const got = cause instanceof Error ? cause.message : String(cause);
       throw new StorageError(`cannot make the run folder ${this.dir}`, {
@@ -33,6 +29,10 @@ export class RunFolder {
         cause,
       });
     });
+    if (!resume && (existsSync(this.metricsFile) || (await this.checkpoints()).length > 0))
+      throw new ConfigError(`${this.dir} already holds a run`, {
+        hint: 'Go on with it (--resume), or choose another folder (--out)',
+      });
     for (const name of await readdir(this.dir))
       if (name.includes(temporaryMark)) await rm(join(this.dir, name), { recursive: true, force: true });
   }

@@ -7,6 +7,8 @@ const positive = z.int().positive();
 const count = z.int().nonnegative();
 const rate = z.number().nonnegative();
 const share = z.number().min(0).max(1);
+/** Of a moment: at 1 it would never take in a gradient, and its bias correction would divide by zero. */
+const decay = z.number().min(0).lt(1);
 
 const dataSchema = z.strictObject({
   /** `sotu`, files and folders of text, or token files (.bin, uint16 as nanoGPT writes them). */
@@ -28,8 +30,8 @@ const optionsSchema = z.strictObject({
   min_lr_ratio: share.default(0.1),
   warmup_steps: count.default(0),
   weight_decay: rate.default(0.1),
-  adam_beta1: share.default(0.9),
-  adam_beta2: share.default(0.95),
+  adam_beta1: decay.default(0.9),
+  adam_beta2: decay.default(0.95),
   adam_epsilon: z.number().positive().default(1e-8),
   /** Gradients of a larger global norm are scaled down to it; 0 leaves them alone. */
   max_grad_norm: rate.default(1),

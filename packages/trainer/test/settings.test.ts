@@ -116,6 +116,24 @@ describe('a training configuration', () => {
     expect(() => parseTrainConfig({ model }, { overrides: ['model.hidden_size.x=1'] })).toThrow('is not a section');
   });
 
+  it('says which setting is no YAML, and that only a section takes settings', () => {
+    const parse = (input: string | object, setting: string) => () => parseTrainConfig(input, { overrides: [setting] });
+    for (const setting of ['train.seed=[1', 'train.seed=a: b: c'])
+      expect(parse({ model }, setting)).toThrow(`the value of the setting "${setting}" is not valid YAML`);
+    expect(parse('', 'train.max_steps=3')).toThrow(/model: /);
+    expect(parse('3', 'train.max_steps=3')).toThrow('goes through the whole configuration, which is not a section');
+    expect(parse({ model }, 'train.max_steps=3')).not.toThrow();
+  });
+
+  it('takes no setting of what all objects have in common', () => {
+    expect(() => parseTrainConfig({ model }, { overrides: ['__proto__.polluted=1'] })).toThrow(ConfigError);
+    expect('polluted' in {}).toBe(false);
+  });
+
+  it.each(['adam_beta1', 'adam_beta2'])('refuses an %s of 1, which would divide by zero', (name) => {
+    expect(() => parseTrainConfig({ model, train: { [name]: 1 } })).toThrow(`train.${name}: expected less than 1`);
+  });
+
   it('refuses windows longer than the model has positions, and a tokenizer larger than its vocabulary', () => {
     expect(() =>
       parseTrainConfig({ model: { ...model, max_position_embeddings: 8 }, train: { sequence_length: 16 } }),
