@@ -39,11 +39,19 @@ export class MemoryPool {
 
   constructor(private readonly library: Pick<NativeLibrary, 'allocate' | 'read' | 'write'>) {}
 
-  /** The block's bytes: the memory itself, or, of a device's, a copy. */
+  /**
+   * The block's bytes: the memory itself, or, of a device's, a copy.
+   * @throws BackendError where a device that works behind its calls tells only now that one failed
+   */
   bytesOf(block: PoolBlock): ArrayBuffer {
     if (!this.library.read) return block.buffer;
     const copy = new Uint8Array(block.bytes);
-    this.library.read(block.address, copy);
+    try {
+      this.library.read(block.address, copy);
+    } catch (cause) {
+      const got = cause instanceof Error ? cause.message : String(cause);
+      throw new BackendError('a kernel failed before its results were read', { got, cause });
+    }
     return copy.buffer;
   }
 

@@ -179,6 +179,15 @@ describe('values on a device', () => {
     expect(data.read()).toEqual(new Float32Array([5, 6]));
   });
 
+  it('are not read where a kernel failed meanwhile: the error is typed and has the text of the device', () => {
+    const data = TensorData.uninitialized('float32', onDevice, 2, StorageType.f32);
+    device.read = () => {
+      throw new Error('a token id is outside the table');
+    };
+    expect(() => data.read()).toThrow(BackendError);
+    expect(() => data.read()).toThrow('a kernel failed before its results were read: got a token id is outside');
+  });
+
   it('in bf16 are widened as they are read', () => {
     const data = TensorData.uninitialized('float32', onDevice, 2, StorageType.bf16);
     new Uint16Array(device.bufferAt(data.address()), 0, 2).set([0x3fc0, 0xc000]);
