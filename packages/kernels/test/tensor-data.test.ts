@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { BackendError } from '@vwn/core';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryPool, StorageType } from '../src/index';
 import { TensorData } from '../src/tensor-data';

@@ -153,6 +153,7 @@ describeOnBackends('a run in trouble', () => {
     await train(config('train.max_steps=4'), { outDir });
     await expect(train(config(), { outDir })).rejects.toThrow('already holds a run. Go on with it (--resume)');
     await expect(train(config(), { outDir: text })).rejects.toThrow(`cannot make the run folder ${text}`);
+    await expect(readMetrics(folder)).rejects.toThrow(`cannot read ${folder}: expected the metrics of a run`);
     await expect(train(config('train.batch_size=8'), { outDir, resume: true })).rejects.toThrow(
       'train.batch_size: was 4, is 8',
     );

@@ -1,4 +1,4 @@
-import { StorageError } from '@vwn/core';
+import { DataError, StorageError } from '@vwn/core';
 import { writeFileAtomically } from '@vwn/layers/checkpoint';
 import { appendFileSync, existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -35,10 +35,14 @@ export function appendMetrics(file: string, metrics: StepMetrics): void {
   }
 }
 
-/** The steps of a metrics.jsonl; a last line that a crash cut short is left out. */
+/** The steps of a metrics.jsonl; a last line that a crash cut short is left out. @throws DataError */
 export async function readMetrics(file: string): Promise<StepMetrics[]> {
   if (!existsSync(file)) return [];
-  return (await readFile(file, 'utf8')).split('\n').flatMap((line) => parseLine(line) ?? []);
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    const got = cause instanceof Error ? cause.message : String(cause);
+    throw new DataError(`cannot read ${file}`, { expected: 'the metrics of a run', got, cause });
+  });
+  return text.split('\n').flatMap((line) => parseLine(line) ?? []);
 }
 
 function parseLine(line: string): StepMetrics | undefined {
