@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {
   adamWAll,
   embeddingLookup,
+  globalNorm,
   groupedLinear,
   linear,
   linearCrossEntropy,
@@ -217,6 +218,30 @@ describeNative('a cast from bools to integers', () => {
     expect([...embeddingLookup(table, flags()).dataSync()]).toEqual([6, 5, 6]);
     const losses = linearCrossEntropy(tf.tensor2d([0, 0, 0], [3, 1]), table, flags());
     expect(maxRelativeError(losses.dataSync(), [Math.LN2, Math.LN2, Math.LN2])).toBeLessThan(tolerance);
+  });
+});
+
+describeNative('more tensors than one call of the library takes', () => {
+  it('are updated all by adamWAll', () => {
+    const variables = () => Array.from({ length: 8200 }, () => tf.variable(tf.zeros([1])));
+    const [params, ms, vs] = [variables(), variables(), variables()] as [tf.Variable[], tf.Variable[], tf.Variable[]];
+    const grad = tf.ones([1]);
+    const all = params.map((param, i) => ({ param, m: ms[i], v: vs[i], grad, weightDecay: 0, step: 1 + (i % 2) }));
+    adamWAll(all as never, { lr: 0.5, beta1: 0.9, beta2: 0.9, eps: 0 });
+    const values = params.map((param) => param.dataSync()[0] as number);
+    const [first, second] = values as [number, number];
+    expect(first).toBeCloseTo(-0.5, 5);
+    expect(second).not.toBe(first);
+    expect(values).toEqual(values.map((_, i) => (i % 2 === 0 ? first : second)));
+    tf.dispose([params, ms, vs]);
+  });
+
+  it('have a global norm', () => {
+    const before = tf.memory().numTensors;
+    const tensors = Array.from({ length: 40_000 }, () => tf.ones([1]));
+    expect(globalNorm(tensors).dataSync()[0]).toBeCloseTo(200, 3);
+    tf.dispose(tensors);
+    expect(tf.memory().numTensors).toBe(before + 1);
   });
 });
 

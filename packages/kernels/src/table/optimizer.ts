@@ -1,5 +1,6 @@
 import { KernelName } from '@vwn/core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
+import type { NativeBackend, Operand } from '../native-backend';
 import { nativeKernel } from '../native-kernel';
 import { StorageType } from '../native-library';
 
@@ -9,6 +10,24 @@ interface UpdateAttrs {
   readonly eps: number;
   /** Of each tensor, which of the factors are its own. */
   readonly rows: readonly number[];
+}
+
+/** Of one call, which takes 16384 and some shared ones; a mixture of many experts has more tensors. */
+const mostOperands = 16000;
+
+/** √(Σ squares) of all operands: of many, the norm of the norms of parts. */
+function normOf(operands: readonly Operand[], backend: NativeBackend): TensorInfo {
+  const parts: TensorInfo[] = [];
+  for (let from = 0; from < operands.length; from += mostOperands) {
+    const norm = backend.output([]);
+    backend.call('global_norm', [...operands.slice(from, from + mostOperands), norm], []);
+    parts.push(norm);
+  }
+  const [first] = parts;
+  if (first && parts.length === 1) return first;
+  const norm = normOf(parts, backend);
+  for (const part of parts) backend.disposeIntermediateTensorInfo(part);
+  return norm;
 }
 
 /** The first two take any number of tensors, in the order of the input map. */
@@ -21,14 +40,17 @@ export const optimizerKernels = [
       i % 4 === 1 ? backend.stored(each, StorageType.f32) : each,
     );
     operands.forEach((each, i) => i % 4 === 1 || backend.storeAsFloats(each));
-    backend.call('adamw', operands, [rows.length, beta1, beta2, eps, ...rows]);
+    const shared = operands.slice(4 * rows.length);
+    for (let from = 0; from < rows.length; from += mostOperands / 4) {
+      const part = rows.slice(from, from + mostOperands / 4);
+      const ofPart = operands.slice(4 * from, 4 * (from + part.length));
+      backend.call('adamw', [...ofPart, ...shared], [part.length, beta1, beta2, eps, ...part]);
+    }
     return [];
   }),
   nativeKernel<string>(KernelName.GlobalNorm, ['global_norm'], ({ inputs, backend }): TensorInfo => {
-    const norm = backend.output([]);
     const operands = Object.values(inputs).map((each) => backend.stored(each, StorageType.f32));
-    backend.call('global_norm', [...operands, norm], []);
-    return norm;
+    return normOf(operands, backend);
   }),
   nativeKernel<'norm' | 'loss', { readonly maxNorm: number }>(
     KernelName.ClipScale,
