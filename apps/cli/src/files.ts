@@ -1,5 +1,5 @@
 import { DataError, StorageError } from '@vwn/core';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Reads a file that the user named. @throws DataError saying what was expected there. */
@@ -38,6 +38,15 @@ export function writeUserFile(file: string, content: string): void {
       hint: 'Free some space or choose another place',
       cause,
     });
+  }
+}
+
+/** Removes a folder of an earlier run, if there is one. @throws StorageError */
+export function removeFolder(dir: string): void {
+  try {
+    rmSync(dir, { recursive: true, force: true });
+  } catch (cause) {
+    throw new StorageError(`cannot clear ${dir}`, { got: describe(cause), hint: 'Choose another place', cause });
   }
 }
 

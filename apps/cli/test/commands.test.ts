@@ -164,6 +164,12 @@ describe('vwn cost and doctor', () => {
 });
 
 describe('vwn quickstart', () => {
+  it('says so where its folder is a file', async () => {
+    const { status, stderr } = await run('quickstart', '--steps', '1', '--out', 'config.yaml');
+    expect(status).toBe(1);
+    expect(stderr).toContain('cannot clear');
+  });
+
   it('trains both models, compares them and writes a report that needs nothing from elsewhere', async () => {
     const { status, stdout } = await run('quickstart', '--steps', '3', '--out', 'quick', '--json');
     expect(status).toBe(0);

@@ -226,6 +226,9 @@ describeOnBackends('generation', () => {
     }))
       all.push(id);
     expect(all).toEqual([]);
+    await expect(generate(model, [1, 1e6], { maxTokens: 1, rng: Rng.fromSeed(0) }).next()).rejects.toThrow(
+      'token id 1000000 (row 0, position 1) is not in the vocabulary',
+    );
     await expect(generate(model, [], { maxTokens: 1, rng: Rng.fromSeed(0) }).next()).rejects.toThrow(
       'the prompt is empty',
     );

@@ -1,8 +1,8 @@
 import { Rng } from '@vwn/core';
 import { generate } from '@vwn/layers';
 import { train, type TrainEvent } from '@vwn/trainer';
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeFolder } from '../files';
 import { openModel } from '../model';
 import { TrainingProgress } from '../terminal/training-progress';
 import type { Outcome } from './comparison';
@@ -30,7 +30,7 @@ async function runOne(
   tokenizer?: string,
 ): Promise<ContestantOutcome> {
   process.stderr.write(`\n${contestant.name}\n`);
-  rmSync(outDir, { recursive: true, force: true });
+  removeFolder(outDir);
   const config = quickstartConfig(contestant, steps, tokenizer);
   const progress = new TrainingProgress(config);
   const recorder = new Recorder();

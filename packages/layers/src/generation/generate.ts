@@ -1,5 +1,5 @@
 import { type Rng, ShapeError } from '@vwn/core';
-import { dispose, tensor2d, tidy } from '@tensorflow/tfjs-core';
+import { dispose, tidy } from '@tensorflow/tfjs-core';
 import type { LanguageModel } from '../language-model';
 import { sampleToken, type SamplingOptions } from './sampling';
 
@@ -16,7 +16,7 @@ export interface GenerateOptions extends SamplingOptions {
  * costs one position; when the model's `max_position_embeddings` are used up, the cache is rebuilt from the later
  * half of the sequence.
  *
- * @throws ShapeError for an empty prompt: there is nothing to condition on.
+ * @throws ShapeError for an empty prompt: there is nothing to condition on; and for ids out of the vocabulary
  */
 export async function* generate(
   model: LanguageModel,
@@ -56,7 +56,7 @@ async function lastLogits(
   pending: readonly number[],
   cache: ReturnType<LanguageModel['newCache']>,
 ): Promise<Float32Array> {
-  const row = tidy(() => model.lastLogits(tensor2d([...pending], [1, pending.length], 'int32'), cache));
+  const row = tidy(() => model.lastLogits([pending], cache));
   const values = (await row.data()) as Float32Array;
   dispose(row);
   return values;
