@@ -8,15 +8,14 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const nvcc = findNvcc();
 /**
  * With 128 registers a thread a multiprocessor holds two blocks of 256, so that one works while the other waits on memory;
- * blocks of attention on tensor cores have 128 threads, whose sums are in registers, or by warpgroups what its launch bounds leave
- * to each of as many blocks as fit; connectionTilesGrad takes all shared memory for one block, which copies the next tokens
- * meanwhile, and keeps gradients in registers from token to token, as connectionFewGrad does, whose blocks have 128 threads in wide
- * models, and rmsNormRowsGrad with rows of over 1024 columns.
+ * blocks of attention and of large tiles of products on tensor cores have 128 threads, whose sums are in registers, or by
+ * warpgroups what its launch bounds leave to each of as many blocks as fit; connectionTilesGrad takes all shared memory for one
+ * block, which copies the next tokens meanwhile, and keeps gradients in registers from token to token, as connectionFewGrad does,
+ * whose blocks have 128 threads in wide models, and rmsNormRowsGrad with rows of over 1024 columns.
  */
+const keptInRegisters = /^(flash|hopper|warpgroupCheck|connectionTilesGrad|connectionFew|rmsNormRowsGrad_of8|half.*_large)/;
 const mostRegisters = (kernel: string) =>
-  ['flash', 'hopper', 'warpgroupCheck', 'connectionTilesGrad', 'connectionFew', 'rmsNormRowsGrad_of8'].some((name) =>
-    kernel.startsWith(name),
-  )
+  keptInRegisters.test(kernel)
     ? 255
     : kernel.startsWith('attention')
       ? 248

@@ -48,6 +48,61 @@ describe('matmul', () => {
     );
   });
 
+  // Few tiles and many, whole ones and not; rows on 16 bytes in both operands, in one, or in none; K within a slice and beyond.
+  for (const [M, N, K] of [
+    [1, 1, 1],
+    [3, 200, 0],
+    [64, 64, 32],
+    [8, 72, 136],
+    [128, 136, 64],
+    [136, 264, 40],
+    [130, 257, 33],
+    [200, 129, 100],
+    [66, 258, 72],
+  ] as const)
+    it(`${M}×${K} by ${K}×${N} of bf16, or rounded to it, either transposed, is added up in float32`, () => {
+      for (const [ta, tb] of [
+        [0, 0],
+        [0, 1],
+        [1, 0],
+        [1, 1],
+      ] as const)
+        for (const [a, b, c] of [
+          ['bf16', 'bf16', 'bf16'],
+          ['bf16', 'f32', 'f32'],
+          ['f32', 'bf16', 'f32'],
+          ['f32', 'f32', 'bf16'],
+        ] as const) {
+          const [left, right] = [asHalves(randomOperand(M * K, a)), asHalves(randomOperand(K * N, b, 2))];
+          const tolerance = c === 'f32' ? 2e-5 : 1e-2;
+          expectSame('matmul', [left, right, result(M * N, c)], [M, N, K, ta, tb, 1, 1, 0, 0], tolerance);
+        }
+    });
+
+  it.each<[number, number, number]>([
+    [6, 5, 24],
+    [7, 9, 3],
+    [72, 136, 40],
+  ])('repeats either operand of bf16, %i×K by K×%i with K = %i, along a batch, or walks both', (M, N, K) => {
+    const batch = 3;
+    const [a, b] = [randomOperand(batch * M * K, 'bf16'), randomOperand(batch * K * N, 'bf16', 2)];
+    const [oneA, oneB] = [randomOperand(M * K, 'bf16'), randomOperand(K * N, 'bf16', 2)];
+    const c = result(batch * M * N);
+    expectSame('matmul', [a, b, c], [M, N, K, 0, 0, 1, batch, M * K, K * N], 2e-5);
+    expectSame('matmul', [oneA, b, c], [M, N, K, 0, 1, 1, batch, 0, K * N], 2e-5);
+    expectSame('matmul', [a, oneB, c], [M, N, K, 1, 1, 1, batch, M * K, 0], 2e-5);
+  });
+
+  it('keeps NaN and infinities of bf16 to rows that have them', () => {
+    const [M, N, K] = [70, 9, 40];
+    const left = randomOperand(M * K, 'bf16');
+    const values = Float32Array.from(left.values);
+    values[3 * K + 39] = Number.NaN;
+    values[69 * K] = Infinity;
+    const right = { storage: 'bf16', values: new Array<number>(K * N).fill(1) } as const;
+    expectSame('matmul', [{ storage: 'bf16', values }, right, result(M * N)], [M, N, K, 0, 0, 0, 1, 0, 0], 2e-5);
+  });
+
   it('repeats either operand along a batch, or walks both', () => {
     const [M, N, K, batch] = [3, 4, 5, 6];
     const [a, b] = [randomOperand(batch * M * K), randomOperand(batch * K * N, 'f32', 2)];
@@ -78,6 +133,19 @@ describe('linears', () => {
     const dys = outs.map((out, i) => randomOperand(rows * out, storage, i + 20));
     const results = [result(rows * width, storage), ...outs.map((out) => result(out * width))];
     expectSame('linears_grad', [...operands, ...dys, ...results], [rows, width, 0, ...outs]);
+  });
+
+  it('multiplies and sums what is rounded to bf16, of many rows', () => {
+    const [many, wide, sizes] = [150, 136, [72, 200]];
+    const operands = [
+      randomOperand(many * wide, 'bf16'),
+      ...sizes.map((out, i) => asHalves(randomOperand(out * wide, 'f32', i + 9))),
+    ];
+    const ys = sizes.map((out) => result(many * out, 'bf16'));
+    expectSame('linears', [...operands, ...ys], [many, wide, 1, ...sizes]);
+    const dys = sizes.map((out, i) => randomOperand(many * out, 'bf16', i + 20));
+    const results = [result(many * wide, 'bf16'), ...sizes.map((out) => result(out * wide))];
+    expectSame('linears_grad', [...operands, ...dys, ...results], [many, wide, 1, ...sizes]);
   });
 
   it('gives a weight without outputs, or rows without any, what a sum of nothing is', () => {

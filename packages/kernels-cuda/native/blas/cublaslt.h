@@ -1,6 +1,6 @@
 /**
  * The functions of cuBLASLt that this library calls, found at run time in the user's CUDA 12 or 13; without it, products
- * are made by the kernels of device/matmul.cu. Declared here, since its headers are on few machines; numbers as in
+ * are made by kernels of our own (host/gemm.cc). Declared here, since its headers are on few machines; numbers as in
  * cublasLt.h and library_types.h of 13.1, which are those of 12 as well.
  */
 #pragma once

@@ -1,4 +1,4 @@
-/** Matrix products of any transposition and storage, tile by tile: what runs without cuBLASLt. */
+/** Matrix products of float32, or of mixed storage, tile by tile: what runs without cuBLASLt. */
 #include "product-tile.h"
 
 namespace vwn {

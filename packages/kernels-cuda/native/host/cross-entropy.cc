@@ -1,6 +1,6 @@
 /**
  * Cross-entropy straight from hidden rows and the unembedding: logits are made for a chunk of rows at a time, and again
- * in a backward pass of its own. Kernels in device/cross-entropy.cu and matmul.cu.
+ * in a backward pass of its own. Kernels in device/cross-entropy.cu; products by gemm.cc.
  */
 #include <algorithm>
 #include <string>

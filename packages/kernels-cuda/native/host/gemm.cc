@@ -1,17 +1,39 @@
-/** Products of matrices: what cuBLASLt can make it makes, tiles in shared memory (device/matmul.cu) the rest. */
+/**
+ * Products of matrices: what cuBLASLt can make it makes, tiles in shared memory the rest, of bf16 by tensor cores
+ * (device/half-matmul.cu), of float32 without (device/matmul.cu).
+ */
 #include "gemm.h"
 
 #include "../blas/cublaslt.h"
 #include "../blas/multiply.h"
+#include "half-products.h"
 
 namespace vwn {
 namespace VWN_ISA {
 namespace {
 
+bool takesTensorCores(const Product &p) {
+  bool takes = p.terms > 0 && fitsHalfTiles(p.M) && fitsHalfTiles(p.N);
+  for (int i = 0; i < p.terms; i++) {
+    const auto &[K, a, b] = p.each[i];
+    takes = takes && isOfHalves(p.halves, a) && isOfHalves(p.halves, b) && fitsHalfTiles(K) &&
+            a.transposed == p.each[0].a.transposed && b.transposed == p.each[0].b.transposed;
+  }
+  return takes;
+}
+
 void byOwnKernel(const Product &p) {
-  constexpr int64_t tile = 64, slices = 2 * 16 * (tile + 1) * 4;
-  const int64_t tiles = (p.M + tile - 1) / tile * ((p.N + tile - 1) / tile);
-  launch("matmul_f32", {tiles, p.batch < 65535 ? p.batch : 65535}, 256, slices, p);
+  const int64_t batches = p.batch < 65535 ? p.batch : 65535;
+  if (!takesTensorCores(p)) {
+    constexpr int64_t tile = 64, slices = 2 * 16 * (tile + 1) * 4;
+    launch("matmul_f32", {tilesOf(p.M, tile) * tilesOf(p.N, tile), batches}, 256, slices, p);
+    return;
+  }
+  const auto &[K, a, b] = p.each[0];
+  const bool takesLarge = takeLargeTiles(p.M, p.N, p.batch);
+  withHalfTiles("halfMatmul", takesLarge, a.transposed, b.transposed, [&](auto shape, const std::string &kernel) {
+    launch(kernel, {tilesOf(p.M, shape.side) * tilesOf(p.N, shape.side), batches}, halfThreads, shape.bytes, p);
+  });
 }
 
 void convertAll(const void *from, int32_t type, int64_t size, void *to, bool toHalves) {

@@ -1,4 +1,4 @@
-/** C = A·B for one or many matrices, any transposition, float32 or bf16 storage; kernels in device/matmul.cu. */
+/** C = A·B for one or many matrices, any transposition, float32 or bf16 storage; see gemm.cc. */
 #include "functions.h"
 #include "gemm.h"
 #include "vwn_arguments.h"
