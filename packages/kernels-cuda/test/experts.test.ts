@@ -26,6 +26,8 @@ describe.each(storages)('grouped_linear in %s', (storage) => {
     [[5, 0, 3], 4, [6, 2]],
     [[70, 130, 0, 64, 1], 33, [17, 65]],
     [[2, 3], 20, [130, 4, 9]],
+    [[150, 0, 130], 72, [136, 72]],
+    [[3, 129, 0, 130], 66, [131]],
   ])('of %j rows, width %i, to %j, and its gradients', (counts, width, outs) => {
     const [groups, rows] = [counts.length, counts.reduce((a, b) => a + b)];
     const operands = operandsOf(counts, width, outs, storage);
@@ -48,11 +50,14 @@ describe.each(storages)('grouped_linear in %s', (storage) => {
     const counts = Array.from({ length: 300 }, (_, e) => e % 3);
     const [rows, width, out] = [counts.reduce((a, b) => a + b), 3, 2];
     const operands = operandsOf(counts, width, [out], storage);
-    const numbers = [rows, width, counts.length, 0, out];
-    expectSame('grouped_linear', [...operands, result(rows * out, storage)], numbers);
     const dWeights = counts.map(() => result(out * width));
     const dy = randomOperand(rows * out, storage, 7);
-    expectSame('grouped_linear_grad', [...operands, dy, result(rows * width, storage), ...dWeights], numbers);
+    for (const halves of [0, 1]) {
+      const numbers = [rows, width, counts.length, halves, out];
+      const [given, dGiven] = halves ? [operands.map(asHalves), asHalves(dy)] : [operands, dy];
+      expectSame('grouped_linear', [...given, result(rows * out, storage)], numbers);
+      expectSame('grouped_linear_grad', [...given, dGiven, result(rows * width, storage), ...dWeights], numbers);
+    }
   });
 });
 
@@ -62,11 +67,21 @@ describe('offsets', () => {
     (offsets) => {
       const operands = [integers(offsets), randomOperand(12), randomOperand(6), randomOperand(6)];
       const text = 'grouped_linear: offsets must rise from 0 to the number of rows';
-      expect(() => runOnCuda('grouped_linear', [...operands, result(8)], [4, 3, 2, 0, 2])).toThrow(text);
       const gradient = [...operands, randomOperand(8), result(12), result(6), result(6)];
-      expect(() => runOnCuda('grouped_linear_grad', gradient, [4, 3, 2, 0, 2])).toThrow(text);
+      for (const halves of [0, 1]) {
+        const numbers = [4, 3, 2, halves, 2];
+        expect(() => runOnCuda('grouped_linear', [...operands, result(8)], numbers)).toThrow(text);
+        expect(() => runOnCuda('grouped_linear_grad', gradient, numbers)).toThrow(text);
+      }
     },
   );
+
+  it('of no rows at all are looked at, too', () => {
+    for (const halves of [0, 1])
+      expect(() =>
+        runOnCuda('grouped_linear', [integers([0, 1]), result(0), randomOperand(6), result(0)], [0, 3, 1, halves, 2]),
+      ).toThrow('offsets must rise');
+  });
 
   it('are wanted in a call with a weight for each group, at most 8 sets of which have a gradient', () => {
     const one = randomOperand(1);

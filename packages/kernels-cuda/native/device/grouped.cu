@@ -1,51 +1,23 @@
 /** Products of each group's rows with its own matrices; one launch for many groups, whose sizes only the device knows. */
-#include "grouped.h"
+#include "group-tiles.h"
 #include "product-tile.h"
 
 namespace vwn {
 namespace cuda {
 namespace {
 
-struct Range {
-  int64_t begin, end;
-};
-
-/** Rows of the group; none where offsets are not what they should be, which the flag then says. */
-VWN_DEVICE Range rangeOf(const Groups &groups, int e) {
-  const int64_t begin = groups.offsets[e], end = groups.offsets[e + 1];
-  const bool isRange = begin >= 0 && begin <= end && end <= groups.rows;
-  const bool atEnds = (e > 0 || begin == 0) && (e + 1 < groups.all || end == groups.rows);
-  if (!isRange || !atEnds) tell(groups.problem);
-  return isRange ? Range{begin, end} : Range{0, 0};
-}
-
-/** Row `row` and what follows, of a matrix that lies row by row. */
-VWN_DEVICE Matrix fromRow(Matrix matrix, int64_t row) {
-  matrix.data = static_cast<const char *>(matrix.data) + row * matrix.ld * (matrix.type == VWN_BF16 ? 2 : 4);
-  return matrix;
-}
-
-/** Grid: tiles of columns by y; by x as many tiles of rows as groups can have together: each finds its own. */
+/** Grid: as many blocks as there is room for, which share out all tiles. */
 template <class T>
 VWN_DEVICE void groupedRows(const GroupedRows &p) {
   VWN_SHARED(float, slices);
-  const int64_t column = static_cast<int64_t>(blockIdx.y) * tileSize;
-  int64_t tile = blockIdx.x;
-  for (int i = 0; i < p.groups.count; i++) {
-    const Range rows = rangeOf(p.groups, p.groups.first + i);
+  int32_t *ends = reinterpret_cast<int32_t *>(slices + 2 * depth * sliceStride);
+  eachTileOfGroups(p.groups, tileSize, static_cast<int>(tilesOf(p.N)), ends, [&](int i, const Range &rows, int row, int column) {
     const int64_t M = rows.end - rows.begin;
-    if (tile >= 0 && tile < tilesOf(M)) {
-      float sums[own][own] = {};
-      for (int t = 0; t < p.terms; t++) {
-        const int at = t * p.groups.count + i;
-        const Matrix b{p.weights[at], p.types[at], p.transposed, p.transposed ? p.K[t] : p.N, 0};
-        addProduct(fromRow(p.a[t], rows.begin), b, 0, M, p.N, p.K[t], p.halves, tile * tileSize, column, slices, sums);
-      }
-      void *c = static_cast<char *>(p.c) + rows.begin * p.N * (p.type == VWN_BF16 ? 2 : 4);
-      writeTile(c, p.type, false, M, p.N, tile * tileSize, column, sums);
-    }
-    tile -= tilesOf(M);
-  }
+    float sums[own][own] = {};
+    for (int t = 0; t < p.terms; t++)
+      addProduct(fromRow(p.a[t], rows.begin), weightOf(p, t, i), 0, M, p.N, p.K[t], p.halves, row, column, slices, sums);
+    writeTile(rowsOfResult(p, rows), p.type, false, M, p.N, row, column, sums);
+  });
 }
 VWN_SINGLE_IN_PAIRS(groupedRows, (GroupedRows product), (product))
 

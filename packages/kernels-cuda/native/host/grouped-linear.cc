@@ -1,21 +1,50 @@
-/** Products of the rows of each group with weights of its own, and their gradients; kernels in device/grouped.cu. */
+/**
+ * Products of the rows of each group with weights of its own, and their gradients; kernels in device/half-grouped.cu for bf16, in
+ * device/grouped.cu for float32.
+ */
 #include "../device/grouped.h"
 #include "../problem.h"
 #include "functions.h"
 #include "gemm.h"
+#include "half-products.h"
 
 namespace vwn {
 namespace VWN_ISA {
 namespace {
 
 constexpr int64_t tile = 64, slices = 2 * 16 * (tile + 1) * 4;
-int64_t tilesOf(int64_t size) { return (size + tile - 1) / tile; }
+/** Where a block counts the tiles of groups. */
+constexpr int64_t bytesOfEnds = weightsOfLaunch * 4;
 
 /** Groups from `first` on, as many as a launch takes with `weights` of each. */
 Groups groupsOf(const GroupedArguments &in, int64_t first, int64_t weights) {
   const int64_t left = in.groups - first, most = weightsOfLaunch / weights;
   return {in.offsets, in.rows, static_cast<int32_t>(in.groups), static_cast<int32_t>(first),
           static_cast<int32_t>(left < most ? left : most), problemFlag(Problem::offsets)};
+}
+
+bool takesTensorCores(const GroupedRows &p) {
+  bool takes = fitsHalfTiles(p.groups.rows) && fitsHalfTiles(p.N);
+  for (int t = 0; t < p.terms; t++) takes = takes && isOfHalves(p.halves, p.a[t]) && fitsHalfTiles(p.K[t]);
+  for (int i = 0; i < p.terms * p.groups.count; i++) takes = takes && (p.halves || p.types[i] == VWN_BF16);
+  return takes;
+}
+
+/** No more blocks than run at once, and than there can be tiles: each group's last one may have few rows. */
+Grid gridOfTiles(const GroupedRows &p, int64_t side, int64_t blocks) {
+  const int64_t rows = p.groups.rows, some = rows < p.groups.count ? rows + 1 : p.groups.count;
+  return {blocksFor((rows / side + some) * tilesOf(p.N, side), 1, blocks * multiprocessors())};
+}
+
+void launchRows(const GroupedRows &p) {
+  if (!takesTensorCores(p)) {
+    launch("groupedRows_f32", gridOfTiles(p, tile, 2), 256, slices + bytesOfEnds, p);
+    return;
+  }
+  const bool takesLarge = takeLargeTiles(p.groups.rows / p.groups.all, p.N, p.groups.all);
+  withHalfTiles("halfGroupedRows", takesLarge, false, p.transposed, [&](auto shape, const std::string &kernel) {
+    launch(kernel, gridOfTiles(p, shape.side, shape.blocks), halfThreads, shape.bytes + bytesOfEnds, p);
+  });
 }
 
 /** C [R, N] = Σ a[s] · weights of sets [from, from + terms), in launches of some groups each. */
@@ -33,10 +62,21 @@ void multiplyRows(Call &call, const GroupedArguments &in, int64_t from, int term
         p.types[t * p.groups.count + i] = static_cast<uint8_t>(weight.type);
       }
     }
-    // Each group's last tile may have few rows: so many tiles at most.
-    launch("groupedRows_f32", {tilesOf(in.rows) + p.groups.count, tilesOf(N)}, 256, slices, p);
+    launchRows(p);
     first += p.groups.count;
   }
+}
+
+void launchColumns(const GroupedColumns &p) {
+  const bool fits = fitsHalfTiles(p.M) && fitsHalfTiles(p.N) && fitsHalfTiles(p.groups.rows);
+  if (!fits || !isOfHalves(p.halves, p.a) || !isOfHalves(p.halves, p.b)) {
+    launch("groupedColumns_f32", {tilesOf(p.M, tile) * tilesOf(p.N, tile), p.groups.count}, 256, slices, p);
+    return;
+  }
+  const bool takesLarge = takeLargeTiles(p.M, p.N, p.groups.count);
+  withHalfTiles("halfGroupedColumns", takesLarge, true, false, [&](auto shape, const std::string &kernel) {
+    launch(kernel, {tilesOf(p.M, shape.side) * tilesOf(p.N, shape.side), p.groups.count}, halfThreads, shape.bytes, p);
+  });
 }
 
 /** dW = dyᵀ x of each group of a set. */
@@ -48,7 +88,7 @@ void multiplyColumns(Call &call, const GroupedLinearGradArguments &in, int64_t s
     p.M = out, p.N = in.width, p.halves = in.halves;
     p.a = matrix(in.dy(call, set), out, false), p.b = matrix(in.x, in.width, false);
     for (int i = 0; i < p.groups.count; i++) p.c[i] = in.dWeight(call, set, first + i);
-    launch("groupedColumns_f32", {tilesOf(out) * tilesOf(in.width), p.groups.count}, 256, slices, p);
+    launchColumns(p);
     first += p.groups.count;
   }
 }
