@@ -17,12 +17,10 @@ VWN_DEVICE void halfGroupedRows(const GroupedRows &p) {
     HalfSums<side> sums = {};
     for (int t = 0; t < p.terms; t++) {
       const int K = static_cast<int>(p.K[t]);
-      addHalfProduct<side, aAlongK, bAlongK>(
-          {operandOf<side, aAlongK>(fromRow(p.a[t], rows.begin), 0, row, M, K),
-           operandOf<side, bAlongK>(weightOf(p, t, i), 0, column, N, K), slices},
-          sums);
+      const HalfOperand<side, aAlongK> a(fromRow(p.a[t], rows.begin), 0, row, M, K);
+      addHalfProduct<side, aAlongK, bAlongK>({a, {weightOf(p, t, i), 0, column, N, K}, K, slices}, sums);
     }
-    writeHalfTile<side>(resultAt(rowsOfResult(p, rows), p.type, false, M, N, row, column), sums);
+    writeHalfTile<side>({rowsOfResult(p, rows), p.type, M, N, row, column}, sums);
   });
 }
 VWN_HALF_ENTRIES(halfGroupedRows, nn, true, false, (GroupedRows product), (product))
@@ -37,10 +35,10 @@ VWN_DEVICE void halfGroupedColumns(const GroupedColumns &p) {
   const Range rows = rangeOf(p.groups, p.groups.first + static_cast<int>(blockIdx.y));
   const int K = static_cast<int>(rows.end - rows.begin);
   HalfSums<side> sums = {};
-  addHalfProduct<side, aAlongK, bAlongK>({operandOf<side, aAlongK>(fromRow(p.a, rows.begin), 0, row, M, K),
-                                          operandOf<side, bAlongK>(fromRow(p.b, rows.begin), 0, column, N, K), slices},
-                                         sums);
-  writeHalfTile<side>(resultAt(p.c[blockIdx.y], VWN_F32, false, M, N, row, column), sums);
+  const HalfOperand<side, aAlongK> a(fromRow(p.a, rows.begin), 0, row, M, K);
+  const HalfOperand<side, bAlongK> b(fromRow(p.b, rows.begin), 0, column, N, K);
+  addHalfProduct<side, aAlongK, bAlongK>({a, b, K, slices}, sums);
+  writeHalfTile<side>({p.c[blockIdx.y], VWN_F32, M, N, row, column}, sums);
 }
 VWN_HALF_ENTRIES(halfGroupedColumns, tn, false, false, (GroupedColumns product), (product))
 

@@ -25,16 +25,18 @@ VWN_DEVICE void halfMatmul(const Product &p) {
   const int M = static_cast<int>(p.M), N = static_cast<int>(p.N);
   const TilePlace tile = placeOfTile<side>(blockIdx.x, M, N);
   for (int64_t batch = blockIdx.y; batch < p.batch; batch += gridDim.y) {
+    void *c = static_cast<char *>(p.c) + batch * p.strideC * (p.type == VWN_BF16 ? 2 : 4);
+    const HalfResult result{c, p.type, M, N, tile.row, tile.column};
     HalfSums<side> sums = {};
+    if (p.accumulate) beginWith<side>(result, sums);
     for (int t = 0; t < p.terms; t++) {
       const Term &term = p.each[t];
       const int K = static_cast<int>(term.K);
-      addHalfProduct<side, aAlongK, bAlongK>({operandOf<side, aAlongK>(term.a, batch, tile.row, M, K),
-                                              operandOf<side, bAlongK>(term.b, batch, tile.column, N, K), slices},
-                                             sums);
+      const HalfOperand<side, aAlongK> a(term.a, batch, tile.row, M, K);
+      const HalfOperand<side, bAlongK> b(term.b, batch, tile.column, N, K);
+      addHalfProduct<side, aAlongK, bAlongK>({a, b, K, slices}, sums);
     }
-    void *c = static_cast<char *>(p.c) + batch * p.strideC * (p.type == VWN_BF16 ? 2 : 4);
-    writeHalfTile<side>(resultAt(c, p.type, p.accumulate, M, N, tile.row, tile.column), sums);
+    writeHalfTile<side>(result, sums);
   }
 }
 VWN_HALF_ENTRIES(halfMatmul, nn, true, false, (Product product), (product))

@@ -1,4 +1,4 @@
-/** A tile of a product by tensor cores on its way from the sums of half-tile.h to C, in whole sectors of memory where rows allow. */
+/** Sums of a tile by tensor cores (half-tile.h) on their way to C, in whole sectors of memory where rows of C begin on 8 bytes. */
 #pragma once
 #include "half-tile.h"
 
@@ -6,73 +6,106 @@ namespace vwn {
 namespace cuda {
 
 struct alignas(8) SumPair {
-  float lower, upper;
+  float values[2];
 };
 
-/** Where a tile of C [M, N] goes. `isInPairs`: 8 bytes of a row begin on 8 bytes, from every fourth (float32: second) column on. */
+/** A tile of C [M, N]. */
 struct HalfResult {
   void *c;
   int32_t type;
-  bool accumulate, isInPairs;
   int M, N, fromRow, fromColumn;
+
+  VWN_DEVICE bool isIn8Bytes() const {
+    return (reinterpret_cast<uintptr_t>(c) | static_cast<uint64_t>(N) * (type == VWN_BF16 ? 2 : 4)) % 8 == 0;
+  }
 };
 
-/** C is written once a tile: nothing that only this needs is to be kept in registers before. */
-VWN_DEVICE HalfResult resultAt(void *c, int32_t type, bool accumulate, int M, int N, int fromRow, int fromColumn) {
-  const uint64_t bits = reinterpret_cast<uintptr_t>(c) | static_cast<uint64_t>(N) * (type == VWN_BF16 ? 2 : 4);
-  return {c, type, accumulate, bits % 8 == 0, anew(M), anew(N), anew(fromRow), anew(fromColumn)};
-}
-
-VWN_DEVICE void writePair(const HalfResult &to, int row, int column, const float *pair) {
-  float *at = static_cast<float *>(to.c) + int64_t{row} * to.N + column;
-  if (to.isInPairs && column < to.N) {
-    const SumPair before = to.accumulate ? wholeAt<SumPair>(at) : SumPair{};
-    putWhole(at, SumPair{before.lower + pair[0], before.upper + pair[1]});
-    return;
-  }
-#pragma unroll
-  for (int i = 0; i < 2; i++)
-    if (column + i < to.N) at[i] = (to.accumulate ? at[i] : 0.0f) + pair[i];
-}
-
 /**
- * A lane's neighbours of two tiles of 8 columns side by side, the first from `column` on. Lanes in pairs change words, so that each
- * has four neighbours of one of the tiles, and the four lanes of a row a sector of memory.
+ * body(at, left, first, second) for pairs of tiles of 8 columns side by side, whose sums of one row they are, two each. `at`: the
+ * lane's first number of them in C, `ofLane` from the first column; `left`: columns from there to the end, none where there is no row.
  */
-VWN_DEVICE void writeHalves(const HalfResult &to, int row, int column, const float *first, const float *second) {
-  const int t = laneOfWarp() % 4;
-  const uint32_t left = packed(first[0], first[1]), right = packed(second[0], second[1]);
-  const uint32_t other = __shfl_xor_sync(0xffffffffu, t % 2 ? left : right, 1);
-  const WordPair four = t % 2 ? WordPair{{other, right}} : WordPair{{left, other}};
-  const int from = column + t % 2 * 8 + t / 2 * 4;
-  if (row >= to.M) return;
-  bf16 *at = static_cast<bf16 *>(to.c) + int64_t{row} * to.N + from;
-  if (to.isInPairs && from < to.N) return putWhole(at, four);
-#pragma unroll
-  for (int i = 0; i < 4; i++)
-    if (from + i < to.N) at[i] = bf16{static_cast<uint16_t>(four.words[i / 2] >> (i % 2 * 16))};
-}
-
-template <int side>
-VWN_DEVICE void writeHalfTile(const HalfResult &to, const HalfSums<side> &sums) {
+template <int side, class T, class Body>
+VWN_DEVICE void eachTwoTiles(const HalfResult &to, int ofLane, HalfSums<side> &sums, const Body &body) {
+  // Made for the tile's end only: nothing of it is to be kept in registers before.
+  const int N = anew(to.N), column = anew(to.fromColumn) + firstColumnOfQuarter<side>() + ofLane;
+  const int firstRow = anew(to.fromRow) + firstRowOfQuarter<side>() + laneOfWarp() / 4;
 #pragma unroll
   for (int band = 0; band < side / 32; band++)
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const int row = to.fromRow + firstRowOfQuarter<side>() + 16 * band + 8 * half + laneOfWarp() / 4;
+      const int row = firstRow + 16 * band + 8 * half, left = row < to.M ? N - column : 0;
+      T *at = static_cast<T *>(to.c) + (int64_t{row} * N + column);
 #pragma unroll
-      for (int j = 0; j < side / 16; j += 2) {
-        const int column = to.fromColumn + firstColumnOfQuarter<side>() + 8 * j;
-        const float *first = sums[band][j].values + 2 * half, *second = sums[band][j + 1].values + 2 * half;
-        if (to.type == VWN_BF16) {
-          writeHalves(to, row, column, first, second);
-        } else if (row < to.M) {
-          const int own = laneOfWarp() % 4 * 2;
-          writePair(to, row, column + own, first);
-          writePair(to, row, column + 8 + own, second);
-        }
-      }
+      for (int j = 0; j < side / 16; j += 2)
+        body(at + 8 * j, left - 8 * j, sums[band][j].values + 2 * half, sums[band][j + 1].values + 2 * half);
     }
+}
+
+/** Of float32 a lane has two columns of each tile, and the four lanes of a row a sector of memory between them. */
+template <int side, class Pair>
+VWN_DEVICE void eachPairOfFloats(const HalfResult &to, HalfSums<side> &sums, const Pair &pair) {
+  eachTwoTiles<side, float>(to, laneOfWarp() % 4 * 2, sums, [&](float *at, int left, float *first, float *second) {
+    pair(at, left, first);
+    pair(at + 8, left - 8, second);
+  });
+}
+
+/** Sums that are to be added to C, which is float32, begin with it. */
+template <int side>
+VWN_DEVICE void beginWith(const HalfResult &from, HalfSums<side> &sums) {
+  if (from.isIn8Bytes())
+    eachPairOfFloats<side>(from, sums, [](const float *at, int left, float *pair) {
+      const SumPair before = left > 0 ? wholeAt<SumPair>(at) : SumPair{};
+      pair[0] = before.values[0], pair[1] = before.values[1];
+    });
+  else
+    eachPairOfFloats<side>(from, sums, [](const float *at, int left, float *pair) {
+      for (int i = 0; i < 2; i++) pair[i] = i < left ? at[i] : 0.0f;
+    });
+}
+
+template <int side>
+VWN_DEVICE void writeFloats(const HalfResult &to, HalfSums<side> &sums) {
+  if (to.isIn8Bytes())
+    eachPairOfFloats<side>(to, sums, [](float *at, int left, const float *pair) {
+      if (left > 0) putWhole(at, SumPair{{pair[0], pair[1]}});
+    });
+  else
+    eachPairOfFloats<side>(to, sums, [](float *at, int left, const float *pair) {
+      for (int i = 0; i < 2; i++)
+        if (i < left) at[i] = pair[i];
+    });
+}
+
+/**
+ * Of bf16, lanes in pairs change words, so that each has four columns of one of two tiles, and the four lanes of a row a sector of
+ * memory between them.
+ */
+template <int side>
+VWN_DEVICE void writeHalves(const HalfResult &to, HalfSums<side> &sums) {
+  const int t = laneOfWarp() % 4;
+  const auto each = [&](const auto &write) {
+    eachTwoTiles<side, bf16>(to, t % 2 * 8 + t / 2 * 4, sums, [&](bf16 *at, int left, const float *first, const float *second) {
+      const uint32_t lower = packed(first[0], first[1]), upper = packed(second[0], second[1]);
+      const uint32_t other = __shfl_xor_sync(0xffffffffu, t % 2 ? lower : upper, 1);
+      write(at, left, WordPair{{t % 2 ? other : lower, t % 2 ? upper : other}});
+    });
+  };
+  if (to.isIn8Bytes())
+    each([](bf16 *at, int left, const WordPair &four) {
+      if (left > 0) putWhole(at, four);
+    });
+  else
+    each([](bf16 *at, int left, const WordPair &four) {
+      for (int i = 0; i < 4; i++)
+        if (i < left) at[i] = bf16{static_cast<uint16_t>(four.words[i / 2] >> (i % 2 * 16))};
+    });
+}
+
+template <int side>
+VWN_DEVICE void writeHalfTile(const HalfResult &to, HalfSums<side> &sums) {
+  if (to.type == VWN_BF16) writeHalves<side>(to, sums);
+  else writeFloats<side>(to, sums);
 }
 
 }  // namespace cuda

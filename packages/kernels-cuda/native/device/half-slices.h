@@ -38,64 +38,69 @@ struct alignas(8) WordPair {
 
 template <int side, bool alongK>
 struct HalfSlice {
-  static constexpr int rows = alongK ? side : halfDepth, columns = alongK ? halfDepth : side, elements = rows * columns;
+  static constexpr int rows = alongK ? side : halfDepth, columns = alongK ? halfDepth : side;
 
-  VWN_DEVICE static int at(int row, int column) {
-    return row * columns + (column / 8 ^ (alongK ? row / 2 % 4 : row % 8)) * 8 + column % 8;
-  }
+  /** What is to change in the number of a column. */
+  VWN_DEVICE static int swap(int row) { return (alongK ? row / 2 % 4 : row % 8) * 8; }
+  VWN_DEVICE static int at(int row, int column) { return row * columns + (column ^ swap(row)); }
 };
 
-/** What a tile takes of a matrix: `length` rows of A, or columns of B, by K units. */
-struct HalfOperand {
-  const void *data; /* of the first of them, where k = 0 */
-  int64_t ld;
-  int K, length;
-  bool isHalf, isInChunks; /* bf16; rows in memory begin and end on 16 bytes */
-};
-
-template <int side, bool alongK>
-VWN_DEVICE HalfOperand operandOf(const Matrix &m, int64_t batch, int from, int size, int K) {
-  const int64_t bytes = m.type == VWN_BF16 ? 2 : 4;
-  const char *data = static_cast<const char *>(m.data) + (batch * m.stride + from * (alongK ? m.ld : 1)) * bytes;
-  const uint64_t bits = reinterpret_cast<uintptr_t>(data) | static_cast<uint64_t>((m.ld | (alongK ? K : size)) * bytes);
-  return {data, m.ld, K, size - from < side ? size - from : side, m.type == VWN_BF16, bits % 16 == 0};
-}
-
-/** Which part of a slice from unit k on lies inside the matrix, in rows and columns as they lie in memory. */
-struct Inside {
-  int rows, columns;
-};
-/** This thread's parts of `width` columns of a slice: those of one column, every `apart` rows. */
+/** A thread's parts of a slice, `width` numbers each: how many, and how many rows from one to the next. */
 template <int side, bool alongK, int width>
 struct Parts {
-  static constexpr int across = HalfSlice<side, alongK>::columns / width, apart = halfThreads / across,
-                       count = HalfSlice<side, alongK>::rows / apart;
-  int row, column;
-  int64_t first, step; /* where the first one lies in the operand, and from one to the next */
-  Inside inside;
+  using Slice = HalfSlice<side, alongK>;
+  static constexpr int apart = halfThreads * width / Slice::columns, count = Slice::rows / apart;
 
-  VWN_DEVICE Parts(const HalfOperand &m, int k) {
-    const int thread = anew(static_cast<int>(threadIdx.x));
-    const int64_t ld = anew(m.ld);
-    row = thread / across, column = thread % across * width;
-    first = (alongK ? row * ld + k : (int64_t{k} + row) * ld) + column, step = apart * ld;
-    const int units = m.K - k < halfDepth ? m.K - k : halfDepth;
-    inside = {alongK ? m.length : units, alongK ? units : m.length};
-  }
-  VWN_DEVICE bool isThere(int i) const { return row + i * apart < inside.rows && column < inside.columns; }
-  VWN_DEVICE bf16 *place(bf16 *slice, int i) const { return slice + HalfSlice<side, alongK>::at(row + i * apart, column); }
+  /** Where part `i` is, from where the first one is: of its row's bits, no other one changes. */
+  VWN_DEVICE static int at(int first, int i) { return (first + i * apart * Slice::columns) ^ Slice::swap(i * apart); }
 };
+
+/**
+ * What a tile takes of a matrix, slice by slice, as one thread sees it: its parts of a slice are some neighbours in each of
+ * several rows (as they lie in memory), which are equally far apart.
+ */
+template <int side, bool alongK>
+struct HalfOperand {
+  const char *from;           /* its first part of the next slice; only what is left below is there */
+  int64_t step;               /* bytes from one part to the next */
+  int rowsLeft, columnsLeft;  /* from its first part of the first slice on */
+  int place;                  /* of its first part in a slice */
+  bool isHalf, isInChunks;    /* bf16; rows begin and end on 16 bytes */
+
+  /** Rows [first, …) of A, or columns of B, of which there are `size`. */
+  VWN_DEVICE HalfOperand(const Matrix &m, int64_t batch, int first, int size, int K) {
+    using Slice = HalfSlice<side, alongK>;
+    const int64_t bytes = m.type == VWN_BF16 ? 2 : 4;
+    const char *data = static_cast<const char *>(m.data) + batch * m.stride * bytes;
+    const uint64_t bits = reinterpret_cast<uintptr_t>(data) | static_cast<uint64_t>((m.ld | (alongK ? K : size)) * bytes);
+    isHalf = m.type == VWN_BF16, isInChunks = bits % 16 == 0;
+    const int width = isInChunks ? static_cast<int>(16 / bytes) : 1, at = static_cast<int>(threadIdx.x) * width;
+    const int inSlice = at / Slice::columns, across = at % Slice::columns;
+    const int row = inSlice + (alongK ? first : 0), column = across + (alongK ? 0 : first);
+    from = data + (row * m.ld + column) * bytes, step = halfThreads * width / Slice::columns * m.ld * bytes;
+    rowsLeft = (alongK ? size : K) - row, columnsLeft = (alongK ? K : size) - column;
+    place = Slice::at(inSlice, across);
+  }
+};
+
+/** body(i, place, from, isThere) for this thread's parts of the slice from unit k on; goes on to the next slice. */
+template <int width, int side, bool alongK, class Body>
+VWN_DEVICE void eachPart(HalfOperand<side, alongK> &m, int k, const Body &body) {
+  using All = Parts<side, alongK, width>;
+  const char *from = m.from;
+#pragma unroll(width > 1 ? All::count : 4)
+  for (int i = 0; i < All::count; i++, from += m.step) {
+    const int row = i * All::apart;
+    body(i, All::at(m.place, i), from, alongK ? row < m.rowsLeft && k < m.columnsLeft : row + k < m.rowsLeft && m.columnsLeft > 0);
+  }
+  m.from = alongK ? m.from + halfDepth * (m.isHalf ? 2 : 4) : from;
+}
 
 /** Asks for the slice from unit k on; zeros beyond the matrix. Only of bf16 in chunks: else nothing. */
 template <int side, bool alongK>
-VWN_DEVICE void askForSlice(const HalfOperand &m, int k, bf16 *slice) {
+VWN_DEVICE void askForSlice(HalfOperand<side, alongK> &m, int k, bf16 *slice) {
   if (!m.isHalf || !m.isInChunks) return;
-  const Parts<side, alongK, 8> parts(m, k);
-  const bf16 *const data = static_cast<const bf16 *>(m.data), *from = data + parts.first;
-#pragma unroll
-  for (int i = 0; i < parts.count; i++, from += parts.step) {
-    copyAsync(parts.place(slice, i), parts.isThere(i) ? from : data, parts.isThere(i));
-  }
+  eachPart<8>(m, k, [&](int, int place, const char *from, bool isThere) { copyAsync(slice + place, from, isThere); });
 }
 
 /** A thread's part of a slice of float32 on its way through registers. */
@@ -106,41 +111,34 @@ struct HeldSlice {
 
 /** Loads the slice from unit k on; zeros beyond the matrix. Only of float32 in chunks. */
 template <int side, bool alongK>
-VWN_DEVICE void holdSlice(const HalfOperand &m, int k, HeldSlice<side> &held) {
+VWN_DEVICE void holdSlice(HalfOperand<side, alongK> &m, int k, HeldSlice<side> &held) {
   if (m.isHalf || !m.isInChunks) return;
-  const Parts<side, alongK, 4> parts(m, k);
-  const float *from = static_cast<const float *>(m.data) + parts.first;
-#pragma unroll
-  for (int i = 0; i < parts.count; i++, from += parts.step) {
-    held.quads[i] = parts.isThere(i) ? wholeAt<Quad>(from) : Quad{};
-  }
+  eachPart<4>(m, k, [&](int i, int, const char *from, bool isThere) {
+    held.quads[i] = isThere ? wholeAt<Quad>(from) : Quad{};
+  });
 }
 
 /** What holdSlice has loaded, rounded to bf16, into the slice. */
 template <int side, bool alongK>
-VWN_DEVICE void putSlice(const HalfOperand &m, const HeldSlice<side> &held, bf16 *slice) {
+VWN_DEVICE void putSlice(const HalfOperand<side, alongK> &m, const HeldSlice<side> &held, bf16 *slice) {
   if (m.isHalf || !m.isInChunks) return;
-  const Parts<side, alongK, 4> parts(m, 0);
+  using All = Parts<side, alongK, 4>;
 #pragma unroll
-  for (int i = 0; i < parts.count; i++) {
+  for (int i = 0; i < All::count; i++) {
     const float *quad = held.quads[i].values;
-    putWhole(parts.place(slice, i), WordPair{{packed(quad[0], quad[1]), packed(quad[2], quad[3])}});
+    putWhole(slice + All::at(m.place, i), WordPair{{packed(quad[0], quad[1]), packed(quad[2], quad[3])}});
   }
 }
 
 /** The slice from unit k on, of what does not lie in chunks, number by number. */
 template <int side, bool alongK>
-VWN_DEVICE void loadSlice(const HalfOperand &m, int k, bf16 *slice) {
+VWN_DEVICE void loadSlice(HalfOperand<side, alongK> &m, int k, bf16 *slice) {
   if (m.isInChunks) return;
-  const Parts<side, alongK, 1> parts(m, k);
-  int64_t from = parts.first;
-#pragma unroll 4
-  for (int i = 0; i < parts.count; i++, from += parts.step) {
+  eachPart<1>(m, k, [&](int, int place, const char *from, bool isThere) {
     bf16 number{0};
-    if (parts.isThere(i))
-      number = m.isHalf ? static_cast<const bf16 *>(m.data)[from] : toBf16(static_cast<const float *>(m.data)[from]);
-    *parts.place(slice, i) = number;
-  }
+    if (isThere) number = m.isHalf ? wholeAt<bf16>(from) : toBf16(wholeAt<float>(from));
+    slice[place] = number;
+  });
 }
 
 /** A left factor: rows [first, first + 16) of A, units [k, k + 16) of the slice. */

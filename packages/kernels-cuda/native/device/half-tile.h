@@ -45,41 +45,43 @@ VWN_DEVICE void multiplyUnits(const bf16 *a, const bf16 *b, int k, HalfSums<side
 /** The factors of a tile's product, and room for their slices. */
 template <int side, bool aAlongK, bool bAlongK>
 struct HalfFactors {
-  HalfOperand a, b;
+  HalfOperand<side, aAlongK> a;
+  HalfOperand<side, bAlongK> b;
+  int K;
   bf16 *slices;
 
   VWN_DEVICE bf16 *ofA(int stage) const { return slices + stage * side * halfDepth; }
   VWN_DEVICE bf16 *ofB(int stage) const { return ofA(halfStages + stage); }
   /** Slices from unit k on, if there are such: what no register has to hold meanwhile. */
-  VWN_DEVICE void askFor(int k, int stage) const {
-    if (k < a.K) {
-      askForSlice<side, aAlongK>(a, k, ofA(stage));
-      askForSlice<side, bAlongK>(b, k, ofB(stage));
-      loadSlice<side, aAlongK>(a, k, ofA(stage));
-      loadSlice<side, bAlongK>(b, k, ofB(stage));
+  VWN_DEVICE void askFor(int k, int stage) {
+    if (k < K) {
+      askForSlice(a, k, ofA(stage));
+      askForSlice(b, k, ofB(stage));
+      loadSlice(a, k, ofA(stage));
+      loadSlice(b, k, ofB(stage));
     }
     commitCopies();
   }
   /** sums += the product of stage `now`, if it has come; slices from unit `then` on go to stage `next` by registers. */
-  VWN_DEVICE void multiply(bool hasCome, int now, int then, int next, HalfSums<side> &sums) const {
+  VWN_DEVICE void multiply(bool hasCome, int now, int then, int next, HalfSums<side> &sums) {
     HeldSlice<side> held;
-    if (then < a.K) holdSlice<side, aAlongK>(a, then, held);
+    if (then < K) holdSlice(a, then, held);
     if (hasCome) multiplyUnits<side, aAlongK, bAlongK>(ofA(now), ofB(now), 0, sums);
-    if (then < a.K) {
-      putSlice<side, aAlongK>(a, held, ofA(next));
-      holdSlice<side, bAlongK>(b, then, held);
+    if (then < K) {
+      putSlice(a, held, ofA(next));
+      holdSlice(b, then, held);
     }
     if (hasCome) multiplyUnits<side, aAlongK, bAlongK>(ofA(now), ofB(now), 16, sums);
-    if (then < a.K) putSlice<side, bAlongK>(b, held, ofB(next));
+    if (then < K) putSlice(b, held, ofB(next));
   }
 };
 
 /** sums += A·B of the tile; nobody uses the slices any more when this returns. */
 template <int side, bool aAlongK, bool bAlongK>
-VWN_DEVICE void addHalfProduct(const HalfFactors<side, aAlongK, bAlongK> &factors, HalfSums<side> &sums) {
+VWN_DEVICE void addHalfProduct(HalfFactors<side, aAlongK, bAlongK> factors, HalfSums<side> &sums) {
   constexpr int last = halfStages - 1, ahead = last * halfDepth;
   int now = 1, next = 0;
-  for (int k = -ahead; k < factors.a.K; k += halfDepth) {
+  for (int k = -ahead; k < factors.K; k += halfDepth) {
     // Behind the barrier all have what they asked for, and are done with the slice that the next one takes the place of.
     awaitCopies<last - 1>();
     __syncthreads();
