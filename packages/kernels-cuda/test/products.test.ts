@@ -181,6 +181,7 @@ describe('linear_cross_entropy', () => {
     [150, 3, 100],
     [130, 5, 64],
     [3, 8, 2088],
+    [70, 72, 264],
   ])(
     'of %i rows, width %i and %i words, and its gradients, without the ignored index, in several chunks where they are many',
     (N, D, V) => {

@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "connection-shape.h"
+#include "shared-room.h"
 
 namespace vwn {
 namespace cuda {
@@ -32,14 +33,6 @@ inline int64_t bytesOfTiles(const ConnectionShape &s, const ConnectionTiles &t) 
   const int64_t stride = s.db + ofChunk, slots = t.tokens * s.n;
   const int64_t rows = t.buffers * (slots + t.tokens * s.m) + slots + (s.n + 2 * columnsOfTile);
   return 2 * (rows * stride + slots * (s.n + columnsOfTile + ofChunk)) + 4 * roomOfSums + 16;
-}
-
-/** What a multiprocessor keeps of its shared memory for each block beside what that asked for. */
-constexpr int64_t sharedBytesKept = 1 << 10;
-
-/** Blocks of so many bytes that a multiprocessor holds at once; `sharedBytes`: the most that one may have. */
-inline int64_t blocksAtOnce(int64_t bytes, int64_t sharedBytes) {
-  return (sharedBytes + sharedBytesKept) / (bytes + sharedBytesKept);
 }
 
 /** The next tokens on their way while others are computed, and then as many at once as fit; tokens = 0 where none do. */

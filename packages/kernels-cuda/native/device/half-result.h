@@ -21,8 +21,9 @@ struct HalfResult {
 };
 
 /**
- * body(at, left, first, second) for pairs of tiles of 8 columns side by side, whose sums of one row they are, two each. `at`: the
- * lane's first number of them in C, `ofLane` from the first column; `left`: columns from there to the end, none where there is no row.
+ * body(at, left, first, second) for each row of a lane and two tiles of 8 columns side by side, of which first and second are sums,
+ * two each. `at`: what is the lane's to write of them, from their column number `ofLane` on; `left`: how many columns C has from
+ * there on, none where it has no such row.
  */
 template <int side, class T, class Body>
 VWN_DEVICE void eachTwoTiles(const HalfResult &to, int ofLane, HalfSums<side> &sums, const Body &body) {

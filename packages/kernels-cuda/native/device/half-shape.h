@@ -13,7 +13,7 @@ constexpr int largeHalfSide = 128, smallHalfSide = 64;
 template <int side_>
 struct HalfShape {
   static constexpr int side = side_;
-  /** Blocks that a multiprocessor holds at once, by registers and shared memory. */
+  /** Blocks that a multiprocessor holds at once, by their registers. */
   static constexpr int blocks = side == largeHalfSide ? 2 : 4;
   /** Shared memory for slices of both operands, in numbers of bf16 and in bytes. */
   static constexpr int numbers = halfStages * 2 * side * halfDepth, bytes = 2 * numbers;

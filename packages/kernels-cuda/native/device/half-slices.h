@@ -22,12 +22,6 @@ VWN_DEVICE int anew(int x) {
 #endif
   return x;
 }
-VWN_DEVICE int64_t anew(int64_t x) {
-#if defined(__CUDACC__)
-  asm volatile("" : "+l"(x));
-#endif
-  return x;
-}
 
 struct alignas(16) Quad {
   float values[4];
@@ -36,11 +30,12 @@ struct alignas(8) WordPair {
   uint32_t words[2];
 };
 
+/** How a slice lies in shared memory. */
 template <int side, bool alongK>
 struct HalfSlice {
   static constexpr int rows = alongK ? side : halfDepth, columns = alongK ? halfDepth : side;
 
-  /** What is to change in the number of a column. */
+  /** Bits of a column's number that change in a row. */
   VWN_DEVICE static int swap(int row) { return (alongK ? row / 2 % 4 : row % 8) * 8; }
   VWN_DEVICE static int at(int row, int column) { return row * columns + (column ^ swap(row)); }
 };
@@ -61,11 +56,11 @@ struct Parts {
  */
 template <int side, bool alongK>
 struct HalfOperand {
-  const char *from;           /* its first part of the next slice; only what is left below is there */
-  int64_t step;               /* bytes from one part to the next */
-  int rowsLeft, columnsLeft;  /* from its first part of the first slice on */
-  int place;                  /* of its first part in a slice */
-  bool isHalf, isInChunks;    /* bf16; rows begin and end on 16 bytes */
+  const char *from;          /* its first part of the next slice, which may lie beyond the matrix */
+  int64_t step;              /* bytes from one part to the next */
+  int rowsLeft, columnsLeft; /* in the matrix, from its first part of the first slice on */
+  int place;                 /* of its first part in a slice */
+  bool isHalf, isInChunks;   /* bf16; rows begin and end on 16 bytes */
 
   /** Rows [first, …) of A, or columns of B, of which there are `size`. */
   VWN_DEVICE HalfOperand(const Matrix &m, int64_t batch, int first, int size, int K) {
@@ -91,7 +86,8 @@ VWN_DEVICE void eachPart(HalfOperand<side, alongK> &m, int k, const Body &body) 
 #pragma unroll(width > 1 ? All::count : 4)
   for (int i = 0; i < All::count; i++, from += m.step) {
     const int row = i * All::apart;
-    body(i, All::at(m.place, i), from, alongK ? row < m.rowsLeft && k < m.columnsLeft : row + k < m.rowsLeft && m.columnsLeft > 0);
+    const bool isThere = alongK ? row < m.rowsLeft && k < m.columnsLeft : row + k < m.rowsLeft && m.columnsLeft > 0;
+    body(i, All::at(m.place, i), from, isThere);
   }
   m.from = alongK ? m.from + halfDepth * (m.isHalf ? 2 : 4) : from;
 }

@@ -3,6 +3,7 @@
  * device/grouped.cu for float32.
  */
 #include "../device/grouped.h"
+#include "../device/shared-room.h"
 #include "../problem.h"
 #include "functions.h"
 #include "gemm.h"
@@ -31,19 +32,22 @@ bool takesTensorCores(const GroupedRows &p) {
 }
 
 /** No more blocks than run at once, and than there can be tiles: each group's last one may have few rows. */
-Grid gridOfTiles(const GroupedRows &p, int64_t side, int64_t blocks) {
+Grid gridOfTiles(const GroupedRows &p, int64_t side, int64_t blocksByRegisters, int64_t bytes) {
   const int64_t rows = p.groups.rows, some = rows < p.groups.count ? rows + 1 : p.groups.count;
+  const int64_t fitting = blocksAtOnce(bytes, sharedLimit()), blocks = fitting < blocksByRegisters ? fitting : blocksByRegisters;
   return {blocksFor((rows / side + some) * tilesOf(p.N, side), 1, blocks * multiprocessors())};
 }
 
 void launchRows(const GroupedRows &p) {
   if (!takesTensorCores(p)) {
-    launch("groupedRows_f32", gridOfTiles(p, tile, 2), 256, slices + bytesOfEnds, p);
+    constexpr int64_t bytes = slices + bytesOfEnds;
+    launch("groupedRows_f32", gridOfTiles(p, tile, 2, bytes), 256, bytes, p);
     return;
   }
   const bool takesLarge = takeLargeTiles(p.groups.rows / p.groups.all, p.N, p.groups.all);
   withHalfTiles("halfGroupedRows", takesLarge, false, p.transposed, [&](auto shape, const std::string &kernel) {
-    launch(kernel, gridOfTiles(p, shape.side, shape.blocks), halfThreads, shape.bytes + bytesOfEnds, p);
+    constexpr int64_t bytes = shape.bytes + bytesOfEnds;
+    launch(kernel, gridOfTiles(p, shape.side, shape.blocks, bytes), halfThreads, bytes, p);
   });
 }
 
