@@ -13,7 +13,8 @@ const nvcc = findNvcc();
  * block, which copies the next tokens meanwhile, and keeps gradients in registers from token to token, as connectionFewGrad does,
  * whose blocks have 128 threads in wide models, and rmsNormRowsGrad with rows of over 1024 columns.
  */
-const keptInRegisters = /^(flash|hopper|warpgroupCheck|connectionTilesGrad|connectionFew|rmsNormRowsGrad_of8|half.*_large)/;
+const keptInRegisters =
+  /^(flash|hopper|warpgroupCheck|connectionTilesGrad|connectionFew|rmsNormRowsGrad_of8|half.*_large)/;
 const mostRegisters = (kernel: string) =>
   keptInRegisters.test(kernel)
     ? 255
