@@ -5,7 +5,8 @@
  *   write:   dÂ = H·dNextᵀ     dB = dNext·outᵀ     dout = Bᵀ·dNext
  *            dH = Â·dNext + P·Wᵀ − H·shift         dW += Hᵀ·P
  * where `shift` is the norm's own term: P·(H·W)·r²/db, summed over a slot's coefficients. Coefficients, P, W, dRead and dNext
- * are rounded to bf16 before they are multiplied. dW stays in registers from token to token.
+ * are rounded to bf16 before they are multiplied. dW stays in registers from token to token. As on the way forward slots are filled
+ * up to rows of zeros, whose coefficients, norms and gradients are zeros, too, and leave no trace in any sum.
  */
 #include "connection-tiles-grad.h"
 
@@ -17,7 +18,7 @@ namespace {
 template <class S>
 VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const Stage &stage) {
   const int m = static_cast<int>(s.m), stride = strideOfRead(s);
-  gatherRows<S::gatheredTiles>(s, stage.rows / S::n, S::n, room.coefficients, room.ofCoefficients, stage.state, room.stride,
+  gatherRows<S::gatheredTiles>(s, stage.rows / S::ofToken, S::ofToken, room.coefficients, room.ofCoefficients, stage.state, room.stride,
                                [&](int token, int c, int d, const FloatPair &pair) {
                                  if (c < m) putPair(room.read() + (token * m + c) * stride + d, pair);
                                });
@@ -27,16 +28,16 @@ VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const 
 /** Through the read: to dNext, whose copy arrives meanwhile. */
 template <class S>
 VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, float *weights, WeightSums<S> &sums) {
-  constexpr int n = S::n;
+  constexpr int ofToken = S::ofToken;
   const Share share = shareOf(stage.rows);
-  const int m = static_cast<int>(s.m), token = share.row / n;
+  const int m = static_cast<int>(s.m), token = share.row / ofToken;
   Kept<1> kept{};
-  evaluateStage<n>(s, room, stage, kept, [](int, int, int, const Left &) {});
+  evaluateStage<ofToken>(s, room, stage, kept, [](int, int, int, const Left &) {});
   if (s.normed) {
     __syncthreads();
     readAgain<S>(s, room, stage);
     const auto total = [&](int, float own) { return blockSum(own, room.sums); };
-    for (int of = 0; of < stage.present / n; of++) {
+    for (int of = 0; of < stage.tokens; of++) {
       bf16 *own = stage.backbone + of * m * room.stride;
       sublayerNormGradient(s, static_cast<int>(s.db), stage.set.parameters.sublayerNorm, room.read() + of * m * strideOfRead(s),
                            room.ofNorm, total, [&](int c, int d) -> uint32_t & { return pairAt(own + c * room.stride + d); });
@@ -46,7 +47,7 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
   const bf16 *backbone = stage.backbone + token * m * room.stride;
   for (int k = 0; share.part < stage.tiles && k < static_cast<int>(s.db); k += 16)
     addByRows(room, backbone, m, 0, k, leftAt(stage.state + share.row * room.stride + k, room.stride), ups[0]);
-  productGradient<n>(s, room, stage, kept, ups);
+  productGradient<ofToken>(s, room, stage, kept, ups);
   awaitCopies<1>();
   __syncthreads();
   weightGradient<S, false>(s, room, stage, weights, sums);
@@ -68,8 +69,8 @@ template <class S>
 VWN_DEVICE void backboneGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage) {
   const int m = static_cast<int>(s.m);
   bf16 *dout = stage.backbone;
-  gatherRows<S::gatheredTiles>(s, stage.rows / S::n, S::n, room.coefficients + S::n, room.ofCoefficients, room.dNext, room.stride,
-                               [&](int token, int j, int d, const FloatPair &pair) {
+  gatherRows<S::gatheredTiles>(s, stage.rows / S::ofToken, S::ofToken, room.coefficients + S::ofToken, room.ofCoefficients, room.dNext,
+                               room.stride, [&](int token, int j, int d, const FloatPair &pair) {
                                  if (j < m) pairAt(dout + (token * m + j) * room.stride + d) = packed(pair.lower, pair.upper);
                                });
 }
@@ -78,16 +79,16 @@ VWN_DEVICE void backboneGradient(const ConnectionShape &s, const GradRoom &room,
 template <class S>
 VWN_DEVICE void writeStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, float *weights,
                            WeightSums<S> &sums) {
-  constexpr int n = S::n;
-  const bf16 *dNext = room.dNext + shareOf(stage.rows).row / n * n * room.stride;
+  constexpr int ofToken = S::ofToken;
+  const bf16 *dNext = room.dNext + shareOf(stage.rows).row / ofToken * ofToken * room.stride;
   {
     Kept<S::tilesOfWarp> kept{};
     Sum ups[S::tilesOfWarp][2] = {};
-    evaluateStage<n>(s, room, stage, kept, [&](int i, int tile, int k, const Left &a) {
-      if (tile < n / 16) addByRows(room, dNext, n, tile, k, a, ups[i]);
+    evaluateStage<ofToken>(s, room, stage, kept, [&](int i, int tile, int k, const Left &a) {
+      if (tile < ofToken / 16) addByRows(room, dNext, ofToken, tile, k, a, ups[i]);
     });
-    betaGradient<n>(s, room, stage, ups);
-    productGradient<n>(s, room, stage, kept, ups);
+    betaGradient<ofToken>(s, room, stage, ups);
+    productGradient<ofToken>(s, room, stage, kept, ups);
   }
   __syncthreads();
   weightGradient<S, true>(s, room, stage, weights, sums);
@@ -95,25 +96,26 @@ VWN_DEVICE void writeStage(const ConnectionShape &s, const GradRoom &room, const
   __syncthreads();
   stateGradient<S>(s, room, stage, false, stage.state, [&](const Share &of, int first, int tiles, Sum(&to)[S::stateTiles][2]) {
     multiplyTiles(
-        n, of, first, tiles,
+        ofToken, of, first, tiles,
         [&](int k) { return leftAt(room.coefficients + of.row * room.ofCoefficients + k, room.ofCoefficients); },
         [&](int tile, int k, Right(&b)[2]) { rightsAt(dNext + k * room.stride + tile * 16, room.stride, b); }, to);
     multiplyTiles(
-        n + 16, of, first, tiles,
+        ofToken + 16, of, first, tiles,
         [&](int k) { return leftAt(room.products + of.row * room.ofCoefficients + k, room.ofCoefficients); },
         [&](int tile, int k, Right(&b)[2]) { rightsAt(stage.weights + k * room.stride + tile * 16, room.stride, b); }, to);
   });
   __syncthreads();
 }
 
-/** Sums for static parts and scales over the tokens that a block had at once. */
-VWN_DEVICE void putSums(const ConnectionShape &s, const GradRoom &room, int tokens, int from, int64_t columns, float *to) {
-  const int n = static_cast<int>(s.n), count = static_cast<int>(s.n * columns);
+/** Sums of a set for static parts and scales over the tokens that a block had at once. */
+template <class S>
+VWN_DEVICE void putSums(const ConnectionShape &s, const CoefficientSet &set, const GradRoom &room, int tokens, int from, float *to) {
+  const int n = static_cast<int>(s.n), columns = static_cast<int>(set.columns), count = n * columns;
   for (int at = static_cast<int>(threadIdx.x); at < 2 * count; at += static_cast<int>(blockDim.x)) {
     const float *sums = at < count ? room.offsets : room.scales;
-    const int i = at % count / static_cast<int>(columns), c = at % count % static_cast<int>(columns);
+    const int i = at % count / columns, c = at % count % columns, filled = c < n ? 0 : S::ofToken - n;
     float sum = 0;
-    for (int token = 0; token < tokens; token++) sum += sums[(token * n + i) * room.ofSums + from + c];
+    for (int token = 0; token < tokens; token++) sum += sums[(token * S::ofToken + i) * room.ofSums + from + c + filled];
     to[at] = sum;
   }
 }
@@ -121,32 +123,33 @@ VWN_DEVICE void putSums(const ConnectionShape &s, const GradRoom &room, int toke
 /** W of both sets, and zeros where sums begin. */
 VWN_DEVICE void begin(const ConnectionShape &s, const ConnectionTiles &t, const CoefficientSet &write, const CoefficientSet &read,
                       const ConnectionGradTensors &io, const GradRoom &room) {
-  const int64_t ofStep = sumsOfStep(s).count, ofRoom = 2 * t.tokens * s.n * room.ofSums;
+  const int64_t ofStep = sumsOfStep(s).count, ofRoom = 2 * t.tokens * rowsOfToken(s) * room.ofSums;
   float *sums = sumsOfBlock(s, io, true);
   for (int64_t i = threadIdx.x; i < ofStep; i += blockDim.x) sums[i] = 0;
   for (int64_t i = threadIdx.x; i < ofRoom; i += blockDim.x) room.offsets[i] = 0;
   for (int64_t i = threadIdx.x; s.normed && i < s.m * s.db; i += blockDim.x) room.ofNorm[i] = 0;
   if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
-  if (s.write) loadWeights(s, write, static_cast<int>(write.columns), room.stride, room.writing);
+  if (s.write) loadWeights(s, write, static_cast<int>(writeColumnsOfTiles(s)), room.stride, room.writing);
   // Tiles of the write's W reach into the read's, which must be finite even where there is none.
   loadWeights(s, {read.parameters, s.read ? s.m : 0, false}, static_cast<int>(readWeightRows(s)), room.stride, room.reading);
 }
 
 /** What a block has added up goes to the device's memory. */
 template <class S>
-VWN_DEVICE void end(const ConnectionShape &s, int tokens, const ConnectionGradTensors &io, const GradRoom &room,
-                    WeightSums<S> &sums) {
-  const int columns = static_cast<int>(writeColumns(s)), size = static_cast<int>(s.m * s.db);
-  if (s.write) putSums(s, room, tokens, 0, columns, sumsOfBlock(s, io, true));
-  if (s.read) putSums(s, room, tokens, static_cast<int>(readSumsFrom(s)), s.m, sumsOfBlock(s, io, false));
+VWN_DEVICE void end(const ConnectionShape &s, const CoefficientSet &write, const CoefficientSet &read, int tokens,
+                    const ConnectionGradTensors &io, const GradRoom &room, WeightSums<S> &sums) {
+  const int size = static_cast<int>(s.m * s.db);
+  if (s.write) putSums<S>(s, write, room, tokens, 0, sumsOfBlock(s, io, true));
+  if (s.read) putSums<S>(s, read, room, tokens, static_cast<int>(readSumsFrom(s)), sumsOfBlock(s, io, false));
   float *ofNorm = sumsOfBlock(s, io, true) + sumsOfStep(s).norm;
   for (int i = static_cast<int>(threadIdx.x); s.normed && i < size; i += static_cast<int>(blockDim.x)) ofNorm[i] = room.ofNorm[i];
   if (s.db > S::rowsOfPass) return;
-  if (s.write) putWeights<S, true>(s, columns, 0, weightsOfBlock(s, io, true), sums);
-  if (s.read) putWeights<S, false>(s, s.m, 0, weightsOfBlock(s, io, false), sums);
+  if (s.write) putWeights<S, true>(s, 0, weightsOfBlock(s, io, true), sums);
+  if (s.read) putWeights<S, false>(s, 0, weightsOfBlock(s, io, false), sums);
 }
 
 /** A block's way through its tokens, `tokens` at once, the read before the write, which take turns with the buffers. */
+template <class S>
 struct Turns {
   const ConnectionShape &s;
   const ConnectionTiles &t;
@@ -165,9 +168,8 @@ struct Turns {
   VWN_DEVICE bool isFirst(int turn) const { return turn % halves() == 0; }
   VWN_DEVICE bool isLast(int turn) const { return (turn + 1) % halves() == 0; }
   VWN_DEVICE bool isRead(int turn) const { return s.read && (!s.write || isFirst(turn)); }
-  VWN_DEVICE int slots() const { return t.tokens * static_cast<int>(s.n); }
-  VWN_DEVICE int slots(int turn) const { return count(turn) * static_cast<int>(s.n); }
-  VWN_DEVICE bf16 *state(int turn) const { return room.states + turn % t.buffers * slots() * room.stride; }
+  VWN_DEVICE int rows() const { return t.tokens * S::ofToken; }
+  VWN_DEVICE bf16 *state(int turn) const { return room.states + turn % t.buffers * rows() * room.stride; }
   VWN_DEVICE bf16 *backbone(int turn) const {
     return room.backbones + turn % t.buffers * t.tokens * static_cast<int>(s.m) * room.stride;
   }
@@ -177,7 +179,7 @@ struct Turns {
     const int db = static_cast<int>(s.db), m = static_cast<int>(s.m), tokens = count(turn);
     if (tokens > 0) {
       const bf16 *h = isRead(turn) && s.write ? io.hNext : io.h, *x = isRead(turn) ? io.dx : io.out;
-      copyRows(db, h + first(turn) * s.n * s.db, slots(), slots(turn), room.stride, state(turn));
+      copySlots(s, h + first(turn) * s.n * s.db, S::ofToken, t.tokens, tokens, room.stride, state(turn));
       copyRows(db, x + first(turn) * s.m * s.db, t.tokens * m, tokens * m, room.stride, backbone(turn));
     }
     commitCopies();
@@ -185,14 +187,14 @@ struct Turns {
   /** Asks for the gradient of the next state, zeros where there is none, as the second group of a turn's copies. */
   VWN_DEVICE void askForNext(int turn) const {
     const bf16 *from = io.dhNext ? io.dhNext + first(turn) * s.n * s.db : io.h;
-    if (isFirst(turn)) copyRows(static_cast<int>(s.db), from, slots(), io.dhNext ? slots(turn) : 0, room.stride, room.dNext);
+    if (isFirst(turn)) copySlots(s, from, S::ofToken, t.tokens, io.dhNext ? count(turn) : 0, room.stride, room.dNext);
     commitCopies();
   }
   VWN_DEVICE void store(int turn) const {
     const int db = static_cast<int>(s.db), m = static_cast<int>(s.m);
     if (!isRead(turn)) storeRows(db, backbone(turn), count(turn) * m, room.stride, io.dout + first(turn) * s.m * s.db);
     if (isLast(turn))
-      storeRows(db, s.write ? state(turn) : room.dNext, slots(turn), room.stride, io.dh + first(turn) * s.n * s.db);
+      storeSlots(s, s.write ? state(turn) : room.dNext, S::ofToken, count(turn), room.stride, io.dh + first(turn) * s.n * s.db);
     __syncthreads();
   }
 };
@@ -203,7 +205,7 @@ VWN_DEVICE void connectionTilesGrad(const ConnectionShape &s, const ConnectionTi
   VWN_SHARED(bf16, shared);
   const GradRoom room = divide(s, t, shared);
   const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
-  const Turns turns{s, t, io, room};
+  const Turns<S> turns{s, t, io, room};
   WeightSums<S> sums = {};
   begin(s, t, write, read, io, room);
   if (t.buffers > 1) turns.ask(0);
@@ -217,17 +219,19 @@ VWN_DEVICE void connectionTilesGrad(const ConnectionShape &s, const ConnectionTi
     if (turns.isRead(turn)) {
       awaitCopies<2>();
       __syncthreads();
-      readStage<S>(s, room, {read, room.reading, state, backbone, turns.slots(), turns.slots(turn), 1, static_cast<int>(readSumsFrom(s))},
+      const int columns = static_cast<int>(s.m), sumsFrom = static_cast<int>(readSumsFrom(s));
+      readStage<S>(s, room, {read, room.reading, state, backbone, turns.rows(), turns.count(turn), columns, 1, sumsFrom},
                    weightsOfBlock(s, io, false), sums);
     } else {
       awaitCopies<1>();
       __syncthreads();
-      writeStage<S>(s, room, {write, room.writing, state, backbone, turns.slots(), turns.slots(turn), S::tilesOfSet, 0},
+      const int columns = S::ofToken + static_cast<int>(s.m);
+      writeStage<S>(s, room, {write, room.writing, state, backbone, turns.rows(), turns.count(turn), columns, S::tilesOfSet, 0},
                     weightsOfBlock(s, io, true), sums);
     }
     turns.store(turn);
   }
-  end<S>(s, t.tokens, io, room, sums);
+  end<S>(s, write, read, t.tokens, io, room, sums);
 }
 
 #define VWN_ENTRY_OF_SLOTS(count, most)                                                                                  \

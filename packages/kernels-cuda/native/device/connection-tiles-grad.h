@@ -24,17 +24,17 @@ VWN_DEVICE float *weightsOfBlock(const ConnectionShape &s, const ConnectionGradT
   return weightsOfPart(s, io, blockIdx.x, isWrite);
 }
 
-/** What is known of a kernel when it is compiled: its slots, 16, 32 or 64, and the most that m may be, a quarter or half of them. */
+/** What is known of a kernel when it is compiled: a token's rows, 16, 32 or 64, and the most that m may be, a quarter or half of them. */
 template <int count, int most>
 struct Slots {
   /** Tiles of 16 columns of the write's coefficients, and those of a warp where a block has 64 rows. */
-  static constexpr int n = count, tilesOfSet = count / 16 + 1, tilesOfWarp = count == 64 ? 3 : count / 16;
+  static constexpr int ofToken = count, tilesOfSet = count / 16 + 1, tilesOfWarp = count == 64 ? 3 : count / 16;
   /**
    * dW, a row for each column of the state, in tiles of 8 columns: coefficients of the write, and behind them of the read. Where m
    * is up to 4, columns of A° stand in one tile with those of B, from its middle on.
    */
   static constexpr bool sharesTile = most <= 4;
-  static constexpr int tilesOfRead = (most + 7) / 8, tilesOfWrite = n / 8 + tilesOfRead;
+  static constexpr int tilesOfRead = (most + 7) / 8, tilesOfWrite = count / 8 + tilesOfRead;
   static constexpr int firstOfRead = sharesTile ? tilesOfWrite - 1 : tilesOfWrite;
   /** Such tiles have 16 rows; a warp keeps as many as make 96 registers, and has so many tiles of the state at once. */
   static constexpr int weightColumns = firstOfRead + tilesOfRead, weightRows = 24 / weightColumns;
@@ -60,14 +60,15 @@ struct GradRoom {
 };
 
 VWN_DEVICE GradRoom divide(const ConnectionShape &s, const ConnectionTiles &t, bf16 *at) {
-  const int64_t stride = s.db + ofChunk, slots = t.tokens * s.n, ofCoefficients = s.n + columnsOfTile + ofChunk;
+  const int64_t stride = s.db + ofChunk, ofToken = rowsOfToken(s), slots = t.tokens * ofToken;
+  const int64_t ofCoefficients = ofToken + columnsOfTile + ofChunk;
   GradRoom room{};
   room.stride = static_cast<int>(stride), room.ofCoefficients = static_cast<int>(ofCoefficients);
   room.ofSums = static_cast<int>(strideOfSums(s));
   room.zeros = at, at += ofChunk;
   room.states = at, at += t.buffers * slots * stride;
   room.backbones = at, at += t.buffers * t.tokens * s.m * stride;
-  room.writing = at, at += writeColumns(s) * stride;
+  room.writing = at, at += writeColumnsOfTiles(s) * stride;
   room.reading = at, at += readWeightRows(s) * stride;
   room.dNext = at, at += slots * stride;
   room.coefficients = at, at += slots * ofCoefficients;
@@ -86,7 +87,8 @@ struct Stage {
   const CoefficientSet &set;
   const bf16 *weights;
   bf16 *state, *backbone;
-  int rows, present, tiles, sumsFrom; /* slots, those of tokens that are there, tiles of columns, the set's first sum */
+  int rows, tokens;              /* of all tokens, and how many of them are there */
+  int columns, tiles, sumsFrom; /* the set's, as tiles have them, tiles of them, and its first sum */
 };
 
 /** What a lane keeps of its coefficients until their gradients come: products with W, tanh of their norms, and 1/rms of its rows. */
@@ -112,10 +114,10 @@ VWN_DEVICE void eachPairOfCoefficients(const Share &share, int tiles, const Body
 }
 
 /**
- * Eqs. 11–14: coefficients of all rows, zeros in columns that the set lacks. also(i, tile, k, a): what else is to be made of the
- * left factor a, the state at k, for the warp's i-th tile.
+ * Eqs. 11–14: coefficients of all rows, zeros where there is no slot, or the set has no column. also(i, tile, k, a): what else is to
+ * be made of the left factor a, the state at k, for the warp's i-th tile.
  */
-template <int n, int tilesOfWarp, class Also>
+template <int ofToken, int tilesOfWarp, class Also>
 VWN_DEVICE void evaluateStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, Kept<tilesOfWarp> &kept,
                               const Also &also) {
   const Share share = shareOf(stage.rows);
@@ -129,20 +131,20 @@ VWN_DEVICE void evaluateStage(const ConnectionShape &s, const GradRoom &room, co
       const int tile = share.part + i * share.parts;
       if (tile >= stage.tiles) break;
       Right b[2];
-      const int rows = static_cast<int>(stage.set.columns) - tile * 16;
-      rightsOfSomeRows(stage.weights + tile * 16 * room.stride + k, room.stride, rows, room.zeros, b);
+      rightsOfSomeRows(stage.weights + tile * 16 * room.stride + k, room.stride, stage.columns - tile * 16, room.zeros, b);
       multiplyAdd(kept.products[i][0], a, b[0]);
       multiplyAdd(kept.products[i][1], a, b[1]);
       also(i, tile, k, a);
     }
   }
-  norms.reciprocals(s, share.row, stage.present, kept.reciprocals);
+  norms.reciprocals(s, share.row, endOfSlots(s, ofToken, share.row, stage.tokens), kept.reciprocals);
   if (share.part == 0 && laneOfWarp() % 4 == 0)
     for (int i = 0; i < 2; i++) room.reciprocal[share.row + laneOfWarp() / 4 + i * 8] = kept.reciprocals[i];
   eachPairOfCoefficients<tilesOfWarp>(share, stage.tiles, [&](int i, int half, int v, int row, int column) {
+    const TileColumn ofSet = tileColumnOf(s, stage.set, ofToken, column);
     uint32_t alpha = 0;
-    if (column < stage.set.columns) {
-      const PairOfColumns of = pairOfColumns(s, stage.set, row % n, column);
+    if (row % ofToken < s.n && ofSet.left > 0) {
+      const PairOfColumns of = pairOfColumns(s, ofSet, row % ofToken);
       const float *products = kept.products[i][half].values + v, r = kept.reciprocals[v / 2];
       const float lower = tanhf(products[0] * r), upper = tanhf(products[1] * r);
       kept.activations[i][half].values[v] = lower, kept.activations[i][half].values[v + 1] = upper;
@@ -161,11 +163,11 @@ VWN_DEVICE void addByRows(const GradRoom &room, const bf16 *others, int count, i
 }
 
 /** dB = dNext·outᵀ, which stand in the set's last tile of columns. */
-template <int n, int tilesOfWarp>
+template <int ofToken, int tilesOfWarp>
 VWN_DEVICE void betaGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, Sum (&sums)[tilesOfWarp][2]) {
   const Share share = shareOf(stage.rows);
   const int m = static_cast<int>(s.m);
-  const bf16 *out = stage.backbone + share.row / n * m * room.stride;
+  const bf16 *out = stage.backbone + share.row / ofToken * m * room.stride;
 #pragma unroll
   for (int i = 0; i < tilesOfWarp; i++) {
     if (share.part + i * share.parts != stage.tiles - 1) continue;
@@ -183,15 +185,16 @@ VWN_DEVICE void betaGradient(const ConnectionShape &s, const GradRoom &room, con
  * From the gradients of coefficients: the sums for static parts and scales, and P; and each warp's part of P·(H·W), by
  * P as it is rounded, so that the norm's term is that of the products which will be added.
  */
-template <int n, int tilesOfWarp>
+template <int ofToken, int tilesOfWarp>
 VWN_DEVICE void productGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage,
                                 const Kept<tilesOfWarp> &kept, const Sum (&ups)[tilesOfWarp][2]) {
   const Share share = shareOf(stage.rows);
   float dots[2] = {0, 0};
   eachPairOfCoefficients<tilesOfWarp>(share, stage.tiles, [&](int i, int half, int v, int row, int column) {
+    const TileColumn ofSet = tileColumnOf(s, stage.set, ofToken, column);
     uint32_t product = 0;
-    if (column < stage.set.columns) {
-      const FloatPair scale = pairOfColumns(s, stage.set, row % n, column).scale;
+    if (row % ofToken < s.n && ofSet.left > 0) {
+      const FloatPair scale = pairOfColumns(s, ofSet, row % ofToken).scale;
       const float *up = ups[i][half].values + v, *t = kept.activations[i][half].values + v;
       const float *products = kept.products[i][half].values + v, r = kept.reciprocals[v / 2];
       const int sum = row * room.ofSums + stage.sumsFrom + column;
@@ -247,20 +250,25 @@ VWN_DEVICE void addWeights(const ConnectionShape &s, const GradRoom &room, const
 
 /** Adds a warp's sums of one set to their transpose, [columns, db], in the device's memory. */
 template <class S, bool isWrite>
-VWN_DEVICE void putWeights(const ConnectionShape &s, int columns, int pass, float *to, const WeightSums<S> &sums) {
+VWN_DEVICE void putWeights(const ConnectionShape &s, int pass, float *to, const WeightSums<S> &sums) {
   constexpr int first = isWrite ? 0 : S::firstOfRead, count = isWrite ? S::tilesOfWrite : S::tilesOfRead;
-  const int offset = !isWrite && S::sharesTile ? -4 : 0, db = static_cast<int>(s.db);
+  constexpr int offset = !isWrite && S::sharesTile ? -4 : 0;
+  const int n = static_cast<int>(s.n), m = static_cast<int>(s.m), db = static_cast<int>(s.db);
 #pragma unroll
   for (int q = 0; q < S::weightRows; q++) {
     const int tile = weightTile<S>(pass, q);
     if (tile >= db / 16) break;
 #pragma unroll
-    for (int c = 0; c < count; c++)
-      eachPairOf(sums[first + c][q], tile * 16, c * 8 + offset, [&](int d, int column, const FloatPair &pair) {
-        const int at = column * db + d;
+    for (int c = 0; c < count; c++) {
+      // Of the write's first those of Â, and B's.
+      const bool isCarry = isWrite && c * 8 < S::ofToken;
+      const int before = isWrite && !isCarry ? S::ofToken : 0, columns = isCarry ? n : m;
+      eachPairOf(sums[first + c][q], tile * 16, c * 8 + offset - before, [&](int d, int column, const FloatPair &pair) {
+        const int at = (before ? column + n : column) * db + d;
         if (column >= 0 && column < columns) to[at] += pair.lower;
         if (column >= 0 && column + 1 < columns) to[at + db] += pair.upper;
       });
+    }
   }
 }
 
@@ -271,7 +279,7 @@ VWN_DEVICE void weightGradient(const ConnectionShape &s, const GradRoom &room, c
   for (int pass = 0; pass < passes; pass++) {
     addWeights<S, isWrite>(s, room, stage, pass, sums);
     if (passes == 1) return;
-    putWeights<S, isWrite>(s, static_cast<int>(stage.set.columns), pass, to, sums);
+    putWeights<S, isWrite>(s, pass, to, sums);
 #pragma unroll
     for (auto &column : sums)
       for (Sum &sum : column) sum = {};

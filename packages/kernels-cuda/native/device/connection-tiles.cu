@@ -1,6 +1,7 @@
 /**
  * The forward pass of a connection step in bf16 by tensor cores; connection-step.cu has the other shapes. What it computes
- * and rounds is the same, but that coefficients and W are rounded to bf16 before they are multiplied. With H a token's state:
+ * and rounds is the same, but that coefficients and W are rounded to bf16 before they are multiplied. Slots are filled up to rows of
+ * zeros (rowsOfToken), and coefficients of these are zeros. With H a token's state:
  *   coefficients [n, columns] = H·W       rows of H by rows of Wᵀ
  *   next [n, db] = Âᵀ·H + B·out           columns of Â by rows of H, rows of B by rows of out
  *   x [m, db] = A°ᵀ·next
@@ -18,17 +19,19 @@ constexpr int tilesAtOnce = 4;
 struct TileRoom {
   bf16 *next, *coefficients, *writing, *reading, *zeros, *states, *backbones;
   float *sums;
-  int stride, ofCoefficients;
+  int stride, ofCoefficients, ofToken; /* the last: rows of each token */
 };
 
 VWN_DEVICE TileRoom divide(const ConnectionShape &s, const ConnectionTiles &t, bf16 *at) {
-  const int64_t stride = s.db + ofChunk, slots = t.tokens * s.n, ofCoefficients = s.n + columnsOfTile + ofChunk;
+  const int64_t stride = s.db + ofChunk, ofToken = rowsOfToken(s), slots = t.tokens * ofToken;
+  const int64_t ofCoefficients = ofToken + columnsOfTile + ofChunk;
   TileRoom room{};
   room.stride = static_cast<int>(stride), room.ofCoefficients = static_cast<int>(ofCoefficients);
+  room.ofToken = static_cast<int>(ofToken);
   room.zeros = at, at += ofChunk;
   room.next = at, at += slots * stride;
   room.coefficients = at, at += slots * ofCoefficients;
-  room.writing = at, at += (s.n + columnsOfTile) * stride;
+  room.writing = at, at += (ofToken + columnsOfTile) * stride;
   room.reading = at, at += columnsOfTile * stride;
   room.states = at, at += t.buffers * slots * stride;
   room.backbones = at, at += t.buffers * t.tokens * s.m * stride;
@@ -36,11 +39,11 @@ VWN_DEVICE TileRoom divide(const ConnectionShape &s, const ConnectionTiles &t, b
   return room;
 }
 
-/** Eqs. 11–14 for all rows: alpha = S ∘ tanh(norm(h)·W/√db) + static, zeros in columns that the set lacks. */
-VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set, const TileRoom &room, int rows, int present,
+/** Eqs. 11–14 for all rows: alpha = S ∘ tanh(norm(h)·W/√db) + static, zeros where there is no slot, or the set has no column. */
+VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set, const TileRoom &room, int rows, int tokens,
                              int columns, const bf16 *state, const bf16 *weights) {
   const Share share = shareOf(rows);
-  const int tiles = columns / 16, n = static_cast<int>(s.n);
+  const int tiles = columns / 16;
   float reciprocals[2];
   for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
     Sum sums[tilesAtOnce][2] = {};
@@ -53,11 +56,13 @@ VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set
           return a;
         },
         [&](int tile, int k, Right(&b)[2]) { rightsOfRows(weights + tile * 16 * room.stride + k, room.stride, b); }, sums);
-    norms.reciprocals(s, share.row, present, reciprocals);
+    norms.reciprocals(s, share.row, endOfSlots(s, room.ofToken, share.row, tokens), reciprocals);
     eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, const FloatPair &product) {
+      const TileColumn ofSet = tileColumnOf(s, set, room.ofToken, column);
+      const int slot = row & (room.ofToken - 1);
       uint32_t alpha = 0;
-      if (column < set.columns) {
-        const PairOfColumns of = pairOfColumns(s, set, row % n, column);
+      if (slot < s.n && ofSet.left > 0) {
+        const PairOfColumns of = pairOfColumns(s, ofSet, slot);
         const float r = row - share.row < 8 ? reciprocals[0] : reciprocals[1];
         alpha = packed(tanhf(product.lower * r) * of.scale.lower + of.offset.lower,
                        tanhf(product.upper * r) * of.scale.upper + of.offset.upper);
@@ -71,17 +76,18 @@ VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set
 /** next = Âᵀ·state + B·out, rounded as it is stored. */
 VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int rows, const bf16 *state, const bf16 *backbone) {
   const Share share = shareOf(rows);
-  const int n = static_cast<int>(s.n), m = static_cast<int>(s.m), tiles = static_cast<int>(s.db) / 16;
-  const int token = share.row / n, slot = share.row % n;
-  const bf16 *own = room.coefficients + token * n * room.ofCoefficients;
+  const int ofToken = room.ofToken, m = static_cast<int>(s.m), tiles = static_cast<int>(s.db) / 16;
+  const int token = tokenOf(share.row, ofToken), slot = share.row - token * ofToken;
+  const bf16 *own = room.coefficients + token * ofToken * room.ofCoefficients;
   for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
     Sum sums[tilesAtOnce][2] = {};
     multiplyTiles(
-        n, share, first, tiles,
+        ofToken, share, first, tiles,
         [&](int k) { return leftAtTransposed(own + k * room.ofCoefficients + slot, room.ofCoefficients); },
-        [&](int tile, int k, Right(&b)[2]) { rightsAt(state + (token * n + k) * room.stride + tile * 16, room.stride, b); }, sums);
+        [&](int tile, int k, Right(&b)[2]) { rightsAt(state + (token * ofToken + k) * room.stride + tile * 16, room.stride, b); },
+        sums);
     multiplyTiles(
-        16, share, first, tiles, [&](int) { return leftAt(own + slot * room.ofCoefficients + n, room.ofCoefficients); },
+        16, share, first, tiles, [&](int) { return leftAt(own + slot * room.ofCoefficients + ofToken, room.ofCoefficients); },
         [&](int tile, int, Right(&b)[2]) {
           rightsAtSomeRows(backbone + token * m * room.stride + tile * 16, room.stride, m, room.zeros, b);
         },
@@ -96,7 +102,7 @@ VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int ro
 /** x = A°ᵀ·state, [tokens, m, db] in float32. */
 VWN_DEVICE void readRows(const ConnectionShape &s, const TileRoom &room, int tokens, const bf16 *state, float *x) {
   const int m = static_cast<int>(s.m), stride = strideOfRead(s);
-  gatherRows<2>(s, tokens, static_cast<int>(s.n), room.coefficients, room.ofCoefficients, state, room.stride,
+  gatherRows<2>(s, tokens, room.ofToken, room.coefficients, room.ofCoefficients, state, room.stride,
                 [&](int token, int c, int d, const FloatPair &pair) {
                   if (c < m) putPair(x + (token * m + c) * stride + d, pair);
                 });
@@ -109,7 +115,7 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
   VWN_SHARED(bf16, shared);
   const TileRoom room = divide(s, t, shared);
   const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
-  const int n = static_cast<int>(s.n), m = static_cast<int>(s.m), db = static_cast<int>(s.db), slots = t.tokens * n;
+  const int ofToken = room.ofToken, m = static_cast<int>(s.m), db = static_cast<int>(s.db), slots = t.tokens * ofToken;
   const int64_t ofState = s.n * s.db, ofBackbone = s.m * s.db;
   const int64_t tiles = (s.tokens + t.tokens - 1) / t.tokens;
   const auto countOf = [&](int64_t tile) {
@@ -121,13 +127,13 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
   const auto ask = [&](int64_t tile, int turn) {
     const int64_t first = tile * t.tokens;
     if (tile < tiles) {
-      copyRows(db, h + first * ofState, slots, countOf(tile) * n, room.stride, stateOf(turn));
+      copySlots(s, h + first * ofState, ofToken, t.tokens, countOf(tile), room.stride, stateOf(turn));
       if (s.write) copyRows(db, out + first * ofBackbone, t.tokens * m, countOf(tile) * m, room.stride, backboneOf(turn));
     }
     commitCopies();
   };
   if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
-  if (s.write) loadWeights(s, write, n + columnsOfTile, room.stride, room.writing);
+  if (s.write) loadWeights(s, write, ofToken + columnsOfTile, room.stride, room.writing);
   if (s.read) loadWeights(s, read, columnsOfTile, room.stride, room.reading);
   if (t.buffers > 1) ask(blockIdx.x, 0);
   int turn = 0;
@@ -144,15 +150,15 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
     const int count = countOf(tile);
     const bf16 *state = stateOf(turn);
     if (s.write) {
-      evaluateRows(s, write, room, slots, count * n, n + columnsOfTile, state, room.writing);
+      evaluateRows(s, write, room, slots, count, ofToken + columnsOfTile, state, room.writing);
       writeRows(s, room, slots, state, backboneOf(turn));
-      storeRows(db, room.next, count * n, room.stride, hNext + first * ofState);
+      storeSlots(s, room.next, ofToken, count, room.stride, hNext + first * ofState);
       state = room.next;
     }
     if (s.read) {
       // The state that is not needed any more, or not yet, has room for what is read.
       float *what = reinterpret_cast<float *>(s.write ? stateOf(turn) : room.next);
-      evaluateRows(s, read, room, slots, count * n, columnsOfTile, state, room.reading);
+      evaluateRows(s, read, room, slots, count, columnsOfTile, state, room.reading);
       readRows(s, room, t.tokens, state, what);
       storeRead(s, reading, room.sums, count, what, x + first * ofBackbone);
     }

@@ -26,30 +26,50 @@ VWN_DEVICE void addTo(float *at, float lower, float upper) {
 /** Two neighbours of a row of bf16, the first in an even column. */
 VWN_DEVICE uint32_t &pairAt(bf16 *at) { return *reinterpret_cast<uint32_t *>(at); }
 
+/** Which token's a row is, of tokens with `ofToken` rows each, 16, 32 or 64: a shift. */
+VWN_DEVICE int tokenOf(int row, int ofToken) { return row >> (4 + (ofToken > 16) + (ofToken > 32)); }
+/** The first row behind the slots of a row's token, 0 where that is not among the first `tokens`. */
+VWN_DEVICE int endOfSlots(const ConnectionShape &s, int ofToken, int row, int tokens) {
+  const int token = tokenOf(row, ofToken);
+  return token < tokens ? token * ofToken + static_cast<int>(s.n) : 0;
+}
+/** What stands in a column of tiles (writeColumnsOfTiles): a set's column, and how many its matrix has from there on, 0 or less behind them. */
+struct TileColumn {
+  Column of;
+  int left;
+};
+VWN_DEVICE TileColumn tileColumnOf(const ConnectionShape &s, const CoefficientSet &set, int ofToken, int c) {
+  const bool isB = set.isWrite && c >= ofToken;
+  const int64_t ofSet = isB ? c - ofToken + s.n : c;
+  return {columnOf(s, set, ofSet), static_cast<int>((set.isWrite && !isB ? s.n : set.columns) - ofSet)};
+}
+
 /**
- * Rows of a set's W for the tile, zeros for columns that it lacks, of `count` columns of the state from `first` on; put(c, d, chunk)
+ * Rows of a set's W for the tile, zeros where columnAt(c) has none left, of `count` columns of the state from `first` on; put(c, d, chunk)
  * has 8 of row c, the d-th of these and those behind it. Neighbouring threads have neighbouring columns of fn.
  */
-template <class Put>
-VWN_DEVICE void eachChunkOfWeights(const ConnectionShape &s, const CoefficientSet &set, int columns, int first, int count,
-                                   const Put &put) {
+template <class ColumnAt, class Put>
+VWN_DEVICE void eachChunkOfWeights(const ConnectionShape &s, const float *norm, int columns, int first, int count,
+                                   const ColumnAt &columnAt, const Put &put) {
   const float root = 1.0f / sqrtf(static_cast<float>(s.db));
-  const float *norm = set.parameters.normWeight;
   for (int at = static_cast<int>(threadIdx.x); at < columns * count / ofChunk; at += static_cast<int>(blockDim.x)) {
     const int c = at % columns, d = at / columns * ofChunk;
     Chunk chunk{};
-    if (c < set.columns) {
-      const Column of = columnOf(s, set, c);
+    const TileColumn column = columnAt(c);
+    if (column.left > 0) {
 #pragma unroll
       for (int i = 0; i < ofChunk; i += 2)
-        chunk.words[i / 2] = packed(foldedWeight(of, norm, first + d + i, root), foldedWeight(of, norm, first + d + i + 1, root));
+        chunk.words[i / 2] =
+            packed(foldedWeight(column.of, norm, first + d + i, root), foldedWeight(column.of, norm, first + d + i + 1, root));
     }
     put(c, d, chunk);
   }
 }
 VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set, int columns, int stride, bf16 *to) {
-  const auto put = [&](int c, int d, const Chunk &chunk) { putWhole(to + c * stride + d, chunk); };
-  eachChunkOfWeights(s, set, columns, 0, static_cast<int>(s.db), put);
+  const int ofToken = static_cast<int>(rowsOfToken(s));
+  eachChunkOfWeights(
+      s, set.parameters.normWeight, columns, 0, static_cast<int>(s.db), [&](int c) { return tileColumnOf(s, set, ofToken, c); },
+      [&](int c, int d, const Chunk &chunk) { putWhole(to + c * stride + d, chunk); });
 }
 
 /** Asks for `rows` rows of db, of which `present` are there; zeros are the rest. */
@@ -59,6 +79,16 @@ VWN_DEVICE void copyRows(int db, const bf16 *from, int rows, int present, int st
     const int row = at / chunks, d = at % chunks * ofChunk;
     const bool isThere = row < present;
     copyAsync(to + row * stride + d, isThere ? from + row * db + d : from, isThere);
+  }
+}
+
+/** Asks for the slots of `tokens` tokens, of which `present` are there; zeros are the rest of their rows. */
+VWN_DEVICE void copySlots(const ConnectionShape &s, const bf16 *from, int ofToken, int tokens, int present, int stride, bf16 *to) {
+  const int n = static_cast<int>(s.n), db = static_cast<int>(s.db), chunks = db / ofChunk;
+  for (int at = static_cast<int>(threadIdx.x); at < tokens * ofToken * chunks; at += static_cast<int>(blockDim.x)) {
+    const int row = at / chunks, d = at % chunks * ofChunk, token = tokenOf(row, ofToken), slot = row - token * ofToken;
+    const bool isThere = slot < n && token < present;
+    copyAsync(to + row * stride + d, isThere ? from + (token * n + slot) * db + d : from, isThere);
   }
 }
 
@@ -83,16 +113,16 @@ struct RowNorms {
   }
 };
 
-/** Static parts and scales of a slot's coefficients in an even column and the next; nothing where the set has no such column. */
+/** Static parts and scales of a slot's coefficients in an even column of tiles and the next; zeros where their matrix ends between both. */
 struct PairOfColumns {
   FloatPair offset, scale;
 };
-VWN_DEVICE PairOfColumns pairOfColumns(const ConnectionShape &s, const CoefficientSet &set, int slot, int column) {
-  const Column of = columnOf(s, set, column);
+VWN_DEVICE PairOfColumns pairOfColumns(const ConnectionShape &s, const TileColumn &column, int slot) {
+  const Column &of = column.of;
   const int at = slot * static_cast<int>(of.stride) + static_cast<int>(of.at);
-  // With an odd m rows of these matrices begin anywhere.
-  if (s.m % 2 == 0) return {pairAt(of.offset + at), pairAt(of.scale + at)};
-  const bool both = column + 1 < set.columns;
+  // With an odd m or n rows of these matrices begin anywhere.
+  if ((s.m | s.n) % 2 == 0) return {pairAt(of.offset + at), pairAt(of.scale + at)};
+  const bool both = column.left > 1;
   return {{of.offset[at], both ? of.offset[at + 1] : 0.0f}, {of.scale[at], both ? of.scale[at + 1] : 0.0f}};
 }
 
@@ -151,7 +181,7 @@ VWN_DEVICE void multiplyTiles(int depth, const Share &share, int first, int tile
 
 /**
  * Calls put(token, c, d, pair), of Σ_i coefficients[i, c]·rows[i, d] for d and d + 1, for 16 columns c and all d of each token, i
- * being its n slots; a warp has one of 1, 2 or 4 tokens, and of that tiles of 16 columns d, so many at once. (Its loop over tokens
+ * being its n rows; a warp has one of 1, 2 or 4 tokens, and of that tiles of 16 columns d, so many at once. (Its loop over tokens
  * is made once: without it, nvcc 13 has a register too few on sm_90.)
  */
 template <int tilesAtOnce, class Put>
@@ -263,6 +293,15 @@ VWN_DEVICE void storeRows(int db, const bf16 *from, int rows, int stride, bf16 *
   const int chunks = db / ofChunk;
   for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x))
     storeChunk(to + at * ofChunk, wholeAt<Chunk>(from + at / chunks * stride + at % chunks * ofChunk));
+}
+/** Of `tokens` tokens the slots, and not what stands behind them. */
+VWN_DEVICE void storeSlots(const ConnectionShape &s, const bf16 *from, int ofToken, int tokens, int stride, bf16 *to) {
+  const int n = static_cast<int>(s.n), db = static_cast<int>(s.db), chunks = db / ofChunk;
+  for (int at = static_cast<int>(threadIdx.x); at < tokens * ofToken * chunks; at += static_cast<int>(blockDim.x)) {
+    const int row = at / chunks, token = tokenOf(row, ofToken), behind = token * (ofToken - n);
+    if (row - token * ofToken >= n) continue;
+    storeChunk(to + (at - behind * chunks) * ofChunk, wholeAt<Chunk>(from + row * stride + at % chunks * ofChunk));
+  }
 }
 
 }  // namespace cuda

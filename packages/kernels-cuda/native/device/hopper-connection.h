@@ -71,9 +71,13 @@ VWN_DEVICE void clearSlabs(int elements, bf16 *to) {
 VWN_DEVICE void loadWeightSlabs(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading,
                                 int first, int count, bf16 *to) {
   const auto put = [&](int row, int d, const Chunk &chunk) { putWhole(to + placeInSlabs(hopperWeightRows, row, d), chunk); };
-  eachChunkOfWeights(s, {writing, s.write ? writeColumns(s) : 0, true}, hopperSlots + hopperBackbone, first, count,
+  const CoefficientSet write{writing, s.write ? writeColumns(s) : 0, true}, read{reading, s.read ? s.m : 0, false};
+  const auto columnsOf = [&](const CoefficientSet &set) {
+    return [&](int c) { return TileColumn{columnOf(s, set, c), static_cast<int>(set.columns) - c}; };
+  };
+  eachChunkOfWeights(s, writing.normWeight, hopperSlots + hopperBackbone, first, count, columnsOf(write),
                      [&](int c, int d, const Chunk &chunk) { put(rowOfColumn(c), d, chunk); });
-  eachChunkOfWeights(s, {reading, s.read ? s.m : 0, false}, 2 * hopperBackbone, first, count,
+  eachChunkOfWeights(s, reading.normWeight, 2 * hopperBackbone, first, count, columnsOf(read),
                      [&](int c, int d, const Chunk &chunk) { put(firstOfRead + c, d, chunk); });
 }
 

@@ -111,10 +111,10 @@ GradBlocks gradBlocksFor(const ConnectionShape &s, int32_t type) {
   return {Way::general, std::min<int64_t>(s.tokens, blocksOfMultiprocessor * multiprocessors()), {}, {}};
 }
 
-/** The kernel that is compiled for so many slots, and for as many columns of A° as the shape has, or more. */
+/** The kernel that is compiled for a token's rows, and for as many columns of A° as the shape has, or more. */
 std::string nameOfGradTiles(const ConnectionShape &s) {
-  const int64_t most = 4 * s.m <= s.n ? s.n / 4 : s.n / 2;
-  return "connectionTilesGrad_upTo" + std::to_string(most) + "x" + std::to_string(s.n);
+  const int64_t rows = rowsOfToken(s), most = 4 * s.m <= rows ? rows / 4 : rows / 2;
+  return "connectionTilesGrad_upTo" + std::to_string(most) + "x" + std::to_string(rows);
 }
 
 /** `h` … `dout` of io as the call has them, of any type. */
