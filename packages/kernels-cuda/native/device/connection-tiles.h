@@ -5,14 +5,12 @@
 #pragma once
 #include "connection-tile-shape.h"
 #include "connection.h"
+#include "eights.h"
 #include "warp-matrix.h"
 
 namespace vwn {
 namespace cuda {
 
-struct alignas(16) Chunk {
-  uint32_t words[4];
-};
 /** Two neighbours of float32, the first in an even column. */
 struct alignas(8) FloatPair {
   float lower, upper;

@@ -36,9 +36,7 @@ struct bf16 {
   uint16_t bits;
 };
 
-VWN_DEVICE float toFloat(float x) { return x; }
-VWN_DEVICE float toFloat(bf16 x) {
-  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
+VWN_DEVICE float asFloat(uint32_t bits) {
 #if defined(__CUDACC__)
   return __uint_as_float(bits);
 #else
@@ -47,6 +45,18 @@ VWN_DEVICE float toFloat(bf16 x) {
   return value;
 #endif
 }
+VWN_DEVICE uint32_t asBits(float value) {
+#if defined(__CUDACC__)
+  return __float_as_uint(value);
+#else
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, 4);
+  return bits;
+#endif
+}
+
+VWN_DEVICE float toFloat(float x) { return x; }
+VWN_DEVICE float toFloat(bf16 x) { return asFloat(static_cast<uint32_t>(x.bits) << 16); }
 
 /** Rounds to the nearest, ties to even; NaN stays NaN. */
 VWN_DEVICE bf16 toBf16(float x) {
@@ -55,8 +65,7 @@ VWN_DEVICE bf16 toBf16(float x) {
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(rounded) : "f"(x));
   return {rounded};
 #else
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, 4);
+  const uint32_t bits = asBits(x);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((bits >> 16) | 0x40u)};
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 #endif

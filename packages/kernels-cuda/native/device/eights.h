@@ -11,39 +11,21 @@ struct Count {
   static constexpr int value = count;
 };
 
-struct alignas(16) SixteenBytes {
+/** Sixteen bytes: eight of bf16, or four of float32. */
+struct alignas(16) Chunk {
   uint32_t words[4];
 };
 
-VWN_DEVICE float asFloat(uint32_t bits) {
-#if defined(__CUDACC__)
-  return __uint_as_float(bits);
-#else
-  float value;
-  __builtin_memcpy(&value, &bits, 4);
-  return value;
-#endif
-}
-VWN_DEVICE uint32_t asBits(float value) {
-#if defined(__CUDACC__)
-  return __float_as_uint(value);
-#else
-  uint32_t bits;
-  __builtin_memcpy(&bits, &value, 4);
-  return bits;
-#endif
-}
-
-VWN_DEVICE void unpack(const SixteenBytes &eight, float (&to)[8]) {
+VWN_DEVICE void unpack(const Chunk &eight, float (&to)[8]) {
 #pragma unroll
   for (int i = 0; i < 4; i++) to[2 * i] = lowerOf(eight.words[i]), to[2 * i + 1] = upperOf(eight.words[i]);
 }
 /** Eight, on 16 bytes, or one. */
-VWN_DEVICE void load(const bf16 *from, float (&to)[8]) { unpack(wholeAt<SixteenBytes>(from), to); }
+VWN_DEVICE void load(const bf16 *from, float (&to)[8]) { unpack(wholeAt<Chunk>(from), to); }
 VWN_DEVICE void load(const float *from, float (&to)[8]) {
 #pragma unroll
   for (int half = 0; half < 2; half++) {
-    const auto all = wholeAt<SixteenBytes>(from + 4 * half);
+    const auto all = wholeAt<Chunk>(from + 4 * half);
 #pragma unroll
     for (int i = 0; i < 4; i++) to[4 * half + i] = asFloat(all.words[i]);
   }
@@ -53,7 +35,7 @@ VWN_DEVICE void load(const T *from, float (&to)[1]) {
   to[0] = toFloat(*from);
 }
 VWN_DEVICE void store(bf16 *to, const float (&from)[8]) {
-  SixteenBytes all;
+  Chunk all;
 #pragma unroll
   for (int i = 0; i < 4; i++) all.words[i] = packed(from[2 * i], from[2 * i + 1]);
   putWhole(to, all);
@@ -61,7 +43,7 @@ VWN_DEVICE void store(bf16 *to, const float (&from)[8]) {
 VWN_DEVICE void store(float *to, const float (&from)[8]) {
 #pragma unroll
   for (int half = 0; half < 2; half++) {
-    SixteenBytes all;
+    Chunk all;
 #pragma unroll
     for (int i = 0; i < 4; i++) all.words[i] = asBits(from[4 * half + i]);
     putWhole(to + 4 * half, all);

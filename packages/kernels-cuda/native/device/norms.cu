@@ -134,7 +134,7 @@ VWN_DEVICE void rmsNormRowsGrad(const bf16 *x, const float *weight, const bf16 *
   VWN_SHARED(float, room);
   LaneSums<eights> sums;
   for (int64_t row = gridWarp(); row < rows; row += gridWarps()) {
-    SixteenBytes in[eights], up[eights];
+    Chunk in[eights], up[eights];
     const auto eachOfLane = [&](const auto &body) {
 #pragma unroll
       for (int j = 0; j < eights; j++) {
@@ -143,8 +143,8 @@ VWN_DEVICE void rmsNormRowsGrad(const bf16 *x, const float *weight, const bf16 *
       }
     };
     eachOfLane([&](int j, int64_t at) {
-      in[j] = wholeAt<SixteenBytes>(x + row * size + at);
-      up[j] = wholeAt<SixteenBytes>(dy + row * size + at);
+      in[j] = wholeAt<Chunk>(x + row * size + at);
+      up[j] = wholeAt<Chunk>(dy + row * size + at);
     });
     float squares = 0, dot = 0;
     eachOfLane([&](int j, int64_t at) {
