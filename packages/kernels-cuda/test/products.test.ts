@@ -11,6 +11,13 @@ import {
 } from './support/both-libraries';
 
 const storages: Storage[] = ['f32', 'bf16'];
+/** Of A and B. */
+const transpositions = [
+  [0, 0],
+  [0, 1],
+  [1, 0],
+  [1, 1],
+] as const;
 
 describe('matmul', () => {
   const shapes = [
@@ -22,12 +29,7 @@ describe('matmul', () => {
   ] as const;
   for (const [M, N, K] of shapes)
     it(`${M}×${K} by ${K}×${N}, either transposed, in every mix of storages`, () => {
-      for (const [ta, tb] of [
-        [0, 0],
-        [0, 1],
-        [1, 0],
-        [1, 1],
-      ] as const)
+      for (const [ta, tb] of transpositions)
         for (const [a, b, c] of [
           ['f32', 'f32', 'f32'],
           ['bf16', 'f32', 'bf16'],
@@ -61,12 +63,7 @@ describe('matmul', () => {
     [66, 258, 72],
   ] as const)
     it(`${M}×${K} by ${K}×${N} of bf16, or rounded to it, either transposed, is added up in float32`, () => {
-      for (const [ta, tb] of [
-        [0, 0],
-        [0, 1],
-        [1, 0],
-        [1, 1],
-      ] as const)
+      for (const [ta, tb] of transpositions)
         for (const [a, b, c] of [
           ['bf16', 'bf16', 'bf16'],
           ['bf16', 'f32', 'f32'],

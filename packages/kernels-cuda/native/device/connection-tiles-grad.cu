@@ -17,7 +17,7 @@ namespace {
 /** What was read, A°ᵀ·X, once more, in float32. */
 template <class S>
 VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const Stage &stage) {
-  const int m = static_cast<int>(s.m), stride = strideOfRead(s);
+  const int m = static_cast<int>(s.m), stride = strideOfRead(s.db);
   gatherRows<S::gatheredTiles>(s, stage.rows / S::ofToken, S::ofToken, room.coefficients, room.ofCoefficients, stage.state, room.stride,
                                [&](int token, int c, int d, const FloatPair &pair) {
                                  if (c < m) putPair(room.read() + (token * m + c) * stride + d, pair);
@@ -39,7 +39,7 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
     const auto total = [&](int, float own) { return blockSum(own, room.sums); };
     for (int of = 0; of < stage.tokens; of++) {
       bf16 *own = stage.backbone + of * m * room.stride;
-      sublayerNormGradient(s, static_cast<int>(s.db), stage.set.parameters.sublayerNorm, room.read() + of * m * strideOfRead(s),
+      sublayerNormGradient(s, static_cast<int>(s.db), stage.set.parameters.sublayerNorm, room.read() + of * m * strideOfRead(s.db),
                            room.ofNorm, total, [&](int c, int d) -> uint32_t & { return pairAt(own + c * room.stride + d); });
     }
   }

@@ -101,7 +101,7 @@ VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int ro
 
 /** x = A°ᵀ·state, [tokens, m, db] in float32. */
 VWN_DEVICE void readRows(const ConnectionShape &s, const TileRoom &room, int tokens, const bf16 *state, float *x) {
-  const int m = static_cast<int>(s.m), stride = strideOfRead(s);
+  const int m = static_cast<int>(s.m), stride = strideOfRead(s.db);
   gatherRows<2>(s, tokens, room.ofToken, room.coefficients, room.ofCoefficients, state, room.stride,
                 [&](int token, int c, int d, const FloatPair &pair) {
                   if (c < m) putPair(x + (token * m + c) * stride + d, pair);

@@ -211,7 +211,7 @@ VWN_DEVICE void gatherRows(const ConnectionShape &s, int tokens, int n, const bf
 }
 
 /** What is read of a token, in float32, has rows of so many columns: as many banks apart as the four rows that are served at once need. */
-VWN_DEVICE int strideOfRead(const ConnectionShape &s) { return static_cast<int>(s.db) + ofChunk; }
+VWN_DEVICE int strideOfRead(int64_t columns) { return static_cast<int>(columns) + ofChunk; }
 /** Calls body(c, d, i) for the pairs of a backbone of m rows that this thread has: row, even column, and place in all of it. */
 template <class Body>
 VWN_DEVICE void eachPairOfBackbone(int64_t m, int64_t columns, const Body &body) {
@@ -225,7 +225,7 @@ VWN_DEVICE void eachPairOfBackbone(int64_t m, int64_t columns, const Body &body)
 VWN_DEVICE float squaresOfRead(const ConnectionShape &s, int columns, const float *read) {
   float squares = 0;
   eachPairOfBackbone(s.m, columns, [&](int c, int d, int) {
-    const FloatPair pair = pairAt(read + c * (columns + ofChunk) + d);
+    const FloatPair pair = pairAt(read + c * strideOfRead(columns) + d);
     squares += pair.lower * pair.lower + pair.upper * pair.upper;
   });
   return squares;
@@ -237,7 +237,7 @@ VWN_DEVICE float reciprocalOfRead(const ConnectionShape &s, float squares) {
 /** What was read goes through the sublayer's norm, where there is one, to where it is stored. */
 VWN_DEVICE void storeRead(const ConnectionShape &s, const ConnectionParameters &reading, float *sums, int tokens, const float *x,
                           bf16 *to) {
-  const int m = static_cast<int>(s.m), size = m * static_cast<int>(s.db), stride = strideOfRead(s);
+  const int m = static_cast<int>(s.m), size = m * static_cast<int>(s.db), stride = strideOfRead(s.db);
   for (int token = 0; token < tokens; token++) {
     const float *own = x + token * m * stride;
     const float r = s.normed ? reciprocalOfRead(s, blockSum(squaresOfRead(s, static_cast<int>(s.db), own), sums)) : 1.0f;
@@ -258,7 +258,7 @@ VWN_DEVICE void storeRead(const ConnectionShape &s, const ConnectionParameters &
 template <class Total, class PairOf>
 VWN_DEVICE void sublayerNormGradient(const ConnectionShape &s, int columns, const float *weight, const float *read, float *ofNorm,
                                      const Total &total, const PairOf &pairOf) {
-  const int stride = columns + ofChunk, others = static_cast<int>(s.db) - columns;
+  const int stride = strideOfRead(columns), others = static_cast<int>(s.db) - columns;
   const float r = reciprocalOfRead(s, total(0, squaresOfRead(s, columns, read)));
   float dot = 0;
   eachPairOfBackbone(s.m, columns, [&](int c, int d, int i) {

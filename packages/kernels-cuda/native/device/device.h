@@ -112,6 +112,14 @@ VWN_DEVICE void putWhole(void *at, const T &value) {
 #endif
 }
 
+/** The same number, of which the compiler does not know that: what depends on it is not kept in registers from turn to turn of a loop. */
+VWN_DEVICE int anew(int x) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+
 /** Says that something was wrong; any number of threads may, in any order. */
 VWN_DEVICE void tell(int32_t *problem) { *static_cast<volatile int32_t *>(problem) = 1; }
 

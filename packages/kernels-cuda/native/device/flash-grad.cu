@@ -2,15 +2,12 @@
  * Gradients of causal attention by tensor cores, in three kernels without atomics, as in attention-grad.cu: Σ dy·y of every
  * query; dq, a block 128 queries; dk and dv, a block 64 or 128 keys and all queries that see them.
  */
+#include "eights.h"
 #include "flash-grad.h"
 
 namespace vwn {
 namespace cuda {
 namespace {
-
-struct alignas(16) Eight {
-  uint32_t pairs[4];
-};
 
 /** dots [B·H, T]: Σ dy·y of a head's row, 8 columns a lane. Grid: any. */
 VWN_DEVICE void flashDots(const bf16 *y, const bf16 *dy, float *dots, const AttentionSizes &s) {
@@ -21,8 +18,8 @@ VWN_DEVICE void flashDots(const bf16 *y, const bf16 *dy, float *dots, const Atte
     const int64_t row = base + gridThread() / lanes;
     float sum = 0;
     if (row < rows && column < s.d) {
-      const auto a = wholeAt<Eight>(y + row * s.d + column), b = wholeAt<Eight>(dy + row * s.d + column);
-      for (int i = 0; i < 4; i++) sum += lowerOf(a.pairs[i]) * lowerOf(b.pairs[i]) + upperOf(a.pairs[i]) * upperOf(b.pairs[i]);
+      const auto a = wholeAt<Chunk>(y + row * s.d + column), b = wholeAt<Chunk>(dy + row * s.d + column);
+      for (int i = 0; i < 4; i++) sum += lowerOf(a.words[i]) * lowerOf(b.words[i]) + upperOf(a.words[i]) * upperOf(b.words[i]);
     }
     for (int apart = lanes / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, apart);
     if (row < rows && column == 0) dots[placeOfRow(s, row)] = sum;

@@ -8,6 +8,7 @@
  * holds its part of a slice while another one is multiplied. What lies otherwise is taken number by number.
  */
 #pragma once
+#include "eights.h"
 #include "half-shape.h"
 #include "product.h"
 #include "warp-matrix.h"
@@ -15,17 +16,6 @@
 namespace vwn {
 namespace cuda {
 
-/** x, in the compiler's eyes a new number each time: what is made of it is made again, and not kept in registers all along. */
-VWN_DEVICE int anew(int x) {
-#if defined(__CUDACC__)
-  asm volatile("" : "+r"(x));
-#endif
-  return x;
-}
-
-struct alignas(16) Quad {
-  float values[4];
-};
 struct alignas(8) WordPair {
   uint32_t words[2];
 };
@@ -102,7 +92,7 @@ VWN_DEVICE void askForSlice(HalfOperand<side, alongK> &m, int k, bf16 *slice) {
 /** A thread's part of a slice of float32 on its way through registers. */
 template <int side>
 struct HeldSlice {
-  Quad quads[side * halfDepth / halfThreads / 4];
+  Chunk chunks[side * halfDepth / halfThreads / 4];
 };
 
 /** Loads the slice from unit k on; zeros beyond the matrix. Only of float32 in chunks. */
@@ -110,7 +100,7 @@ template <int side, bool alongK>
 VWN_DEVICE void holdSlice(HalfOperand<side, alongK> &m, int k, HeldSlice<side> &held) {
   if (m.isHalf || !m.isInChunks) return;
   eachPart<4>(m, k, [&](int i, int, const char *from, bool isThere) {
-    held.quads[i] = isThere ? wholeAt<Quad>(from) : Quad{};
+    held.chunks[i] = isThere ? wholeAt<Chunk>(from) : Chunk{};
   });
 }
 
@@ -121,8 +111,9 @@ VWN_DEVICE void putSlice(const HalfOperand<side, alongK> &m, const HeldSlice<sid
   using All = Parts<side, alongK, 4>;
 #pragma unroll
   for (int i = 0; i < All::count; i++) {
-    const float *quad = held.quads[i].values;
-    putWhole(slice + All::at(m.place, i), WordPair{{packed(quad[0], quad[1]), packed(quad[2], quad[3])}});
+    const uint32_t *four = held.chunks[i].words;
+    const WordPair halves{{packed(asFloat(four[0]), asFloat(four[1])), packed(asFloat(four[2]), asFloat(four[3]))}};
+    putWhole(slice + All::at(m.place, i), halves);
   }
 }
 

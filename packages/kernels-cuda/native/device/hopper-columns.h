@@ -41,6 +41,7 @@ struct HopperColumns {
   VWN_DEVICE void awaitRoom() const {
     if constexpr (isShared) awaitCluster();
   }
+  /** What both blocks have shown until here is there for either. */
   VWN_DEVICE void pass() const {
     arriveInCluster();
     awaitCluster();

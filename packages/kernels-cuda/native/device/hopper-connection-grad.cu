@@ -31,7 +31,7 @@ VWN_DEVICE void readProducts(const ConnectionShape &s, const ConnectionParameter
 template <int slabsOfGroup, class Columns>
 VWN_DEVICE void normStage(const ConnectionShape &s, const ConnectionParameters &reading, const HopperGradRoom &room,
                           const HopperStage &stage, const Columns &of) {
-  const int stride = of.count + ofChunk;
+  const int stride = strideOfRead(of.count);
   gatherSlabs<slabsOfGroup>(of.count, room.others, columnOfRead, stage.ofState(), [&](int i, const Sum(&sums)[2]) {
     eachGathered(s.m, of.count, i, sums, [&](int c, int d, const FloatPair &pair) { putPair(room.read() + c * stride + d, pair); });
   });

@@ -71,14 +71,14 @@ VWN_DEVICE void clearSlabs(int elements, bf16 *to) {
 VWN_DEVICE void loadWeightSlabs(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading,
                                 int first, int count, bf16 *to) {
   const auto put = [&](int row, int d, const Chunk &chunk) { putWhole(to + placeInSlabs(hopperWeightRows, row, d), chunk); };
-  const CoefficientSet write{writing, s.write ? writeColumns(s) : 0, true}, read{reading, s.read ? s.m : 0, false};
-  const auto columnsOf = [&](const CoefficientSet &set) {
-    return [&](int c) { return TileColumn{columnOf(s, set, c), static_cast<int>(set.columns) - c}; };
+  const auto load = [&](const CoefficientSet &set, int columns, const auto &rowOf) {
+    eachChunkOfWeights(
+        s, set.parameters.normWeight, columns, first, count,
+        [&](int c) { return TileColumn{columnOf(s, set, c), static_cast<int>(set.columns) - c}; },
+        [&](int c, int d, const Chunk &chunk) { put(rowOf(c), d, chunk); });
   };
-  eachChunkOfWeights(s, writing.normWeight, hopperSlots + hopperBackbone, first, count, columnsOf(write),
-                     [&](int c, int d, const Chunk &chunk) { put(rowOfColumn(c), d, chunk); });
-  eachChunkOfWeights(s, reading.normWeight, 2 * hopperBackbone, first, count, columnsOf(read),
-                     [&](int c, int d, const Chunk &chunk) { put(firstOfRead + c, d, chunk); });
+  load({writing, s.write ? writeColumns(s) : 0, true}, hopperSlots + hopperBackbone, [](int c) { return rowOfColumn(c); });
+  load({reading, s.read ? s.m : 0, false}, 2 * hopperBackbone, [](int c) { return firstOfRead + c; });
 }
 
 /** The first of this warp's 16 slots. */

@@ -121,12 +121,6 @@ VWN_DEVICE void holdSums(Sum (&sums)[tiles]) {
     for (int i = 0; i < 4; i++) asm volatile("" : "+f"(sums[j].values[i])::"memory");
 }
 
-/** The same number, of which the compiler does not know that: what depends on it is not kept in registers from turn to turn of a loop. */
-VWN_DEVICE int anew(int x) {
-  asm volatile("" : "+r"(x));
-  return x;
-}
-
 template <int tiles>
 struct GroupProduct;
 
@@ -192,7 +186,6 @@ VWN_DEVICE void awaitProducts() {
 VWN_DEVICE void fenceForProducts() { emulation::fenceForProducts(); }
 template <int tiles>
 VWN_DEVICE void holdSums(Sum (&)[tiles]) {}
-VWN_DEVICE int anew(int x) { return x; }
 template <int tiles, bool ofA, bool ofB>
 VWN_DEVICE void multiplyGroup(Sum (&sums)[tiles], Factor<ofA> a, Factor<ofB> b, bool adds) {
   emulation::multiplyLater(sums[0].values, 8 * tiles, nullptr, {a.descriptor, ofA}, {b.descriptor, ofB}, adds);
