@@ -135,6 +135,15 @@ if (hasKernels)
       expect(attentionWith(undefined, { VWN_CUDA_WARPGROUPS: '0' })).toBe('kernel flash_of64_bf16');
     });
 
+    it('makes own products of float32 without tensor cores and of bf16 with them, and connections of slots that fill no tile, too', () => {
+      expect(loadWith().error).toBeUndefined();
+      expect(launches().slice(5, 8)).toEqual([
+        'kernel matmul_f32',
+        'kernel halfMatmul_small_nn',
+        'kernel connectionTiles_bf16',
+      ]);
+    });
+
     it('records nothing where VWN_CUDA_GRAPHS is 0', () => {
       expect(loadWith(undefined, undefined, 'none', { VWN_CUDA_GRAPHS: '0' })).toMatchObject({ records: false });
     });

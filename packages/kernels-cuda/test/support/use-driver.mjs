@@ -1,9 +1,11 @@
 /**
  * Loads the addon for GPUs on the driver that VWN_CUDA_DRIVER names; writes, fills and reads a block, fills it twice by a
- * recording, and asks for attention of one query in bf16; prints JSON.
+ * recording, and asks for products of float32 and of bf16, for what a sublayer reads by (4,8), and for attention of one query in
+ * bf16; prints JSON.
  */
 import { createRequire } from 'node:module';
 
+const [floats, halves] = [0, 1];
 const report = {};
 const load = () => createRequire(import.meta.url)('../../build/vwn_cuda.node');
 try {
@@ -25,6 +27,8 @@ try {
     library.run();
     report.records = Boolean(library.recordings);
     if (report.records) playTwice(library.recordings, Float64Array.from([...fill, ...fill]));
+    for (const type of [floats, halves]) multiply(library, block.address, type);
+    readSlots(library, block.address);
     attend(library, block.address);
   }
 } catch (error) {
@@ -38,12 +42,29 @@ function playTwice(recordings, calls) {
   recordings.release(recording);
 }
 
-function attend(library, address) {
-  const [halves, floats] = [1, 0];
-  const operands = [64, 64, 64, 64].flatMap((size) => [address, size, halves]);
-  const index = library.functions.indexOf('causal_attention');
-  library.arguments.set([index, 5, 6, ...operands, address, 1, floats, 1, 1, 1, 1, 1, 64]);
+/** Operands of so many numbers each, all at one address: no kernel runs. */
+function call(library, name, address, operands, numbers) {
+  const all = operands.flatMap(([size, type]) => [address, size, type]);
+  const index = library.functions.indexOf(name);
+  library.arguments.set([index, operands.length, numbers.length, ...all, ...numbers]);
   library.run();
+}
+
+function multiply(library, address, type) {
+  const operands = [type, type, floats].map((each) => [1, each]);
+  call(library, 'matmul', address, operands, [1, 1, 1, 0, 0, 0, 1, 0, 0]);
+}
+
+function readSlots(library, address) {
+  const [m, n, db, tokens] = [4, 8, 16, 1];
+  const parameters = [n * (m + n), db, db * (m + n), n * (m + n)].map((size) => [size, floats]);
+  const operands = [[tokens * n * db, halves], ...parameters, [tokens * m * db, halves]];
+  call(library, 'connection_step', address, operands, [m, n, db, tokens, 1e-5, 0, 1, 1, 0, 1e-5]);
+}
+
+function attend(library, address) {
+  const operands = [...[64, 64, 64, 64].map((size) => [size, halves]), [1, floats]];
+  call(library, 'causal_attention', address, operands, [1, 1, 1, 1, 1, 64]);
 }
 
 function secondError() {
