@@ -104,6 +104,11 @@ if (hasKernels)
       expect(error).toBe('kernel fill_f32: an illegal memory access was encountered');
     });
 
+    it('throws what the driver says where it looks for a kernel after another has failed, and not that there is none', () => {
+      const { error } = loadWith('broken-before', undefined, 'none', { VWN_CUDA_WARPGROUPS: '0' });
+      expect(error).toBe('finding kernel fill_f32: an illegal memory access was encountered');
+    });
+
     it('tries products by warpgroups before it uses them, and says where they fail, or are wrong and not used', () => {
       loadWith();
       expect(launches().slice(0, 2)).toEqual(['kernel warpgroupCheck_f32', 'kernel clusterCheck_f32']);

@@ -22,7 +22,7 @@ struct ExecutableGraphOfDriver;
 /* CUdevice_attribute, CUfunction_attribute and CUresult, as far as they are used. */
 constexpr int multiprocessorCount = 16, capabilityMajor = 75, capabilityMinor = 76, sharedBytesOptIn = 97;
 constexpr int dynamicSharedBytes = 8;
-constexpr Result outOfDeviceMemory = 2;
+constexpr Result outOfDeviceMemory = 2, notFound = 500;
 /* CUstreamCaptureMode: other threads of the process may allocate meanwhile. */
 constexpr int captureOfThread = 1;
 

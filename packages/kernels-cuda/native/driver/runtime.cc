@@ -96,8 +96,12 @@ int64_t chunkOfMemory() {
 Function &functionFor(const std::string &name) {
   Gpu &self = gpu();
   Function &found = self.functions[name];
-  for (size_t i = 0; i < self.modules.size() && !found.function; i++)
-    if (self.driver.findFunction(&found.function, self.modules[i], name.c_str()) != 0) found.function = nullptr;
+  for (size_t i = 0; i < self.modules.size() && !found.function; i++) {
+    const Result result = self.driver.findFunction(&found.function, self.modules[i], name.c_str());
+    if (result != 0) found.function = nullptr;
+    // Whatever else it is, such as an earlier kernel's failure, is not that it is not there.
+    if (result != notFound) check(result, "finding kernel " + name);
+  }
   if (!found.function) throw std::runtime_error("there is no kernel " + name);
   return found;
 }
