@@ -64,8 +64,9 @@ export async function buildAddon({ compiler, units, headers, link, addon, folder
   await inParallel(stale, ({ source, flags, object }) => compile(compiler.command, source, flags, object));
   const undefinedSymbols = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : [];
   const objects = all.map(({ object }) => object);
-  await run(compiler.command, ['-shared', '-pthread', ...link, ...undefinedSymbols, ...objects, '-o', `${addon}.new`]);
-  renameSync(`${addon}.new`, addon);
+  const made = unfinished(addon);
+  await run(compiler.command, ['-shared', '-pthread', ...link, ...undefinedSymbols, ...objects, '-o', made]);
+  renameSync(made, addon);
 }
 
 /**
@@ -110,9 +111,13 @@ function objectName({ source, flags, tag }, base) {
 }
 
 async function compile(cxx, source, flags, object) {
-  await run(cxx, [...flags, '-c', source, '-o', `${object}.new`]);
-  renameSync(`${object}.new`, object);
+  const made = unfinished(object);
+  await run(cxx, [...flags, '-c', source, '-o', made]);
+  renameSync(made, object);
 }
+
+/** Another process may be making the same file. */
+const unfinished = (file) => `${file}.${String(process.pid)}.new`;
 
 export async function inParallel(items, work) {
   const queue = [...items];
