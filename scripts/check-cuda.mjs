@@ -1,8 +1,8 @@
 /**
  * The kernels of vwn-cuda on a machine without a GPU: run on the host thread by thread, function by function against
  * vwn-cpu, and with every access to memory watched; the case table, golden vectors, captured steps and TensorFlow.js's own
- * suite; the loader against drivers that lack something; where nvcc is, what it compiles for GPUs; models with cuBLASLt; and
- * the bundle that goes to a GPU.
+ * suite; the loader against drivers that lack something; where nvcc is, what it compiles for GPUs, and the same functions and
+ * golden vectors by its PTX; models with cuBLASLt; and the bundle that goes to a GPU.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findCompiler } from '../packages/kernels/scripts/native-build.mjs';
+import { findNvcc } from '../packages/kernels-cuda/scripts/images.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const VWN_CUDA_ADDON = join(root, 'packages', 'kernels-cuda', 'build', 'emulated', 'vwn_cuda.node');
@@ -23,11 +24,13 @@ const files = [
   'packages/trainer/test/captured-step.test.ts',
 ];
 
+run(['packages/kernels-cuda/scripts/build-interpreted.mjs', '--driver'], {});
 run([vitest, 'run', ...files], { VWN_TEST_BACKENDS: 'vwn-cuda' });
 // As on Hopper, where tiles are larger and more shapes have them, and attention has warpgroups.
 const onHopper = testsOf(['attention', 'connection-step']);
 run([vitest, 'run', ...onHopper], { VWN_TEST_BACKENDS: 'vwn-cuda', VWN_EMULATED_SHARED: '227' });
 checkWatched();
+checkPtx();
 run(['packages/kernels/tfjs-suite/run.mjs', '--backend', 'vwn-cuda'], { VWN_CUDA_ADDON });
 checkWithCublasLt();
 checkBundle();
@@ -41,6 +44,35 @@ function checkWatched() {
   const env = { VWN_TEST_BACKENDS: 'vwn-cuda', VWN_CUDA_ADDON: addon };
   run([vitest, 'run', ...testsOf(names)], env);
   run([vitest, 'run', ...onHopper], { ...env, VWN_EMULATED_SHARED: '227' });
+}
+
+/** What nvcc makes of the kernels, in PTX, as on H100 and as on other GPUs, through the library's own loader and launches. */
+function checkPtx() {
+  if (!findNvcc()) return process.stdout.write('  NOT TESTED here: PTX of the kernels, which needs nvcc\n');
+  run(['packages/kernels-cuda/scripts/build-interpreted.mjs'], {});
+  const build = join(root, 'packages', 'kernels-cuda', 'build', 'interpreted');
+  const names = [
+    'attention',
+    'connection-step',
+    'elementwise',
+    'experts',
+    'fill',
+    'products',
+    'recording',
+    'transformer',
+  ];
+  const golden = ['packages/core/test/connection-golden.test.ts', 'packages/layers/test/language-model-golden.test.ts'];
+  for (const [architecture, capability, more] of [
+    ['90a', '90', golden],
+    ['80', '86', []],
+  ])
+    run([vitest, 'run', ...testsOf(names), ...more], {
+      VWN_TEST_BACKENDS: 'vwn-cuda',
+      VWN_CUDA_ADDON: join(build, `vwn_cuda-${architecture}.node`),
+      VWN_CUDA_DRIVER: join(build, 'libcuda.so'),
+      VWN_CUBLASLT: 'none',
+      VWN_INTERPRETED_CAPABILITY: capability,
+    });
 }
 
 /**

@@ -20,16 +20,20 @@ export function findNvcc() {
   return undefined;
 }
 
-/** Compiles what is not there yet. Resolves to [{ stem, image, report }] in order of names. */
-export async function compileImages(nvcc, native, folder) {
+/**
+ * Compiles what is not there yet. Resolves to [{ stem, image, report }] in order of names. With `architecture`, images are its PTX
+ * as text.
+ */
+export async function compileImages(nvcc, native, folder, architecture) {
   mkdirSync(folder, { recursive: true });
   const device = join(native, 'device');
-  const flags = flagsOf(native);
+  const flags = [...flagsOf(native), ...(architecture ? ['-ptx', `-arch=sm_${architecture}`] : flagsOfImages())];
+  const extension = architecture ? `${architecture}.ptx` : 'fatbin';
   const base = hashOf([nvcc.version, flags.join(' '), ...filesIn(device, '.h'), ...filesIn(include, '.h')]);
   const images = filesIn(device, '.cu').map((source) => {
     const stem = basename(source, '.cu');
-    const image = join(folder, `${stem}-${hashOf([source, base]).slice(0, 16)}.fatbin`);
-    return { stem, source, image, report: image.replace(/fatbin$/, 'txt') };
+    const image = join(folder, `${stem}-${hashOf([source, base]).slice(0, 16)}.${extension}`);
+    return { stem, source, image, report: `${image.slice(0, -extension.length)}txt` };
   });
   await inParallel(
     images.filter(({ image }) => !existsSync(image)),
@@ -39,9 +43,13 @@ export async function compileImages(nvcc, native, folder) {
 }
 
 function flagsOf(native) {
+  return ['-std=c++20', '-O3', `-I${native}`, `-I${include}`, '-DVWN_ISA=cuda'];
+}
+
+function flagsOfImages() {
   const targets = architectures.map((each) => `-gencode=arch=compute_${each},code=sm_${each}`);
   targets.push(`-gencode=arch=compute_${portable},code=compute_${portable}`);
-  return ['-std=c++20', '-O3', '-fatbin', '-Xptxas', '-v', `-I${native}`, `-I${include}`, '-DVWN_ISA=cuda', ...targets];
+  return ['-fatbin', '-Xptxas', '-v', ...targets];
 }
 
 async function compile(nvcc, flags, { source, image, report }) {
@@ -65,7 +73,7 @@ function outputOf(command, args) {
 export function imagesSource(images) {
   const names = images.map((_, i) => `vwn_cuda_image_${i}`);
   const parts = images.map(
-    ({ image }, i) => `asm(".section .rodata\\n.balign 64\\n${names[i]}: .incbin \\"${image}\\"\\n.text");`,
+    ({ image }, i) => `asm(".section .rodata\\n.balign 64\\n${names[i]}: .incbin \\"${image}\\"\\n.byte 0\\n.text");`,
   );
   const declarations = names.map((name) => `extern "C" const char ${name}[];`);
   return `${[
