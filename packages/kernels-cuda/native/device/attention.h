@@ -23,6 +23,7 @@ constexpr int scoreStride = attentionTile + 1;
 
 #if defined(__CUDACC__) || defined(VWN_EMULATED)
 #include "device.h"
+#include "walk.h"
 
 namespace vwn {
 namespace cuda {
@@ -111,7 +112,8 @@ struct Statistics {
 };
 /** Where the number of row `row` of q [B, T, H, d] belongs in [B·H, T]. */
 VWN_DEVICE int64_t placeOfRow(const AttentionSizes &s, int64_t row) {
-  return (row / s.H / s.T * s.H + row % s.H) * s.T + row / s.H % s.T;
+  const Divided token = divided(row, s.H), sequence = divided(token.quotient, s.T);
+  return (sequence.quotient * s.H + token.remainder) * s.T + sequence.remainder;
 }
 
 /** The 32 queries of this block, of one head of one sequence, and the keys that they see. Grid: tiles by x, heads by y. */

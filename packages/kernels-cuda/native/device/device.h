@@ -138,11 +138,17 @@ VWN_DEVICE float warpMaximum(float x) {
 }
 
 /** Bit `lane` of the result: whether that lane's `flag` is set. */
+#if defined(__CUDACC__)
+VWN_DEVICE unsigned votes(bool flag) { return __ballot_sync(0xffffffffu, flag); }
+VWN_DEVICE int bitsOf(unsigned mask) { return __popc(mask); }
+#else
 VWN_DEVICE unsigned votes(bool flag) {
   unsigned mask = flag ? 1u << (threadIdx.x % warpSize_) : 0u;
   for (int lanes = warpSize_ / 2; lanes > 0; lanes /= 2) mask |= __shfl_xor_sync(0xffffffffu, mask, lanes);
   return mask;
 }
+VWN_DEVICE int bitsOf(unsigned mask) { return __builtin_popcount(mask); }
+#endif
 
 /** Sum over a block of up to `maximumThreads`, the same in all threads; `room`: 32 floats that the block shares. */
 VWN_DEVICE float blockSum(float x, float *room) {

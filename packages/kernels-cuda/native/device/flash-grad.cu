@@ -10,17 +10,20 @@ namespace cuda {
 namespace {
 
 /** dots [B·H, T]: Σ dy·y of a head's row, 8 columns a lane. Grid: any. */
+template <int lanes>
 VWN_DEVICE void flashDots(const bf16 *y, const bf16 *dy, float *dots, const AttentionSizes &s) {
-  constexpr int lanes = flashLanesOfDot;
   const int64_t rows = s.B * s.T * s.H;
   const int column = static_cast<int>(threadIdx.x) % lanes * 8;
   for (int64_t base = 0; base < rows; base += gridThreads() / lanes) {
     const int64_t row = base + gridThread() / lanes;
     float sum = 0;
     if (row < rows && column < s.d) {
-      const auto a = wholeAt<Chunk>(y + row * s.d + column), b = wholeAt<Chunk>(dy + row * s.d + column);
-      for (int i = 0; i < 4; i++) sum += lowerOf(a.words[i]) * lowerOf(b.words[i]) + upperOf(a.words[i]) * upperOf(b.words[i]);
+      float a[8], b[8];
+      load(y + row * s.d + column, a), load(dy + row * s.d + column, b);
+#pragma unroll
+      for (int i = 0; i < 8; i++) sum += a[i] * b[i];
     }
+#pragma unroll
     for (int apart = lanes / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, apart);
     if (row < rows && column == 0) dots[placeOfRow(s, row)] = sum;
   }
@@ -28,7 +31,8 @@ VWN_DEVICE void flashDots(const bf16 *y, const bf16 *dy, float *dots, const Atte
 namespace entry_flashDots {
 extern "C" __global__ void __launch_bounds__(256, 1)
     flashDots_bf16(const bf16 *y, const bf16 *dy, float *dots, AttentionSizes sizes) {
-  flashDots(y, dy, dots, sizes);
+  if (sizes.d <= flashMostColumns / 2) flashDots<flashLanesOfDot / 2>(y, dy, dots, sizes);
+  else flashDots<flashLanesOfDot>(y, dy, dots, sizes);
 }
 VWN_REGISTER(flashDots_bf16)
 }  // namespace entry_flashDots
@@ -117,7 +121,7 @@ VWN_DEVICE void flashKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const 
     const bf16 *now = queries + place * rows * (D + 8);
     const int ahead = static_cast<int>(s.S - s.T) + step.query - key;
     // The last of these queries sees the most.
-    const bool isSeen = firstRowOfWarp<bands>() <= ahead + rows - 1;
+    const bool isSeen = firstRowOfWarp<bands>() <= ahead + rows - 1, hides = hidesKeys<bands>(ahead);
     arrive<0>();
     askForStep<D>(dy, statistics.dots, step, s, dOut);
     commitCopies();
@@ -127,13 +131,17 @@ VWN_DEVICE void flashKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const 
     Sum scores[bands][tiles], products[bands][tiles];
     if (isSeen) {
       rowsByRows<D>(keys, now, scores);
-      toProbabilities(s.scale * log2OfE, ahead, [&](int query) { return numberOfRow<D>(now, query); }, scores);
+      const auto logSumOf = [&](int query) { return numberOfRow<D>(now, query); };
+      if (hides) toProbabilities<true>(s.scale * log2OfE, ahead, logSumOf, scores);
+      else toProbabilities<false>(s.scale * log2OfE, ahead, logSumOf, scores);
     }
     arrive<1>();
     if (!isSeen) continue;
     addWeightedRows<D>(scores, dOut, valueSums);
     rowsByRows<D>(values, dOut, products);
-    timesDifferences(products, [&](int query) { return numberOfRow<D>(dOut, query); }, scores);
+    const auto dotOf = [&](int query) { return numberOfRow<D>(dOut, query); };
+    if (hides) timesDifferences<true>(products, dotOf, scores);
+    else timesDifferences<false>(products, dotOf, scores);
     addWeightedRows<D>(scores, now, keySums);
   }
   writeRows<D>(keySums, s.scale, keyHead(dk, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d);

@@ -47,42 +47,48 @@ struct QueryWalk {
   }
 };
 
-/**
- * p of keys (rows) and queries (columns) from their scores; 0 where a query does not see a key: query i sees those up to row
- * `ahead` + i. Beyond the last query p is 1, but what it multiplies is 0.
- */
-template <int bands, int tiles, class LogSums>
-VWN_DEVICE void toProbabilities(float exponentScale, int ahead, const LogSums &logSumOf, Sum (&scores)[bands][tiles]) {
-  const bool seesAll = firstRowOfWarp<bands>() + 16 * bands - 1 <= ahead;
+/** body(j, i, its number) for the columns, queries, of sums that a thread has. */
+template <int tiles, class Numbers, class Body>
+VWN_DEVICE void eachQuery(const Numbers &numberOf, const Body &body) {
 #pragma unroll
   for (int j = 0; j < tiles; j++)
-    for (int i = 0; i < 2; i++) {
-      const int query = columnOfSum(j, i);
-      const float logSum = logSumOf(query) * log2OfE;
-#pragma unroll
-      for (int band = 0; band < bands; band++)
-        for (int half = 0; half < 2; half++) {
-          float &score = scores[band][j].values[2 * half + i];
-          const bool sees = seesAll || rowOfSum<bands>(band, half) <= ahead + query;
-          score = sees ? powerOf2(score * exponentScale - logSum) : 0.0f;
-        }
-    }
+    for (int i = 0; i < 2; i++) body(j, i, numberOf(columnOfSum(j, i)));
 }
 
-/** scores ∘ (products − dot) of keys (rows) and queries (columns); 0 of what is 0, whatever the query's dot may be. */
-template <int bands, int tiles, class Dots>
+/** Whether a query of a step does not see a key of this warp's bands, rows: query i sees those up to row `ahead` + i. */
+template <int bands>
+VWN_DEVICE bool hidesKeys(int ahead) {
+  return firstRowOfWarp<bands>() + 16 * bands - 1 > ahead;
+}
+
+/**
+ * p of keys (rows) and queries (columns) from their scores; 0 where a query does not see a key: `hides` is whether there is one, which
+ * most warps are spared to look for. Beyond the last query p is 1, but what it multiplies is 0.
+ */
+template <bool hides, int bands, int tiles, class LogSums>
+VWN_DEVICE void toProbabilities(float exponentScale, int ahead, const LogSums &logSumOf, Sum (&scores)[bands][tiles]) {
+  eachQuery<tiles>(logSumOf, [&](int j, int i, float logSum) {
+#pragma unroll
+    for (int band = 0; band < bands; band++)
+      for (int half = 0; half < 2; half++) {
+        float &score = scores[band][j].values[2 * half + i];
+        const bool sees = !hides || rowOfSum<bands>(band, half) <= ahead + columnOfSum(j, i);
+        score = sees ? powerOf2(score * exponentScale - logSum * log2OfE) : 0.0f;
+      }
+  });
+}
+
+/** scores ∘ (products − dot) of keys (rows) and queries (columns); 0 where a query does not see a key, whatever its dot may be. */
+template <bool hides, int bands, int tiles, class Dots>
 VWN_DEVICE void timesDifferences(const Sum (&products)[bands][tiles], const Dots &dotOf, Sum (&scores)[bands][tiles]) {
+  eachQuery<tiles>(dotOf, [&](int j, int i, float dot) {
 #pragma unroll
-  for (int j = 0; j < tiles; j++)
-    for (int i = 0; i < 2; i++) {
-      const float dot = dotOf(columnOfSum(j, i));
-#pragma unroll
-      for (int band = 0; band < bands; band++)
-        for (int at = i; at < 4; at += 2) {
-          float &score = scores[band][j].values[at];
-          score = score == 0.0f ? 0.0f : score * (products[band][j].values[at] - dot);
-        }
-    }
+    for (int band = 0; band < bands; band++)
+      for (int at = i; at < 4; at += 2) {
+        float &score = scores[band][j].values[at];
+        score = hides && score == 0.0f ? 0.0f : score * (products[band][j].values[at] - dot);
+      }
+  });
 }
 
 }  // namespace cuda

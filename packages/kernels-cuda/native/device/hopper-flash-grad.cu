@@ -73,6 +73,31 @@ struct StepRoom {
   float *logSums, *dots;
 };
 
+/**
+ * One step of queries, whose scores and dy·v have been asked for, in this order: probabilities are made while dy·v is, and what they are
+ * multiplied by while they weigh dy. `hides`: whether a query does not see one of the group's keys.
+ */
+template <bool hides, int D, int tiles>
+VWN_DEVICE void addStep(const StepRoom &step, float exponentScale, int ahead, Sum (&scores)[1][tiles], Sum (&products)[1][tiles],
+                        Sum (&keySums)[1][D / 8], Sum (&valueSums)[1][D / 8]) {
+  awaitProducts<1>();
+  holdSums(scores[0]);
+  Left probabilities[tiles / 2], factors[tiles / 2];
+  toProbabilities<hides>(exponentScale, ahead, [&](int query) { return step.logSums[query]; }, scores);
+  toLefts(scores[0], probabilities);
+  beginProducts();
+  addGroupWeightedRows<D>(probabilities, step.dOut, valueSums[0]);
+  commitProducts();
+  awaitProducts<1>();
+  holdSums(products[0]);
+  timesDifferences<hides>(products, [&](int query) { return step.dots[query]; }, scores);
+  toLefts(scores[0], factors);
+  beginProducts();
+  addGroupWeightedRows<D>(factors, step.queries, keySums[0]);
+  commitProducts();
+  awaitProducts<0>();
+}
+
 /** Grid: tiles of keys by x, key heads of all sequences by y. Shared: keys, values, twice a step's queries and dy. */
 template <int D>
 VWN_DEVICE void hopperKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const Statistics &statistics, bf16 *dk,
@@ -118,23 +143,8 @@ VWN_DEVICE void hopperKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const
     commitProducts();
     groupRowsByRows<D>(values, keyRows, group * groupRows, now.dOut, products[0]);
     commitProducts();
-    // Probabilities are made while dy·v is, and what they are multiplied by while they weigh dy.
-    awaitProducts<1>();
-    holdSums(scores[0]);
-    Left probabilities[tiles / 2], factors[tiles / 2];
-    toProbabilities(s.scale * log2OfE, ahead, [&](int query) { return now.logSums[query]; }, scores);
-    toLefts(scores[0], probabilities);
-    beginProducts();
-    addGroupWeightedRows<D>(probabilities, now.dOut, valueSums[0]);
-    commitProducts();
-    awaitProducts<1>();
-    holdSums(products[0]);
-    timesDifferences(products, [&](int query) { return now.dots[query]; }, scores);
-    toLefts(scores[0], factors);
-    beginProducts();
-    addGroupWeightedRows<D>(factors, now.queries, keySums[0]);
-    commitProducts();
-    awaitProducts<0>();
+    if (group * groupRows + groupRows - 1 > ahead) addStep<true, D>(now, s.scale * log2OfE, ahead, scores, products, keySums, valueSums);
+    else addStep<false, D>(now, s.scale * log2OfE, ahead, scores, products, keySums, valueSums);
     holdSums(valueSums[0]);
     holdSums(keySums[0]);
   }

@@ -26,6 +26,15 @@ VWN_DEVICE void writeQueries(const HopperQueries &tile, const OnlineSoftmax &sof
   writeRows<D>(sums, factors, headOfQueries(y, s, tile.head), tile.first, s.T, s.d);
 }
 
+/** Where no row of the warp has found a larger score, as in most steps, there is nothing to do. */
+template <int tiles>
+VWN_DEVICE void shrinkSums(const float (&shrink)[2], Sum (&sums)[tiles]) {
+  if (votes(shrink[0] != 1.0f || shrink[1] != 1.0f) == 0) return;
+#pragma unroll
+  for (int j = 0; j < tiles; j++)
+    for (int i = 0; i < 4; i++) sums[j].values[i] *= shrink[i / 2];
+}
+
 /** Shared: a tile of queries, two of keys, two of values. */
 template <int D>
 VWN_DEVICE void hopperFlash(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y, float *logSums, const AttentionSizes &s) {
@@ -79,9 +88,7 @@ VWN_DEVICE void hopperFlash(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y
       takeScores(next);
       awaitProducts<0>();
       holdSums(sums[0]);
-#pragma unroll
-      for (int j = 0; j < D / 8; j++)
-        for (int i = 0; i < 4; i++) sums[0][j].values[i] *= shrink[i / 2];
+      shrinkSums(shrink, sums[0]);
       toLefts(scores[0], weights);
     } else if (sees) {
       beginProducts();

@@ -64,19 +64,20 @@ VWN_DEVICE void arriveForProducts() {
 /** sums = rows [row, row + 64) of `left` by all rows of `right`, which are 8·tiles: slabs of D columns. */
 template <int D, int tiles>
 VWN_DEVICE void groupRowsByRows(const bf16 *left, int leftRows, int row, const bf16 *right, Sum (&sums)[tiles]) {
+  const RowsFactor a = factorOfRows(left + row * slabColumns), b = factorOfRows(right);
 #pragma unroll
   for (int k = 0; k < D; k += 16) {
     const int inSlab = k % slabColumns, slab = k / slabColumns * slabColumns;
-    multiplyGroup(sums, factorOfRows(left + slab * leftRows + row * slabColumns + inSlab),
-                  factorOfRows(right + slab * 8 * tiles + inSlab), k > 0);
+    multiplyGroup(sums, a + (slab * leftRows + inSlab), b + (slab * 8 * tiles + inSlab), k > 0);
   }
 }
 /** As above, the left rows from registers. */
 template <int D, int tiles>
 VWN_DEVICE void groupRowsByRows(const Left (&left)[D / 16], const bf16 *right, Sum (&sums)[tiles]) {
+  const RowsFactor b = factorOfRows(right);
 #pragma unroll
   for (int k = 0; k < D; k += 16)
-    multiplyGroup(sums, left[k / 16], factorOfRows(right + k / slabColumns * slabColumns * 8 * tiles + k % slabColumns), k > 0);
+    multiplyGroup(sums, left[k / 16], b + (k / slabColumns * slabColumns * 8 * tiles + k % slabColumns), k > 0);
 }
 
 /** Factors [64, 8·tiles] as sums hold them, rounded to bf16. */
@@ -92,9 +93,9 @@ VWN_DEVICE void toLefts(const Sum (&factors)[tiles], Left (&lefts)[tiles / 2]) {
 /** sums += factors [64, 16·depth] by the 16·depth rows of `right`, slabs of D columns. */
 template <int D, int depth>
 VWN_DEVICE void addGroupWeightedRows(const Left (&factors)[depth], const bf16 *right, Sum (&sums)[D / 8]) {
+  const ColumnsFactor b = factorOfColumns(right, 16 * depth * slabColumns);
 #pragma unroll
-  for (int k = 0; k < depth; k++)
-    multiplyGroup(sums, factors[k], factorOfColumns(right + k * 16 * slabColumns, 16 * depth * slabColumns), true);
+  for (int k = 0; k < depth; k++) multiplyGroup(sums, factors[k], b + k * 16 * slabColumns, true);
 }
 
 /** Whether a query of a group sees a key of a tile: query i sees keys up to `ahead` + i. */

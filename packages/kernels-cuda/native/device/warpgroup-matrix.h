@@ -71,35 +71,42 @@ VWN_DEVICE void rightsOfSlabs(const bf16 *slabs, int rows, int row, int column, 
   rights[1] = {words[2], words[3]};
 }
 
-/** A factor in shared memory, as wgmma's descriptor: its rows are rows of a slab, or its columns are. */
+/**
+ * A factor in shared memory, as wgmma's descriptor: its rows are rows of a slab, or its columns are. In two halves, so that another
+ * place in the same matrix is one sum of 32 bits away.
+ */
 template <bool isTransposed>
 struct Factor {
-  uint64_t descriptor;
+  uint32_t place, layout;
+
+  /** What lies so many elements on, of 8 each. */
+  VWN_DEVICE Factor operator+(int elements) const { return {place + static_cast<uint32_t>(elements / 8), layout}; }
+  VWN_DEVICE uint64_t descriptor() const { return static_cast<uint64_t>(layout) << 32 | place; }
 };
 using RowsFactor = Factor<false>;
 using ColumnsFactor = Factor<true>;
 
 #if defined(__CUDACC__)
-VWN_DEVICE uint64_t placeOfFactor(const bf16 *at) { return sharedAddress(at); }
+VWN_DEVICE uint32_t placeOfFactor(const bf16 *at) { return sharedAddress(at); }
 #else
-VWN_DEVICE uint64_t placeOfFactor(const bf16 *at) { return emulation::placeInShared(at); }
+VWN_DEVICE uint32_t placeOfFactor(const bf16 *at) { return static_cast<uint32_t>(emulation::placeInShared(at)); }
 #endif
 /** Bytes from 8 rows to the next 8 are those of 8 rows; `apart`: from a slab to the next. Chunks change places by 128 bytes. */
-VWN_DEVICE uint64_t descriptorOf(const bf16 *at, int apart) {
-  const auto encoded = [](uint64_t bytes) { return (bytes & 0x3ffff) >> 4; };
-  return encoded(placeOfFactor(at)) | encoded(static_cast<uint64_t>(apart)) << 16 | encoded(slabBytes) << 32 | uint64_t{1} << 62;
+template <bool isTransposed>
+VWN_DEVICE Factor<isTransposed> factorAt(const bf16 *at, int apart) {
+  return {placeOfFactor(at) >> 4 | static_cast<uint32_t>(apart) >> 4 << 16, slabBytes >> 4 | 1u << 30};
 }
 /**
  * A left factor [64, 16], or the transpose of a right one [16, 8·tiles]: rows of a slab, from a multiple of 8 on, and 16 of
  * its columns, of which the first is `at`, in the row's first chunk or the third, fifth or seventh as if none had changed places.
  */
-VWN_DEVICE RowsFactor factorOfRows(const bf16 *at) { return {descriptorOf(at, 16)}; }
+VWN_DEVICE RowsFactor factorOfRows(const bf16 *at) { return factorAt<false>(at, 16); }
 /**
  * A right factor [16, 8·tiles], or the transpose of a left one: 16 rows of slabs, from a multiple of 8 on, whose first is at `at`;
  * columns are those of whole slabs, which are `apart` elements from each other. (Parts of a slab no known program asks for.)
  */
 VWN_DEVICE ColumnsFactor factorOfColumns(const bf16 *at, int apart) {
-  return {descriptorOf(at, apart * static_cast<int>(sizeof(bf16)))};
+  return factorAt<true>(at, apart * static_cast<int>(sizeof(bf16)));
 }
 
 #if defined(__CUDACC__)
@@ -149,7 +156,7 @@ struct GroupProduct;
       asm volatile("{.reg .pred adds; setp.ne.b32 adds, " o2 ", 0; wgmma.mma_async.sync.aligned.m64n" columns                \
                    "k16.f32.bf16.bf16 {" VWN_NAMES_##tiles "}, " o0 ", " o1 ", adds, 1, 1, " o3 ", " o4 ";}"                 \
                    : VWN_SUMS_##tiles                                                                                        \
-                   : "l"(a.descriptor), "l"(b.descriptor), "r"(static_cast<int>(adds)), "n"(ofA), "n"(ofB)                   \
+                   : "l"(a.descriptor()), "l"(b.descriptor()), "r"(static_cast<int>(adds)), "n"(ofA), "n"(ofB)                   \
                    : "memory");                                                                                              \
     }                                                                                                                        \
     template <bool ofB>                                                                                                      \
@@ -157,7 +164,7 @@ struct GroupProduct;
       asm volatile("{.reg .pred adds; setp.ne.b32 adds, " o5 ", 0; wgmma.mma_async.sync.aligned.m64n" columns                \
                    "k16.f32.bf16.bf16 {" VWN_NAMES_##tiles "}, {" o0 "," o1 "," o2 "," o3 "}, " o4 ", adds, 1, 1, " o6 ";}"  \
                    : VWN_SUMS_##tiles                                                                                        \
-                   : "r"(a.words[0]), "r"(a.words[1]), "r"(a.words[2]), "r"(a.words[3]), "l"(b.descriptor),                  \
+                   : "r"(a.words[0]), "r"(a.words[1]), "r"(a.words[2]), "r"(a.words[3]), "l"(b.descriptor()),                  \
                      "r"(static_cast<int>(adds)), "n"(ofB)                                                                   \
                    : "memory");                                                                                              \
     }                                                                                                                        \
@@ -188,11 +195,11 @@ template <int tiles>
 VWN_DEVICE void holdSums(Sum (&)[tiles]) {}
 template <int tiles, bool ofA, bool ofB>
 VWN_DEVICE void multiplyGroup(Sum (&sums)[tiles], Factor<ofA> a, Factor<ofB> b, bool adds) {
-  emulation::multiplyLater(sums[0].values, 8 * tiles, nullptr, {a.descriptor, ofA}, {b.descriptor, ofB}, adds);
+  emulation::multiplyLater(sums[0].values, 8 * tiles, nullptr, {a.descriptor(), ofA}, {b.descriptor(), ofB}, adds);
 }
 template <int tiles, bool ofB>
 VWN_DEVICE void multiplyGroup(Sum (&sums)[tiles], const Left &a, Factor<ofB> b, bool adds) {
-  emulation::multiplyLater(sums[0].values, 8 * tiles, a.words, {}, {b.descriptor, ofB}, adds);
+  emulation::multiplyLater(sums[0].values, 8 * tiles, a.words, {}, {b.descriptor(), ofB}, adds);
 }
 
 #endif

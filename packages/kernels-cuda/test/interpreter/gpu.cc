@@ -116,9 +116,10 @@ void parseIt(Loaded &loaded) {
 const Program *programOf(Loaded &loaded, const std::string &name) {
   if (loaded.text.find(".entry " + name + '(') == std::string::npos) return nullptr;
   if (!loaded.module) parseIt(loaded);
-  std::unique_ptr<Program> &program = loaded.programs[name];
-  if (!program) program = std::make_unique<Program>(Assembler(*loaded.module, loaded.module->functions.at(name), loaded.globals).assemble());
-  return program.get();
+  const auto known = loaded.programs.find(name);
+  if (known != loaded.programs.end()) return known->second.get();
+  auto program = std::make_unique<Program>(Assembler(*loaded.module, loaded.module->functions.at(name), loaded.globals).assemble());
+  return (loaded.programs[name] = std::move(program)).get();
 }
 
 std::vector<unsigned char> argumentsOf(const Program &program, void **values) {

@@ -1,6 +1,7 @@
 /** What lanes do together: shuffles, barriers, matrices. PTX ISA, "Data Movement: shfl.sync", "Parallel Synchronization", "Warp Level Matrix". */
 #include "addresses.h"
 #include "assembler.h"
+#include "forms.h"
 #include "matrix-instructions.h"
 
 namespace vwn {
@@ -46,6 +47,25 @@ bool shuffleStep(const Instruction &in, Warp &warp, Mask mask) {
     Mask &told = warp.predicates[static_cast<size_t>(in.list[1].slot)];
     told = (told & ~mask) | (inside & mask);
   }
+  return true;
+}
+
+/** Lanes of the instruction's members, of the sign that it asks for, whose predicate holds. */
+Mask voteOf(const Instruction &in, Warp &warp, Mask mask) {
+  const Mask truth = warp.predicates[static_cast<size_t>(in.a.slot)];
+  return (in.isFlag ? ~truth : truth) & mask;
+}
+/** vote.sync.any or .all, which in.number is, or .ballot. */
+bool voteStep(const Instruction &in, Warp &warp, Mask mask) {
+  const Mask members = warp.at<uint32_t>(in.b.slot)[__builtin_ctz(mask)];
+  if (!areHere(warp, mask, members)) return false;
+  const Mask votes = voteOf(in, warp, mask);
+  if (in.to.width == Width::four) {
+    eachLane(mask, [&](unsigned lane) { warp.at<uint32_t>(in.to.slot)[lane] = votes; });
+    return true;
+  }
+  Mask &to = warp.predicates[static_cast<size_t>(in.to.slot)];
+  to = (to & ~mask) | ((in.number ? votes == mask : votes != 0) ? mask : 0);
   return true;
 }
 
@@ -130,6 +150,19 @@ void assembleShuffle(const Opcode &opcode, const Statement &statement, Assembler
   if (tells) in.list.push_back({assembler.predicateOf(operands[0].parts.at(1)), Width::truth});
 }
 
+/** vote.sync.any.pred p, [!]q, members. */
+void assembleVote(const Opcode &opcode, const Statement &statement, Assembler &assembler, Instruction &in) {
+  const bool isBallot = opcode.has("ballot");
+  if (!isBallot && !opcode.has("any") && !opcode.has("all")) assembler.refuse(statement, "is not known here");
+  Operand asked = statement.operands.at(1);
+  in.isFlag = asked.isNegated, asked.isNegated = false;
+  in.to = isBallot ? assembler.placeOf(statement.operands.at(0), Width::four) : Place{assembler.predicateOf(statement.operands.at(0)), Width::truth};
+  in.a = {assembler.predicateOf(asked), Width::truth};
+  in.b = assembler.placeOf(statement.operands.at(2), Width::four);
+  in.number = opcode.has("all");
+  in.step = voteStep;
+}
+
 void assembleBarrier(const Opcode &opcode, const Statement &statement, Assembler &assembler, Instruction &in) {
   if (opcode.has("cluster")) {
     in.step = opcode.has("arrive") ? arriveInCluster : awaitCluster;
@@ -145,6 +178,7 @@ void assembleBarrier(const Opcode &opcode, const Statement &statement, Assembler
 
 bool assembleWarp(const Opcode &opcode, const Statement &statement, Assembler &assembler, Instruction &in) {
   if (opcode.base == "shfl") return assembleShuffle(opcode, statement, assembler, in), true;
+  if (opcode.base == "vote") return assembleVote(opcode, statement, assembler, in), true;
   if (opcode.base == "bar" || opcode.base == "barrier") return assembleBarrier(opcode, statement, assembler, in), true;
   if (statement.opcode == "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32") {
     in.step = multiply;
