@@ -69,6 +69,8 @@ describe('embedding_lookup', () => {
     [50, 300, 9],
     [3, 2, 700],
     [7, 24, 12],
+    [3, 2056, 10],
+    [600, 8, 4500],
   ])(
     '%i rows of %i, %i tokens, and the gradient of the table with rows of one id in their order',
     (rows, width, count) => {

@@ -8,6 +8,12 @@
 
 namespace vwn {
 namespace VWN_ISA {
+namespace {
+
+/** GradRoom of device/embedding.cu. */
+constexpr int64_t gradRoomBytes = (2 * 8 + 4096) * 4;
+
+}  // namespace
 
 /** See EmbeddingArguments. */
 const char *embedding_lookup(const vwn_call *raw) {
@@ -31,8 +37,11 @@ const char *embedding_lookup_grad(const vwn_call *raw) {
   zero(in.dTable, in.rows * in.width * 4);
   withFloats(in.dy.data, in.dy.type, [&](auto *dy) {
     using T = std::remove_pointer_t<decltype(dy)>;
-    launch(forType("addRows", in.dy.type), {in.count, (in.width + 255) / 256}, 256, 128, in.ids,
-           static_cast<const T *>(dy), in.dTable, in.rows, in.width, in.count, problemFlag(Problem::tokenId));
+    // By eights where rows begin on 16 bytes.
+    const bool isWhole = in.width % 8 == 0 && (reinterpret_cast<uintptr_t>(dy) | reinterpret_cast<uintptr_t>(in.dTable)) % 16 == 0;
+    const int columns = isWhole ? 8 : 1;
+    launch(forType("addRows", in.dy.type), {in.count, (in.width + 256 * columns - 1) / (256 * columns)}, 256, gradRoomBytes, in.ids,
+           static_cast<const T *>(dy), in.dTable, in.rows, in.width, in.count, columns, problemFlag(Problem::tokenId));
   });
   return nullptr;
 }
