@@ -1,8 +1,26 @@
 /** Matrix instructions of the interpreter of PTX, against plain loops. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { bitsOf, floatOf, lanes, wordsOf } from './support/ptx';
 
 describe('the interpreter of PTX, of matrices', () => {
+  it('multiplies what lies in any layout that a descriptor can name, and refuses what it cannot', () => {
+    const sources = ['interpreter', 'support'].map((folder) =>
+      fileURLToPath(new URL(`${folder}/matrix-instructions.cc`, import.meta.url)),
+    );
+    const folder = mkdtempSync(join(tmpdir(), 'vwn-matrices-'));
+    try {
+      execFileSync(process.env.CXX ?? 'g++', ['-std=c++20', '-O2', ...sources, '-o', join(folder, 'test')]);
+      expect(execFileSync(join(folder, 'test'), { encoding: 'utf8' })).toBe('all as the plain loops say\n');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, 60_000);
+
   /** Copies the buffer's first bytes to shared memory, 16 a thread and time, and sets %r1 to its address. */
   const toShared = (bytes: number, threads: number) => `
       mov.u32 %r1, memory;
