@@ -65,7 +65,7 @@ class Writer {
     for (Statement statement : called.statements) {
       for (Operand &operand : statement.operands) operand = renamed(operand);
       if (!statement.guard.empty()) statement.guard = renamed(statement.guard);
-      if (statement.opcode == "ret") statement = {statement.line, "bra", {{Operand::Kind::name, end, 0, {}}}, statement.guard, statement.isGuardNegated};
+      if (statement.opcode == "ret") statement.opcode = "bra", statement.operands = {{Operand::Kind::name, end, 0, {}}};
       kernel_.statements.push_back(std::move(statement));
     }
     for (const auto &[name, at] : called.labels) labels_[renamed(name)] = begin + at;

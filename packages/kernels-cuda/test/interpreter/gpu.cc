@@ -9,6 +9,7 @@
 
 #include "assembler.h"
 #include "block.h"
+#include "counts.h"
 #include "driver/driver-api.h"
 
 namespace vwn {
@@ -41,29 +42,12 @@ struct Graph {
   std::vector<std::function<void()>> works;
 };
 
-/** Writes how often the opcodes of each kernel were done to the file that VWN_INTERPRETED_COUNTS names, as JSON. */
-void writeCounts(const std::vector<std::unique_ptr<Loaded>> &modules) {
-  const char *name = std::getenv("VWN_INTERPRETED_COUNTS");
-  FILE *file = name ? std::fopen(name, "w") : nullptr;
-  if (!file) return;
-  const char *kernelsApart = "{", *end = "{}";
-  for (const auto &loaded : modules)
-    for (const auto &[kernel, program] : loaded->programs) {
-      std::map<std::string, uint64_t> counts;
-      for (size_t i = 0; i < program->counts.size(); i++)
-        if (program->code[i].statement && program->counts[i]) counts[program->code[i].statement->opcode] += program->counts[i];
-      std::fprintf(file, "%s\n\"%s\":", kernelsApart, kernel.c_str());
-      const char *apart = "{";
-      for (const auto &[opcode, count] : counts) std::fprintf(file, "%s\"%s\":%llu", apart, opcode.c_str(), static_cast<unsigned long long>(count)), apart = ",";
-      std::fputs(counts.empty() ? "{}" : "}", file);
-      kernelsApart = ",", end = "\n}\n";
-    }
-  std::fputs(end, file);
-  std::fclose(file);
-}
-
 struct Gpu {
-  ~Gpu() { writeCounts(modules); }
+  ~Gpu() {
+    Counts counts;
+    for (const auto &loaded : modules)
+      for (const auto &[name, program] : loaded->programs) counts.add(*program, loaded->module->files);
+  }
   DeviceRanges memory;
   std::vector<std::unique_ptr<Loaded>> modules;
   std::map<const Program *, Callable> callables;

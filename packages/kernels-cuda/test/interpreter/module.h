@@ -30,6 +30,8 @@ struct Operand {
 
 struct Statement {
   int line;
+  /** Of the file that it comes from, as -lineinfo has told last: its number and the line; 0: it has not. */
+  int sourceFile = 0, sourceLine = 0;
   std::string opcode;
   std::vector<Operand> operands;
   /** The predicate under which it is done; empty: always. */
@@ -55,6 +57,8 @@ struct Function {
 };
 
 struct Module {
+  /** Names of files by their numbers. */
+  std::map<int, std::string> files;
   std::map<std::string, Function> functions;
   std::vector<Variable> globals;
   /** Names of the shared memory whose size the launch says. */

@@ -28,6 +28,7 @@ class Body {
     const std::string_view next = words_.peek().text;
     if (next == ".reg") return readRegisters();
     if (next == ".pragma") return skipStatement();
+    if (next == ".loc") return readSource();
     if (next.starts_with('.')) return readVariable();
     if (words_.peek(1).text == ":") {
       function_.labels[words_.word()] = function_.statements.size();
@@ -38,6 +39,13 @@ class Body {
 
   void skipStatement() {
     while (!words_.take(";")) words_.next();
+  }
+
+  /** .loc file line column, and where that was inlined. */
+  void readSource() {
+    words_.next();
+    file_ = static_cast<int>(words_.number()), line_ = static_cast<int>(words_.number());
+    words_.skipLine();
   }
 
   std::string declared(const std::string &name) {
@@ -103,7 +111,7 @@ class Body {
   }
 
   void readStatement() {
-    Statement statement{words_.peek().line, "", {}, "", false};
+    Statement statement{words_.peek().line, file_, line_, "", {}, "", false};
     if (words_.take("@")) {
       statement.isGuardNegated = words_.take("!");
       statement.guard = resolved(words_.word());
@@ -119,7 +127,7 @@ class Body {
   Words &words_;
   Function &function_;
   std::vector<std::map<std::string, std::string>> scopes_;
-  int count_ = 0;
+  int count_ = 0, file_ = 0, line_ = 0;
 };
 
 /** .align 8 .b8 name[16], behind the state space; sizes of arrays that are not told are 0. */
@@ -200,6 +208,18 @@ void readShared(Words &words, Module &module, bool isExtern) {
   module.dynamicShared.push_back(variable.name);
 }
 
+/** .file 1 "name" */
+void readFile(Words &words, Module &module) {
+  const int number = static_cast<int>(words.number());
+  module.files[number] = words.word();
+  words.skipLine();
+}
+
+/** What debuggers read: .section name { … } */
+void skipSection(Words &words) {
+  while (!words.take("}")) words.next();
+}
+
 }  // namespace
 
 Module parse(std::string_view text) {
@@ -213,6 +233,8 @@ Module parse(std::string_view text) {
     else if (directive == ".entry" || directive == ".func") readFunction(words, module, directive == ".entry");
     else if (directive == ".shared") readShared(words, module, isExtern), isExtern = false;
     else if (directive == ".global" || directive == ".const") module.globals.push_back(readDeclaration(words)), words.expect(";");
+    else if (directive == ".file") readFile(words, module);
+    else if (directive == ".section") skipSection(words);
     else if (directive != ".visible" && directive != ".weak") throw std::runtime_error("PTX: " + directive + " is not known here");
   }
   writeOutCalls(module);

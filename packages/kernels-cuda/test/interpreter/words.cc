@@ -37,7 +37,7 @@ Words::Words(std::string_view text) {
     const char c = text[at];
     const bool isNumber = isDigit(c) || (c == '-' && at + 1 < text.size() && isDigit(text[at + 1]));
     const bool isWord = !isNumber && isOfWord(c);
-    const size_t end = isNumber ? endOfWord(text, at + 1) : isWord ? endOfWord(text, at) : at + 1;
+    const size_t end = c == '"' ? std::min(text.find('"', at + 1), text.size() - 1) + 1 : isNumber ? endOfWord(text, at + 1) : isWord ? endOfWord(text, at) : at + 1;
     tokens_.push_back({isNumber ? Token::Kind::number : isWord ? Token::Kind::word : Token::Kind::mark, text.substr(at, end - at), line});
     at = end;
   }
@@ -62,6 +62,11 @@ void Words::expect(std::string_view text) {
   const Token token = next();
   if (token.text != text)
     throw std::runtime_error("PTX, line " + std::to_string(token.line) + ": expected \"" + std::string(text) + "\", found \"" + std::string(token.text) + '"');
+}
+
+void Words::skipLine() {
+  const int line = tokens_[at_ - 1].line;
+  while (peek().kind != Token::Kind::end && peek().line == line) next();
 }
 
 std::string Words::word() { return std::string(next().text); }

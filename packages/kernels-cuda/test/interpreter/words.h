@@ -27,6 +27,8 @@ class Words {
   /** Takes the next token if it is this one. */
   bool take(std::string_view text);
   void expect(std::string_view text);
+  /** Takes what is left of the line of the last token. */
+  void skipLine();
   std::string word();
   /** Bits of a number: an integer's two's complement, 0f… and 0d… as they stand. */
   uint64_t number();
