@@ -3,6 +3,8 @@
  * compute. Every function is for all threads of a block, and leaves the barrier behind it to the caller.
  */
 #pragma once
+#include <type_traits>
+
 #include "connection-tiles.h"
 
 namespace vwn {
@@ -122,7 +124,8 @@ VWN_DEVICE void evaluateStage(const ConnectionShape &s, const GradRoom &room, co
                               const Also &also) {
   const Share share = shareOf(stage.rows);
   if (share.part >= stage.tiles) return;
-  RowNorms norms;
+  // With 64 slots sums leave no registers.
+  std::conditional_t<ofToken == 64, RowNorms, RowNormsByTiles> norms;
   for (int k = 0; k < static_cast<int>(s.db); k += 16) {
     const Left a = leftAt(stage.state + share.row * room.stride + k, room.stride);
     norms.add(a);
@@ -146,7 +149,7 @@ VWN_DEVICE void evaluateStage(const ConnectionShape &s, const GradRoom &room, co
     if (row % ofToken < s.n && ofSet.left > 0) {
       const PairOfColumns of = pairOfColumns(s, ofSet, row % ofToken);
       const float *products = kept.products[i][half].values + v, r = kept.reciprocals[v / 2];
-      const float lower = tanhf(products[0] * r), upper = tanhf(products[1] * r);
+      const float lower = shortTanh(products[0] * r), upper = shortTanh(products[1] * r);
       kept.activations[i][half].values[v] = lower, kept.activations[i][half].values[v + 1] = upper;
       alpha = packed(lower * of.scale.lower + of.offset.lower, upper * of.scale.upper + of.offset.upper);
     }

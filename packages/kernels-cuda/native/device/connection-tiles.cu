@@ -47,7 +47,7 @@ VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set
   float reciprocals[2];
   for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
     Sum sums[tilesAtOnce][2] = {};
-    RowNorms norms;
+    RowNormsByTiles norms;
     multiplyTiles(
         static_cast<int>(s.db), share, first, tiles,
         [&](int k) {
@@ -64,8 +64,8 @@ VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set
       if (slot < s.n && ofSet.left > 0) {
         const PairOfColumns of = pairOfColumns(s, ofSet, slot);
         const float r = row - share.row < 8 ? reciprocals[0] : reciprocals[1];
-        alpha = packed(tanhf(product.lower * r) * of.scale.lower + of.offset.lower,
-                       tanhf(product.upper * r) * of.scale.upper + of.offset.upper);
+        alpha = packed(shortTanh(product.lower * r) * of.scale.lower + of.offset.lower,
+                       shortTanh(product.upper * r) * of.scale.upper + of.offset.upper);
       }
       pairAt(room.coefficients + row * room.ofCoefficients + column) = alpha;
     });
@@ -124,10 +124,23 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
   };
   const auto stateOf = [&](int turn) { return room.states + turn % t.buffers * slots * room.stride; };
   const auto backboneOf = [&](int turn) { return room.backbones + turn % t.buffers * t.tokens * m * room.stride; };
+  const bool isWhole = WholeRows::are(s, ofToken);
+  const WholeRows whole(db, room.stride);
+  const auto askForState = [&](const bf16 *from, int count, bf16 *to) {
+    if (!isWhole) return copySlots(s, from, ofToken, t.tokens, count, room.stride, to);
+    const int there = count * ofToken * (db / ofChunk);
+    whole.each(slots * (db / ofChunk), [&](int at, int place) {
+      copyAsync(to + place, from + (at < there ? at * ofChunk : 0), at < there);
+    });
+  };
+  const auto storeState = [&](int count, bf16 *to) {
+    if (!isWhole) return storeSlots(s, room.next, ofToken, count, room.stride, to);
+    whole.each(count * ofToken * (db / ofChunk), [&](int at, int place) { storeChunk(to + at * ofChunk, wholeAt<Chunk>(room.next + place)); });
+  };
   const auto ask = [&](int64_t tile, int turn) {
     const int64_t first = tile * t.tokens;
     if (tile < tiles) {
-      copySlots(s, h + first * ofState, ofToken, t.tokens, countOf(tile), room.stride, stateOf(turn));
+      askForState(h + first * ofState, countOf(tile), stateOf(turn));
       if (s.write) copyRows(db, out + first * ofBackbone, t.tokens * m, countOf(tile) * m, room.stride, backboneOf(turn));
     }
     commitCopies();
@@ -152,7 +165,7 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
     if (s.write) {
       evaluateRows(s, write, room, slots, count, ofToken + columnsOfTile, state, room.writing);
       writeRows(s, room, slots, state, backboneOf(turn));
-      storeSlots(s, room.next, ofToken, count, room.stride, hNext + first * ofState);
+      storeState(count, hNext + first * ofState);
       state = room.next;
     }
     if (s.read) {

@@ -138,16 +138,6 @@ VWN_DEVICE ColumnTile tileOfRead(const ConnectionShape &s, const ConnectionParam
 VWN_DEVICE uint32_t alphaOf(const PairOfColumns &of, const FloatPair &tanh) {
   return packed(tanh.lower * of.scale.lower + of.offset.lower, tanh.upper * of.scale.upper + of.offset.upper);
 }
-/** In a third of tanhf's instructions, with an error of some 1e-7 where tanh is small, for what is rounded to bf16. NaN of NaN. */
-VWN_DEVICE float shortTanh(float x) {
-#if defined(__CUDACC__)
-  float inverse;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(1.0f + exp2f(x * 2.885390082f)));
-  return 1.0f - 2.0f * inverse;
-#else
-  return 1.0f - 2.0f / (1.0f + exp2f(x * 2.885390082f));
-#endif
-}
 VWN_DEVICE FloatPair tanhOf(const FloatPair &product, float r) { return {shortTanh(product.lower * r), shortTanh(product.upper * r)}; }
 
 /** Coefficients of eight columns to a slab's from `first` on. */
