@@ -1,5 +1,6 @@
 import { DataError, StorageError } from '@vwn/core';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { makeFolder } from '@vwn/layers/checkpoint';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Reads a file that the user named. @throws DataError saying what was expected there. */
@@ -30,7 +31,7 @@ export function parseUserJson(text: string, file: string): unknown {
 /** Writes a result file, making its folder. @throws StorageError */
 export function writeUserFile(file: string, content: string): void {
   try {
-    mkdirSync(dirname(file), { recursive: true });
+    makeFolder(dirname(file));
     writeFileSync(file, content);
   } catch (cause) {
     throw new StorageError(`cannot write ${file}`, {

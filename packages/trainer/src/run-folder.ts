@@ -1,7 +1,7 @@
 import { ConfigError, StorageError } from '@vwn/core';
-import { completeCheckpoints, temporaryMark, writeFileAtomically } from '@vwn/layers/checkpoint';
+import { completeCheckpoints, makeFolder, temporaryMark, writeFileAtomically } from '@vwn/layers/checkpoint';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { TrainConfig } from './train-config';
@@ -21,20 +21,23 @@ export class RunFolder {
    * @throws ConfigError when a run is there and is not to be resumed; StorageError
    */
   async open(resume: boolean): Promise<void> {
-    await mkdir(this.dir, { recursive: true }).catch((cause: unknown) => {
-      const got = cause instanceof Error ? cause.message : String(cause);
-      throw new StorageError(`cannot make the run folder ${this.dir}`, {
-        got,
-        hint: 'Choose another with --out',
-        cause,
-      });
-    });
+    this.make();
     if (!resume && (existsSync(this.metricsFile) || (await this.checkpoints()).length > 0))
       throw new ConfigError(`${this.dir} already holds a run`, {
         hint: 'Go on with it (--resume), or choose another folder (--out)',
       });
     for (const name of await readdir(this.dir))
       if (name.includes(temporaryMark)) await rm(join(this.dir, name), { recursive: true, force: true });
+  }
+
+  private make(): void {
+    try {
+      makeFolder(this.dir);
+    } catch (cause) {
+      const got = cause instanceof Error ? cause.message : String(cause);
+      const hint = 'Choose another with --out';
+      throw new StorageError(`cannot make the run folder ${this.dir}`, { got, hint, cause });
+    }
   }
 
   async writeConfig(config: TrainConfig): Promise<void> {

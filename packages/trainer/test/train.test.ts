@@ -174,6 +174,10 @@ describeOnBackends('a run in trouble', () => {
     await expect(attempt).rejects.toThrow('cannot make the run folder');
   });
 
+  it.runIf(existsSync('/proc/self'))('ends at once where the file system makes no folders', async () => {
+    await expect(train(config(), { outDir: '/proc/run' })).rejects.toThrow('cannot make the run folder /proc/run');
+  });
+
   it('writes metrics that end in a whole line', async () => {
     const outDir = newRun();
     await train(config('train.max_steps=2'), { outDir });

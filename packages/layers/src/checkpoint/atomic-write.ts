@@ -1,7 +1,8 @@
 import { StorageError, VwnError } from '@vwn/core';
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { makeFolder } from './make-folder';
 
 /** In the name of everything that is not complete yet; nothing with it in its name is ever loaded. */
 export const temporaryMark = '.tmp-';
@@ -55,9 +56,11 @@ async function writeAll(handle: Awaited<ReturnType<typeof open>>, bytes: Uint8Ar
  */
 export async function writeFolderAtomically(folder: string, fill: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryName(folder);
-  await mkdir(temporary, { recursive: true }).catch((cause: unknown) => {
+  try {
+    makeFolder(temporary);
+  } catch (cause) {
     throw storageError(folder, cause);
-  });
+  }
   try {
     await fill(temporary);
     await syncTree(temporary);
@@ -118,6 +121,7 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: 'there is no permission to write there',
   EROFS: 'the file system is read-only',
   ENOTDIR: 'a file stands where a folder is needed',
+  ENOENT: 'no folder can be made there',
 };
 
 /** What the operating system refused, as against a defect or an error that already explains itself. */
