@@ -1,6 +1,6 @@
 import { DataError, StorageError } from '@vwn/core';
 import { makeFolder } from '@vwn/layers/checkpoint';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Reads a file that the user named. @throws DataError saying what was expected there. */
@@ -39,6 +39,16 @@ export function writeUserFile(file: string, content: string): void {
       hint: 'Free some space or choose another place',
       cause,
     });
+  }
+}
+
+/** Names in a folder; none where there is none. @throws StorageError */
+export function listFolder(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw new StorageError(`cannot look into ${dir}`, { got: describe(cause), hint: 'Choose another place', cause });
   }
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { smallConfig, smallText, temporaryFolder, vwn } from './support/vwn';
@@ -167,7 +167,7 @@ describe('vwn quickstart', () => {
   it('says so where its folder is a file', async () => {
     const { status, stderr } = await run('quickstart', '--steps', '1', '--out', 'config.yaml');
     expect(status).toBe(1);
-    expect(stderr).toContain('cannot clear');
+    expect(stderr).toContain('cannot look into config.yaml/plain: got a file where a folder should be');
   });
 
   it('trains both models, compares them and writes a report that needs nothing from elsewhere', async () => {
@@ -180,4 +180,25 @@ describe('vwn quickstart', () => {
     expect(html.match(/<polyline/g)?.length).toBeGreaterThanOrEqual(4);
     expect(html).not.toMatch(/(src|href)="https?:/);
   }, 120_000);
+
+  it('replaces its own runs, and nothing else unless told to', async () => {
+    const again = ['quickstart', '--steps', '1', '--out', 'again'];
+    expect((await run(...again)).status).toBe(0);
+    expect((await run(...again)).status).toBe(0);
+    const notes = join(cwd, 'again', 'vwn-4x', 'notes.txt');
+    writeFileSync(notes, 'mine');
+    const refused = await run(...again);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toContain('vwn-4x holds something else than an earlier quickstart: got notes.txt');
+    expect(existsSync(join(cwd, 'again', 'plain', 'checkpoint-1'))).toBe(true);
+    expect((await run(...again, '--force')).status).toBe(0);
+    expect(existsSync(notes)).toBe(false);
+  }, 120_000);
+
+  it('does not take a run of `vwn train` for its own', async () => {
+    cpSync(join(cwd, 'run'), join(cwd, 'mine', 'plain'), { recursive: true });
+    const { status, stderr } = await run('quickstart', '--steps', '1', '--out', 'mine');
+    expect({ status, stderr }).toMatchObject({ status: 1, stderr: expect.stringContaining('(--force)') });
+    expect(existsSync(join(cwd, 'mine', 'plain', 'checkpoint-5'))).toBe(true);
+  });
 });

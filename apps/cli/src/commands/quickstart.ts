@@ -12,6 +12,7 @@ import { printResult } from '../terminal/output';
 interface QuickstartFlags {
   out: string;
   steps: number;
+  force?: boolean;
   backend?: string;
   json?: boolean;
 }
@@ -23,11 +24,12 @@ export function quickstartCommand(): Command {
     .description('Train a plain transformer and a VWN of the same backbone on real text, compare them, write a report.')
     .option('--out <dir>', 'folder of the two runs and report.html', 'runs/quickstart')
     .option('--steps <n>', 'training steps of each', positiveInteger, 200)
+    .option('--force', 'replace the folders of the two runs in --out, whatever they hold')
     .option('--backend <name>', 'TensorFlow.js backend, else the first that works (vwn doctor)')
     .option('--json', 'print the comparison as JSON')
-    .action(async ({ out, steps, backend, json }: QuickstartFlags) => {
+    .action(async ({ out, steps, force, backend, json }: QuickstartFlags) => {
       const { name: backendName } = await useBackend(backend);
-      const outcomes = await runContestants(out, steps);
+      const outcomes = await runContestants({ out, steps, force });
       const rows = compare(outcomes);
       const sample = await sampleText(outcomes.at(-1)?.checkpointDir as string, prompt);
       const machine = `${steps} steps each on the ${backendName} backend, Node ${process.version}, ${process.platform}-${process.arch}.`;

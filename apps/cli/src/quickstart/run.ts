@@ -6,15 +6,27 @@ import { removeFolder } from '../files';
 import { openModel } from '../model';
 import { TrainingProgress } from '../terminal/training-progress';
 import type { Outcome } from './comparison';
+import { requireReplaceable } from './earlier-run';
 import { contestants, quickstartConfig, type Contestant } from './settings';
 
 export interface ContestantOutcome extends Outcome {
   readonly checkpointDir: string;
 }
 
-/** Trains all contestants one after the other on the same batches; the first one's tokenizer serves all. */
-export async function runContestants(out: string, steps: number): Promise<ContestantOutcome[]> {
+export interface Race {
+  readonly out: string;
+  readonly steps: number;
+  /** Replace the contestants' folders, whatever they hold. */
+  readonly force?: boolean | undefined;
+}
+
+/**
+ * Trains all contestants one after the other on the same batches; the first one's tokenizer serves all.
+ * @throws ConfigError, before anything is deleted, where a contestant's folder holds what is not an earlier quickstart
+ */
+export async function runContestants({ out, steps, force = false }: Race): Promise<ContestantOutcome[]> {
   const outcomes: ContestantOutcome[] = [];
+  if (!force) for (const contestant of contestants) requireReplaceable(join(out, contestant.folder), contestant);
   for (const contestant of contestants) {
     const first = outcomes[0];
     const tokenizer = first && join(first.checkpointDir, 'tokenizer.json');
