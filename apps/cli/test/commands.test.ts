@@ -40,6 +40,12 @@ describe('vwn doctor', () => {
     expect(stdout).toMatch(/--\s+vwn-cpu\s+.*no-such-addon\.node/);
     expect(stdout).toContain('Commands use: wasm');
   });
+
+  it('says why commands do not run, where a backend is named that there is not', async () => {
+    const { status, stdout } = await vwn(['doctor'], { cwd, env: { VWN_BACKEND: 'gpu' } });
+    expect(status).toBe(0);
+    expect(stdout).toContain('Commands do not run: there is no backend called gpu: expected one of vwn-cuda,');
+  });
 });
 
 describe('vwn train', () => {

@@ -1,6 +1,6 @@
 import { engine, env, findBackendFactory, setBackend } from '@tensorflow/tfjs-core';
 import { findBackend, knownBackends, type BackendLoader } from './backend-loaders';
-import { BackendError } from './errors';
+import { BackendError, ConfigError, VwnError } from './errors';
 
 export { registerBackendLoader, prepareTfjsNode, type BackendLoader } from './backend-loaders';
 
@@ -23,7 +23,8 @@ export interface BackendStatus {
 /**
  * Makes a backend the current one: the one named here, else by the environment variable VWN_BACKEND, else the first of
  * tensorflow on a GPU, vwn-cpu, tensorflow, wasm, cpu that works. vwn-cuda must be named: no GPU has run it yet.
- * @throws BackendError when the named one, or none at all, can run
+ * @throws BackendError when the named one, or none at all, can run; ConfigError where an environment variable of one that is
+ *   tried says what cannot be
  */
 export async function selectBackend(name?: string): Promise<BackendInfo> {
   const chosen = name ?? (typeof process === 'undefined' ? undefined : process.env.VWN_BACKEND);
@@ -63,8 +64,9 @@ export async function backendReport(): Promise<BackendStatus[]> {
       const { details } = await activate(name);
       report.push({ name, available: true, details });
     } catch (error) {
-      const reason = error instanceof BackendError ? (error.got ?? error.message) : String(error);
-      report.push({ name, available: false, reason, remedy });
+      const reason = error instanceof VwnError ? (error.got ?? error.message) : String(error);
+      const isSetting = error instanceof ConfigError;
+      report.push({ name, available: false, reason, remedy: isSetting ? 'correct the environment variable' : remedy });
     }
   }
   if (before) await setBackend(before);
@@ -87,6 +89,7 @@ async function whyNot(name: string): Promise<string> {
   try {
     await findBackendFactory(name)?.();
   } catch (error) {
+    if (error instanceof ConfigError) throw error;
     return firstLine(error);
   }
   return 'it was loaded but did not initialise';
@@ -103,6 +106,8 @@ async function load(name: string, loaders: readonly BackendLoader[], hint: strin
       if (name in registryFactory) return details ?? {};
       reasons.push('the package does not register it');
     } catch (error) {
+      failed.add(name);
+      if (error instanceof ConfigError) throw error; // a setting to be corrected, which another backend would hide
       reasons.push(firstLine(error));
     }
   }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, describe, expect, it } from 'vitest';
-import { BackendError, backendReport, registerBackendLoader, selectBackend } from '../src/index';
+import { BackendError, ConfigError, backendReport, registerBackendLoader, selectBackend } from '../src/index';
 
 afterEach(() => void delete process.env.VWN_BACKEND);
 
@@ -33,6 +33,16 @@ describe('the choice of a backend', () => {
     await expect(selectBackend('gpu')).rejects.toThrow(
       'there is no backend called gpu: expected one of vwn-cuda, tensorflow, vwn-cpu, wasm, cpu',
     );
+  });
+
+  it('fails with what a setting must be, and reports it, where a library refuses one', async () => {
+    registerBackendLoader('vwn-cuda', () => {
+      throw new ConfigError('a setting that cannot be');
+    });
+    await expect(selectBackend('vwn-cuda')).rejects.toThrow(ConfigError);
+    const reported = (await backendReport()).find(({ name }) => name === 'vwn-cuda');
+    const remedy = 'correct the environment variable';
+    expect(reported).toEqual({ name: 'vwn-cuda', available: false, reason: 'a setting that cannot be', remedy });
   });
 
   it('leaves the current backend as it was after a report', async () => {

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "amx.h"
+#include "library.h"
 
 namespace vwn {
 
@@ -57,17 +58,17 @@ const std::vector<InstructionSet> &instructionSets() {
   return sets;
 }
 
-const InstructionSet *chooseInstructionSet(std::string &why) {
+const InstructionSet &chooseInstructionSet() {
   const char *wanted = std::getenv("VWN_CPU_ISA");
   std::string names;
   for (const InstructionSet &set : instructionSets()) {
-    if (set.runsHere && (!wanted || !*wanted || std::string(wanted) == set.name)) return &set;
+    if (set.runsHere && (!wanted || !*wanted || std::string(wanted) == set.name)) return set;
     if (set.runsHere) names += std::string(names.empty() ? "" : ", ") + set.name;
   }
   if (wanted && *wanted)
-    why = std::string("VWN_CPU_ISA asks for ") + wanted + ", which this machine or build does not have; it has " + names;
-  else why = "this build is for other processors: build it again here";
-  return nullptr;
+    throw WrongSetting(std::string("VWN_CPU_ISA asks for ") + wanted +
+                       ", which this machine or build does not have; it has " + names + ", and takes the best without it");
+  throw std::runtime_error("this build is for other processors: build it again here");
 }
 
 }  // namespace vwn

@@ -17,7 +17,7 @@ struct InstructionSet {
 /** Best first; the last one runs everywhere. */
 const std::vector<InstructionSet> &instructionSets();
 
-/** The one named by VWN_CPU_ISA, else the best that runs here; nullptr (and why) when the named one cannot run. */
-const InstructionSet *chooseInstructionSet(std::string &why);
+/** The one named by VWN_CPU_ISA, else the best that runs here. @throws WrongSetting; std::runtime_error where none runs */
+const InstructionSet &chooseInstructionSet();
 
 }  // namespace vwn

@@ -1,21 +1,19 @@
 /** vwn-cpu as the addon sees it. */
 #include "library.h"
 
-#include <stdexcept>
-
 #include "amx.h"
 #include "dispatch.h"
+#include "threads.h"
 
 namespace vwn {
 
 const char *const libraryName = "vwn-cpu";
 
 Library openLibrary() {
-  std::string why;
-  const InstructionSet *chosen = chooseInstructionSet(why);
-  if (!chosen) throw std::runtime_error(why);
-  amxIsChosen = chosen->usesAmx;
-  Library library{chosen->entries, chosen->name, {}, true};
+  const InstructionSet &chosen = chooseInstructionSet();
+  if (const std::string problem = threadsProblem(); !problem.empty()) throw WrongSetting(problem);
+  amxIsChosen = chosen.usesAmx;
+  Library library{chosen.entries, chosen.name, {}, true};
   for (const InstructionSet &set : instructionSets())
     if (set.runsHere) library.instructionSets.emplace_back(set.name);
   return library;

@@ -11,11 +11,14 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
 namespace vwn {
 namespace {
+
+constexpr int mostThreads = 256;
 
 /** CPUs that the cgroup's quota pays for, rounded up; 0 when there is no quota. */
 int cgroupCpus() {
@@ -43,15 +46,25 @@ int usableCpus() {
   const int paid = cgroupCpus();
   if (paid > 0 && paid < cpus) cpus = paid;
 #endif
-  return cpus < 1 ? 1 : cpus > 256 ? 256 : cpus;
+  return cpus < 1 ? 1 : cpus > mostThreads ? mostThreads : cpus;
+}
+
+/** What VWN_NUM_THREADS says, as it stands there; nullptr where it says nothing. */
+const char *setting() {
+  const char *wanted = std::getenv("VWN_NUM_THREADS");
+  return wanted && *wanted ? wanted : nullptr;
+}
+
+/** A number of threads that may be; 0 for any other text. */
+int threadsOf(const char *text) {
+  char *end = nullptr;
+  const long threads = std::strtol(text, &end, 10);
+  return *end == '\0' && threads >= 1 && threads <= mostThreads ? static_cast<int>(threads) : 0;
 }
 
 int defaultThreads() {
-  if (const char *wanted = std::getenv("VWN_NUM_THREADS")) {
-    const int threads = std::atoi(wanted);
-    if (threads >= 1) return threads > 256 ? 256 : threads;
-  }
-  return usableCpus();
+  const int wanted = setting() ? threadsOf(setting()) : 0;
+  return wanted > 0 ? wanted : usableCpus();
 }
 
 inline void relax() {
@@ -88,7 +101,7 @@ class Pool {
 
   void resize(int threads) {
     stop();
-    wanted_ = threads < 1 ? 1 : threads > 256 ? 256 : threads;
+    wanted_ = threads < 1 ? 1 : threads > mostThreads ? mostThreads : threads;
   }
 
   void run(int64_t tasks, TaskFunction function, void *context) {
@@ -233,6 +246,12 @@ Pool &pool() {
 }
 
 }  // namespace
+
+std::string threadsProblem() {
+  if (!setting() || threadsOf(setting()) > 0) return "";
+  return std::string("VWN_NUM_THREADS is ") + setting() + ", and must be a whole number from 1 to " +
+         std::to_string(mostThreads) + ": correct it, or leave it out to use every processor";
+}
 
 int threadCount() { return pool().count(); }
 void setThreadCount(int threads) { pool().resize(threads); }

@@ -1,6 +1,7 @@
 /** The library's own thread pool: as many threads as VWN_NUM_THREADS or the process's CPUs (affinity and cgroup quota). */
 #pragma once
 #include <cstdint>
+#include <string>
 
 namespace vwn {
 
@@ -8,6 +9,9 @@ namespace vwn {
 using TaskFunction = void (*)(void *context, int64_t task, int thread);
 
 int threadCount();
+
+/** What is wrong with VWN_NUM_THREADS; empty where nothing is. */
+std::string threadsProblem();
 
 /** Sets the number of threads (1 … 256); joins those that are no longer needed. Not to be called from a task. */
 void setThreadCount(int threads);

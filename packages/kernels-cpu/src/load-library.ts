@@ -6,7 +6,8 @@ export const platformPackage = `@vwn/kernels-cpu-${process.platform}-${process.a
 /**
  * Loads the addon: the one that VWN_CPU_ADDON names, else the one that this checkout built, else the platform
  * package's. Repeated calls give the same library.
- * @throws BackendError saying what was looked for and why it did not do
+ * @throws BackendError saying what was looked for and why it did not do; ConfigError for a VWN_NUM_THREADS or VWN_CPU_ISA
+ *   that cannot be
  */
 export function loadLibrary(): NativeLibrary {
   loaded ??= loadAddon({

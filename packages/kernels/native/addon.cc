@@ -294,6 +294,10 @@ NAPI_MODULE_INIT() {
     isHostMemory = library.isHostMemory;
     recorder = library.recorder;
     describe(env, exports, library);
+  } catch (const vwn::WrongSetting &error) {
+    release(env);
+    napi_throw_error(env, "VWN_SETTING", error.what());
+    return nullptr;
   } catch (const std::exception &error) {
     // A later try, which Node makes in an environment of its own, must not find this one in its way.
     release(env);

@@ -1,6 +1,7 @@
 /** What the addon asks of the library that it is linked with. */
 #pragma once
 #include <cstddef>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,12 @@ struct Library {
 /** e.g. `vwn-cpu`, for texts. */
 extern const char *const libraryName;
 
-/** Chooses and opens what functions run on. @throws std::runtime_error saying what is missing */
+/** An environment variable says what cannot be: the user's to correct, where another library would hide it. */
+class WrongSetting : public std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
+/** Chooses and opens what functions run on. @throws WrongSetting; std::runtime_error saying what is missing */
 Library openLibrary();
 
 /** 64-byte aligned; nullptr when there is no memory. */

@@ -1,4 +1,4 @@
-import { BackendError } from '@vwn/core';
+import { BackendError, ConfigError } from '@vwn/core';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -19,13 +19,18 @@ export interface AddonPlaces {
   readonly hint: string;
 }
 
-/** Loads an addon. @throws BackendError saying which one was tried, and why it did not do */
+/**
+ * Loads an addon.
+ * @throws BackendError saying which one was tried, and why it did not do; ConfigError where an environment variable says
+ *   what cannot be
+ */
 export function loadAddon({ name, from, named, built, platformPackage, hint }: AddonPlaces): NativeLibrary {
   const checkout = fileURLToPath(new URL(built, from));
   const addon = named || (existsSync(checkout) ? checkout : platformPackage);
   try {
     return createRequire(from)(addon) as NativeLibrary;
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'VWN_SETTING') throw new ConfigError((error as Error).message);
     const reason = (error instanceof Error ? error.message : String(error)).split('\n')[0] as string;
     throw new BackendError(`the native library of ${name} cannot be loaded`, { got: `${addon}: ${reason}`, hint });
   }

@@ -1,4 +1,4 @@
-import { BackendError, backendReport, selectBackend, type BackendStatus } from '@vwn/core';
+import { VwnError, backendReport, selectBackend, type BackendStatus } from '@vwn/core';
 import { Command } from 'commander';
 import os from 'node:os';
 import { addInstalledBackends } from '../backends';
@@ -12,9 +12,9 @@ export function doctorCommand(): Command {
     .action(async ({ json }: { json?: boolean }) => {
       addInstalledBackends();
       const backends = await backendReport();
-      const chosen = await chosenBackend();
+      const choice = await chosenBackend();
       const machine = describeMachine();
-      printResult(json, { machine, backends, chosen }, () => report(machine, backends, chosen));
+      printResult(json, { machine, backends, ...choice }, () => report(machine, backends, choice));
     });
 }
 
@@ -30,16 +30,19 @@ function describeMachine() {
   };
 }
 
-async function chosenBackend(): Promise<string | undefined> {
+/** What commands run on that name no backend, or why they do not run. */
+type Choice = { readonly chosen: string } | { readonly problem: string };
+
+async function chosenBackend(): Promise<Choice> {
   try {
-    return (await selectBackend()).name;
+    return { chosen: (await selectBackend()).name };
   } catch (error) {
-    if (error instanceof BackendError) return undefined;
+    if (error instanceof VwnError) return { problem: error.message };
     throw error;
   }
 }
 
-function report(machine: Machine, backends: BackendStatus[], chosen: string | undefined): string {
+function report(machine: Machine, backends: BackendStatus[], choice: Choice): string {
   const rows = backends.map((each) => [
     each.available ? 'ok' : '--',
     each.name,
@@ -51,7 +54,9 @@ function report(machine: Machine, backends: BackendStatus[], chosen: string | un
     '',
     table([['', 'backend', 'state'], ...rows]),
     '',
-    chosen ? `Commands use: ${chosen} (choose another with --backend or VWN_BACKEND)` : 'No backend can run here.',
+    'chosen' in choice
+      ? `Commands use: ${choice.chosen} (choose another with --backend or VWN_BACKEND)`
+      : `Commands do not run: ${choice.problem}`,
     ...(remedies.length > 0 ? ['', 'To get the others:', ...remedies] : []),
   ].join('\n');
 }
