@@ -1,4 +1,5 @@
 export * from './errors';
+export * from './arguments';
 export * from './kernel';
 export * from './kernel-capture';
 export * from './kernel-names';

@@ -1,4 +1,11 @@
-import { causalAttention, linears, rotaryEmbedding } from '@vwn/core';
+import {
+  causalAttention,
+  ConfigError,
+  linears,
+  requireNotNegative,
+  requirePositiveWhole,
+  rotaryEmbedding,
+} from '@vwn/core';
 import { reshape, type Tensor } from '@tensorflow/tfjs-core';
 import type { KeyValueCache } from './key-value-cache';
 import { LinearLayer } from './linear-layer';
@@ -29,9 +36,13 @@ export class CausalSelfAttention {
   private readonly o: LinearLayer;
   private readonly sizes: { heads: number; keyValueHeads: number; headDim: number; theta: number };
 
+  /** @throws ConfigError */
   constructor(options: AttentionOptions, scope: ParameterScope = new Parameters()) {
     const { hiddenSize: D, heads, ropeTheta = 10000, initializerRange: std = 0.02 } = options;
     const { keyValueHeads = heads, headDim = D / heads, outputRange = std } = options;
+    requireSizes({ hiddenSize: D, heads, keyValueHeads, headDim, ropeTheta });
+    requireNotNegative('CausalSelfAttention', 'initializerRange', std);
+    requireNotNegative('CausalSelfAttention', 'outputRange', outputRange);
     this.sizes = { heads, keyValueHeads, headDim, theta: ropeTheta };
     this.q = new LinearLayer({ input: D, output: heads * headDim, std }, scope.scope('q_proj'));
     this.k = new LinearLayer({ input: D, output: keyValueHeads * headDim, std }, scope.scope('k_proj'));
@@ -54,4 +65,26 @@ export class CausalSelfAttention {
     const { k, v } = slot ? slot.cache.append(slot.layer, newK, newV) : { k: newK, v: newV };
     return this.o.apply(reshape(causalAttention(q, k, v), [B, T, heads * headDim]));
   }
+}
+
+type Sizes = Required<Pick<AttentionOptions, 'hiddenSize' | 'heads' | 'keyValueHeads' | 'headDim' | 'ropeTheta'>>;
+
+function requireSizes({ ropeTheta, ...sizes }: Sizes): void {
+  for (const [name, value] of Object.entries(sizes)) requirePositiveWhole('CausalSelfAttention', name, value);
+  const { heads, keyValueHeads, headDim } = sizes;
+  if (heads % keyValueHeads !== 0)
+    throw new ConfigError('CausalSelfAttention: query heads do not divide among key/value heads', {
+      expected: `a divisor of ${heads}`,
+      got: `keyValueHeads = ${keyValueHeads}`,
+    });
+  if (headDim % 2 !== 0)
+    throw new ConfigError('CausalSelfAttention: rotary positions turn pairs of columns', {
+      expected: 'an even headDim',
+      got: String(headDim),
+    });
+  if (!(Number.isFinite(ropeTheta) && ropeTheta > 0))
+    throw new ConfigError('CausalSelfAttention: ropeTheta is not the base of a geometric series', {
+      expected: 'a number above 0, such as 10000',
+      got: String(ropeTheta),
+    });
 }

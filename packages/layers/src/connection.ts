@@ -5,6 +5,7 @@ import {
   depthConnection,
   hasNativeKernel,
   initializers,
+  requireEpsilon,
   rmsNorm,
   segmentWidths,
   staticAlpha,
@@ -39,11 +40,13 @@ export class Connection {
   /** The tensors, as the operations of @vwn/core take them. */
   readonly parameters: ConnectionParameters;
 
+  /** @throws ConfigError */
   constructor(
     { hiddenSize, m, n, dynamic = true, eps = 1e-6 }: ConnectionOptions,
     scope: ParameterScope = new Parameters(),
   ) {
     const { db } = segmentWidths({ hiddenSize, m, n });
+    requireEpsilon('Connection', 'eps', eps);
     const { ones, values, zeros } = initializers;
     this.sizes = { m, n, eps };
     this.parameters = {

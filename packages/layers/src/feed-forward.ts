@@ -1,4 +1,4 @@
-import { linears, swiGlu } from '@vwn/core';
+import { linears, requireNotNegative, requirePositiveWhole, swiGlu } from '@vwn/core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { LinearLayer } from './linear-layer';
 import { Parameters, type ParameterScope } from './parameters';
@@ -20,15 +20,20 @@ export class SwiGluFeedForward {
   readonly up: LinearLayer;
   readonly down: LinearLayer;
 
+  /** @throws ConfigError */
   constructor(
     options: FeedForwardOptions,
     scope: ParameterScope = new Parameters(),
     names: Record<'gate' | 'up' | 'down', string> = llamaNames,
   ) {
-    const { hiddenSize: D, intermediateSize: I, initializerRange: std = 0.02 } = options;
+    const { hiddenSize: D, intermediateSize: I, initializerRange: std = 0.02, outputRange = std } = options;
+    requirePositiveWhole('SwiGluFeedForward', 'hiddenSize', D);
+    requirePositiveWhole('SwiGluFeedForward', 'intermediateSize', I);
+    requireNotNegative('SwiGluFeedForward', 'initializerRange', std);
+    requireNotNegative('SwiGluFeedForward', 'outputRange', outputRange);
     this.gate = new LinearLayer({ input: D, output: I, std }, scope.scope(names.gate));
     this.up = new LinearLayer({ input: D, output: I, std }, scope.scope(names.up));
-    this.down = new LinearLayer({ input: I, output: D, std: options.outputRange ?? std }, scope.scope(names.down));
+    this.down = new LinearLayer({ input: I, output: D, std: outputRange }, scope.scope(names.down));
   }
 
   apply(x: Tensor): Tensor {

@@ -1,4 +1,4 @@
-import { initializers, linear } from '@vwn/core';
+import { initializers, linear, requireNotNegative, requirePositiveWhole } from '@vwn/core';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import type { ParameterScope } from './parameters';
 
@@ -6,7 +6,11 @@ import type { ParameterScope } from './parameters';
 export class LinearLayer {
   readonly weight: Variable;
 
+  /** @throws ConfigError */
   constructor({ input, output, std }: { input: number; output: number; std: number }, scope: ParameterScope) {
+    requirePositiveWhole('LinearLayer', 'input', input);
+    requirePositiveWhole('LinearLayer', 'output', output);
+    requireNotNegative('LinearLayer', 'std', std);
     this.weight = scope.variable('weight', [output, input], initializers.normal(std));
   }
 

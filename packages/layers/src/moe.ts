@@ -1,4 +1,13 @@
-import { embeddingLookup, groupedLinear, groupedLinears, routeTokens, swiGlu, type RoutedTokens } from '@vwn/core';
+import {
+  ConfigError,
+  embeddingLookup,
+  groupedLinear,
+  groupedLinears,
+  requirePositiveWhole,
+  routeTokens,
+  swiGlu,
+  type RoutedTokens,
+} from '@vwn/core';
 import { mean, mul, reshape, sum, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
 import { mixtralNames, SwiGluFeedForward, type FeedForwardOptions } from './feed-forward';
 import { LinearLayer } from './linear-layer';
@@ -23,8 +32,11 @@ export class SparseMoe {
   private readonly experts: readonly SwiGluFeedForward[];
   private readonly expertsPerToken: number;
 
+  /** @throws ConfigError */
   constructor(options: MoeOptions, scope: ParameterScope = new Parameters()) {
     const { hiddenSize, experts, expertsPerToken, initializerRange: std = 0.02 } = options;
+    requirePositiveWhole('SparseMoe', 'hiddenSize', hiddenSize);
+    requireExperts(experts, expertsPerToken);
     this.expertsPerToken = expertsPerToken;
     this.gate = new LinearLayer({ input: hiddenSize, output: experts, std }, scope.scope('gate'));
     this.experts = Array.from(
@@ -50,6 +62,16 @@ export class SparseMoe {
     const [gate, up] = groupedLinears(rows, [weightsOf('gate'), weightsOf('up')], offsets) as [Tensor, Tensor];
     return groupedLinear(swiGlu(gate, up), weightsOf('down'), offsets);
   }
+}
+
+function requireExperts(experts: number, expertsPerToken: number): void {
+  requirePositiveWhole('SparseMoe', 'experts', experts);
+  requirePositiveWhole('SparseMoe', 'expertsPerToken', expertsPerToken);
+  if (expertsPerToken > experts)
+    throw new ConfigError('SparseMoe: a token goes to each expert at most once', {
+      expected: `expertsPerToken from 1 to ${experts}`,
+      got: String(expertsPerToken),
+    });
 }
 
 /** Switch and Mixtral's auxiliary loss: E · Σ_e (share of tokens routed to e, times k) · (mean probability of e). */

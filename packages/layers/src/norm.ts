@@ -1,4 +1,4 @@
-import { initializers, rmsNorm, type SublayerNorm } from '@vwn/core';
+import { initializers, requireEpsilon, requirePositiveWhole, rmsNorm, type SublayerNorm } from '@vwn/core';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import type { ParameterScope } from './parameters';
 
@@ -7,7 +7,10 @@ export class RmsNormLayer implements SublayerNorm {
   readonly weight: Variable;
   readonly eps: number;
 
+  /** @throws ConfigError */
   constructor({ width, eps }: { width: number; eps: number }, scope: ParameterScope) {
+    requirePositiveWhole('RmsNormLayer', 'width', width);
+    requireEpsilon('RmsNormLayer', 'eps', eps);
     this.weight = scope.variable('weight', [width], initializers.ones);
     this.eps = eps;
   }

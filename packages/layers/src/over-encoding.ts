@@ -1,4 +1,11 @@
-import { ConfigError, embeddingLookup, initializers, linear } from '@vwn/core';
+import {
+  ConfigError,
+  embeddingLookup,
+  initializers,
+  linear,
+  requireNotNegative,
+  requirePositiveWhole,
+} from '@vwn/core';
 import { addN, concat, tensor, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 import { Parameters, type ParameterScope } from './parameters';
 import type { TokenIds } from './token-ids';
@@ -32,9 +39,13 @@ export class OverEncoding {
   private readonly slices: readonly Slice[];
   private readonly vocabSize: number;
 
-  /** @throws ConfigError when the slices do not divide the width */
+  /** @throws ConfigError when a size cannot be one or the slices do not divide the width */
   constructor(options: OverEncodingOptions, scope: ParameterScope = new Parameters()) {
     const { vocabSize, width, ngrams = [2, 3], tableSize, slices = 2, initializerRange = 0.02 } = options;
+    for (const [name, value] of Object.entries({ vocabSize, width, tableSize, slices }))
+      requirePositiveWhole('OverEncoding', name, value);
+    ngrams.forEach((ngram, i) => requirePositiveWhole('OverEncoding', `ngrams[${i}]`, ngram));
+    requireNotNegative('OverEncoding', 'initializerRange', initializerRange);
     if (width % slices !== 0)
       throw new ConfigError('the slices must divide the width', {
         expected: `a divisor of ${width}`,

@@ -1,4 +1,12 @@
-import { embeddingLookup, initializers, linear, segmentWidths } from '@vwn/core';
+import {
+  embeddingLookup,
+  initializers,
+  linear,
+  requireChoice,
+  requireNotNegative,
+  requirePositiveWhole,
+  segmentWidths,
+} from '@vwn/core';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { Parameters, type ParameterScope } from './parameters';
 
@@ -23,9 +31,13 @@ export class OverWidthEmbedding {
   readonly table: Variable;
   private readonly expansion: Variable | undefined;
 
+  /** @throws ConfigError */
   constructor(options: OverWidthEmbeddingOptions, scope: ParameterScope = new Parameters()) {
     const { vocabSize, hiddenSize, m = 1, n = 1, mode = 'wide', initializerRange = 0.02 } = options;
     const { overWidth } = segmentWidths({ hiddenSize, m, n });
+    requirePositiveWhole('OverWidthEmbedding', 'vocabSize', vocabSize);
+    requireChoice('OverWidthEmbedding', 'mode', mode, ['wide', 'expand']);
+    requireNotNegative('OverWidthEmbedding', 'initializerRange', initializerRange);
     const width = mode === 'wide' ? overWidth : hiddenSize;
     const init = initializers.normal(initializerRange);
     this.table = scope.variable('embed_tokens.weight', [vocabSize, width], init);

@@ -16,7 +16,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import { defineKernel, hasNativeKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
-import { requirePositiveWhole } from './internal/numbers';
+import { requirePositiveWhole } from '../arguments';
 import { requireFloats } from './internal/shapes';
 
 export interface AdamWOptions {

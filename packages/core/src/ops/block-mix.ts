@@ -3,7 +3,7 @@ import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { segmentWidth } from './internal/connection-shapes';
 import { leftTransposed, matmul } from './internal/matmul';
-import { requireEpsilon } from './internal/numbers';
+import { requireEpsilon } from '../arguments';
 import { sumRows } from './internal/reductions';
 import { requireFloats } from './internal/shapes';
 import { normalizedGradient, reciprocalRms } from './rms-norm';

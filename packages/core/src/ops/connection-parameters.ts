@@ -1,5 +1,5 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
-import { requireEpsilon, requirePositiveWhole } from './internal/numbers';
+import { requireEpsilon, requirePositiveWhole } from '../arguments';
 import { requireFloats } from './internal/shapes';
 
 /**

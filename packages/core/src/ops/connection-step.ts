@@ -10,7 +10,7 @@ import {
 } from './connection-parameters';
 import { defineStep, type StepAttributes } from './internal/connection-halves';
 import { segmentWidth } from './internal/connection-shapes';
-import { requireEpsilon, requirePositiveWhole } from './internal/numbers';
+import { requireEpsilon, requirePositiveWhole } from '../arguments';
 import { requireFloats } from './internal/shapes';
 
 const kernels = new Map(connectionKinds.map((kind) => [connectionKernelNames(kind)[0], defineStep(kind)]));

@@ -4,7 +4,7 @@ import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
 import { segmentWidth } from './internal/connection-shapes';
 import { segmentsOf, writeSegments, writeSegmentsGradients } from './internal/connection-math';
-import { requirePositiveWhole } from './internal/numbers';
+import { requirePositiveWhole } from '../arguments';
 import { requireFloats, rowsOf } from './internal/shapes';
 
 interface Attrs {

@@ -1,7 +1,7 @@
 import { add, mean, mul, reshape, rsqrt, square, sub, type Tensor } from '@tensorflow/tfjs-core';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
-import { requireEpsilon } from './internal/numbers';
+import { requireEpsilon } from '../arguments';
 import { sumRows } from './internal/reductions';
 import { lastOf, requireFloat, requireFloats, rowsOf } from './internal/shapes';
 

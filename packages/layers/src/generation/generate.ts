@@ -1,4 +1,4 @@
-import { type Rng, ShapeError } from '@vwn/core';
+import { ConfigError, type Rng, ShapeError } from '@vwn/core';
 import { dispose, tidy } from '@tensorflow/tfjs-core';
 import type { LanguageModel } from '../language-model';
 import { sampleToken, type SamplingOptions } from './sampling';
@@ -16,7 +16,8 @@ export interface GenerateOptions extends SamplingOptions {
  * costs one position; when the model's `max_position_embeddings` are used up, the cache is rebuilt from the later
  * half of the sequence.
  *
- * @throws ShapeError for an empty prompt: there is nothing to condition on; and for ids out of the vocabulary
+ * @throws ShapeError for an empty prompt: there is nothing to condition on; and for ids out of the vocabulary;
+ *   ConfigError for options that cannot be
  */
 export async function* generate(
   model: LanguageModel,
@@ -28,6 +29,11 @@ export async function* generate(
       expected: 'at least one token id',
       got: '0',
       hint: 'Start from the end-of-text token to sample from scratch',
+    });
+  if (!(options.maxTokens >= 0))
+    throw new ConfigError('generate: maxTokens is no number of tokens', {
+      expected: 'a number of at least 0',
+      got: String(options.maxTokens),
     });
   const limit = model.config.max_position_embeddings;
   const ids = [...prompt];

@@ -1,4 +1,4 @@
-import type { Rng } from '@vwn/core';
+import { ConfigError, requireNotNegative, requirePositiveWhole, type Rng } from '@vwn/core';
 
 export interface SamplingOptions {
   /** Logits are divided by this; 0 always takes the likeliest token. */
@@ -12,16 +12,28 @@ export interface SamplingOptions {
 /**
  * Draws a token id from one row of logits. As in Hugging Face's generate: temperature first, then top-k, then top-p,
  * and at least one token always remains.
+ * @throws ConfigError for options that cannot be
  */
 export function sampleToken(logits: Float32Array, options: SamplingOptions, rng: Rng): number {
   const { temperature = 1, topK = logits.length, topP = 1 } = options;
+  requireSampling(temperature, topK, topP);
   if (temperature === 0) return argMax(logits);
-  const kept = likeliestFirst(logits).subarray(0, Math.max(1, topK));
+  const kept = likeliestFirst(logits).subarray(0, topK);
   const largest = at(logits, at(kept, 0));
   const weights = new Float64Array(kept.length).map((_, i) =>
     Math.exp((at(logits, at(kept, i)) - largest) / temperature),
   );
   return draw(kept, weights.subarray(0, nucleusSize(weights, topP)), rng);
+}
+
+function requireSampling(temperature: number, topK: number, topP: number): void {
+  requireNotNegative('sampleToken', 'temperature', temperature);
+  requirePositiveWhole('sampleToken', 'topK', topK);
+  if (!(topP >= 0 && topP <= 1))
+    throw new ConfigError('sampleToken: topP is not a share of the probability', {
+      expected: 'a number from 0 to 1',
+      got: String(topP),
+    });
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { ShapeError } from '../../errors';
-import { requirePositiveWhole } from './numbers';
+import { requirePositiveWhole } from '../../arguments';
 import { lastOf, requireFloat } from './shapes';
 
 /** db of an over-width state [..., n·db]. @throws ShapeError; ConfigError when n is no number of slots */

@@ -9,7 +9,7 @@ import {
   type Tensor,
   type Tensor1D,
 } from '@tensorflow/tfjs-core';
-import { requirePositiveWhole } from './numbers';
+import { requirePositiveWhole } from '../../arguments';
 import { lastOf, requireFloats, requireInteger, requireShape } from './shapes';
 
 /** What both forms of the cross-entropy of rows are made of: options, chunks of rows, targets as rows. */
