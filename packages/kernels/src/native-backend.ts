@@ -131,7 +131,7 @@ export class NativeBackend extends MathBackendCPU {
     if (index === undefined) throw new BackendError(`the native library has no function ${name}`);
     const args = this.library.arguments;
     const needed = 3 + 3 * operands.length + numbers.length;
-    if (needed > args.length) throw new BackendError(`${name}: ${operands.length} operands are more than a call takes`);
+    if (needed > args.length) throw tooManyOperands(name, operands.length, numbers.length, args.length);
     const retyped: TensorData[] = [];
     try {
       const at = this.writeOperands(operands, args, retyped);
@@ -230,6 +230,14 @@ export class NativeBackend extends MathBackendCPU {
     this.data.set(dataId, data as never);
     return data;
   }
+}
+
+function tooManyOperands(name: string, operands: number, numbers: number, room: number): BackendError {
+  return new BackendError(`${name}: ${operands} operands are more than a call takes`, {
+    expected: `at most ${Math.floor((room - 3 - numbers) / 3)}`,
+    got: String(operands),
+    hint: 'Give it fewer tensors at once, such as half of the groups and their rows, and concatenate the results',
+  });
 }
 
 export function sizeOf(shape: readonly number[]): number {

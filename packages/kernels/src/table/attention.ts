@@ -16,6 +16,9 @@ function sizes(q: TensorInfo, k: TensorInfo): number[] {
   return [B, T, S, H, K, d];
 }
 
+/** Heads of no columns have nothing to compute: outputs and gradients are empty, and nobody reads their log-sums. */
+const hasColumns = (q: TensorInfo) => q.shape[3] !== 0;
+
 export const attentionKernels = [
   nativeKernel<'x', RotaryAttrs>(
     KernelName.RotaryEmbedding,
@@ -36,7 +39,7 @@ export const attentionKernels = [
       const [B = 0, T = 0, H = 0] = q.shape;
       const y = backend.output(q.shape, type);
       const logSums = backend.output([B, H, T]);
-      backend.call('causal_attention', [...stored, y, logSums], sizes(q, k));
+      if (hasColumns(q)) backend.call('causal_attention', [...stored, y, logSums], sizes(q, k));
       return [y, logSums];
     },
   ),
@@ -48,7 +51,7 @@ export const attentionKernels = [
       const stored = [q, k, v, y, dy].map((each) => backend.stored(each, type));
       const grads = [q, k, v].map(({ shape }) => backend.output(shape, type));
       const operands = [...stored, backend.stored(logSums, StorageType.f32), ...grads];
-      backend.call('causal_attention_grad', operands, sizes(q, k));
+      if (hasColumns(q)) backend.call('causal_attention_grad', operands, sizes(q, k));
       return grads;
     },
   ),
