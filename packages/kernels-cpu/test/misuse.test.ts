@@ -52,7 +52,22 @@ describeNative('a call', () => {
     const x = tf.ones([4]);
     const call = () => nativeBackend().call('matmul', [x, x, x], [4, 4, 4, 0, 0, 0, 1, 0, 0]);
     expect(call).toThrow(BackendError);
-    expect(call).toThrow('kernel matmul failed: got a buffer has another size than the dimensions say');
+    expect(call).toThrow('kernel matmul failed: got buffer 0 has 4 elements, and must have 16 by the dimensions');
+  });
+
+  it('says which buffer or number is wrong, what it is, and what it must be', () => {
+    const [x, ids] = [tf.ones([4]), tf.zeros([4], 'int32')];
+    const call = (operands: tf.Tensor[], numbers: number[]) => () => nativeBackend().call('swiglu', operands, numbers);
+    const product = (b: tf.Tensor, K: number) => () =>
+      nativeBackend().call('matmul', [x, b, x], [2, 2, K, 0, 0, 0, 1, 0, 0]);
+    expect(call([x, x], [4])).toThrow('got the call has 2 buffers, and must have 3');
+    expect(call([x, x, x], [])).toThrow('got the call has 0 numbers, and must have 1');
+    expect(call([x, x, x], [-1])).toThrow('got number 0 is -1, and must be a size: 0 or more');
+    expect(call([x, ids, x], [4])).toThrow('got buffers 0 and 1 are of float32 and int32, and must be of one type');
+    expect(product(ids, 2)).toThrow('got buffer 1 is of int32, and must be of float32 or bf16');
+    expect(product(x, 2 ** 53)).toThrow(
+      'got buffer 0 has 4 elements, and must have 18014398509481984 by the dimensions',
+    );
   });
 
   it('of a function that the library lacks is refused, and so are more operands than a call takes', () => {
@@ -92,7 +107,7 @@ describeNative('the addon', () => {
   it('refuses a buffer at address 0', () => {
     const library = loadLibrary();
     library.arguments.set([library.functions.indexOf('fill'), 1, 2, 0, 4, 0, 4, 1]);
-    expect(() => library.run()).toThrow('a buffer has no memory');
+    expect(() => library.run()).toThrow('buffer 0 has no memory');
   });
 
   it('refuses calls that end before they are whole, and says which function a list of calls failed at', () => {

@@ -12,8 +12,8 @@ namespace {
 
 constexpr int problems = static_cast<int>(Problem::count);
 constexpr const char *texts[problems] = {
-    "a token id is outside the table: ids must be 0 … rows − 1",
-    "a target is outside the vocabulary: targets must be 0 … V − 1 or the ignored index",
+    "a token id is outside the table: ids must be 0 … rows − 1; does the tokenizer belong to the model?",
+    "a target is outside the vocabulary: targets must be 0 … V − 1 or the ignored index; does the tokenizer belong to the model?",
     "grouped_linear: offsets must rise from 0 to the number of rows",
     "route_tokens_grad: offsets must rise from 0 to the number of rows, and rows be below it"};
 int32_t *flags = nullptr;

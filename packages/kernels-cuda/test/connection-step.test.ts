@@ -245,7 +245,7 @@ describe('a connection step', () => {
   it.each([
     [{ m: 0, n: 1, db: 1 }, 'm, n and db must be 1 or more'],
     [{ m: 1, n: 1, db: 2 ** 30 }, 'm, n or db is too large'],
-    [{ m: 2, n: 2, db: 2 }, 'a buffer has another size than the dimensions say'],
+    [{ m: 2, n: 2, db: 2 }, 'elements, and must have'],
     [{ m: 1, n: 1, db: 1, read: false }, 'a step writes, reads or does both'],
   ])('refuses %o', (sizes, text) => {
     const step = { tokens: 1, write: false, read: true, dynamic: false, ...sizes };

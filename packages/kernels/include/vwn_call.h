@@ -4,6 +4,7 @@
  */
 #pragma once
 #include <cstdint>
+#include <cstdio>
 #include <initializer_list>
 
 #include "vwn_kernels.h"
@@ -14,8 +15,8 @@ namespace VWN_ISA {
 class Call {
  public:
   Call(const vwn_call *call, int buffers, int numbers) : call_(*call) {
-    if (call->buffer_count < buffers) problem_ = "too few buffers for this kernel";
-    if (call->number_count < numbers) problem_ = "too few numbers for this kernel";
+    if (call->buffer_count < buffers) fail("the call has %d buffers, and must have %d", call->buffer_count, buffers);
+    if (call->number_count < numbers) fail("the call has %d numbers, and must have %d", call->number_count, numbers);
   }
 
   /** A flag, an offset or an index, of either sign; 0 for what is no number. */
@@ -27,7 +28,7 @@ class Call {
   int64_t dimension(int i) {
     const double value = exact(i);
     if (value >= 0 && value <= largest) return static_cast<int64_t>(value);
-    fail("a dimension is negative, or no number");
+    fail("number %d is %g, and must be a size: 0 or more, 2^53 at most", i, value);
     return 0;
   }
   float real(int i) const { return i < call_.number_count ? static_cast<float>(call_.numbers[i]) : 0; }
@@ -39,10 +40,13 @@ class Call {
 
   /** Buffer i of exactly `size` elements, of any type. */
   void *any(int i, int64_t size) {
-    if (i >= call_.buffer_count) return fail("too few buffers for this kernel");
+    if (i >= call_.buffer_count) return fail("the call has %d buffers, and must have more", call_.buffer_count);
     const vwn_buffer &buffer = call_.buffers[i];
-    if (buffer.size != size) return fail("a buffer has another size than the dimensions say");
-    if (!buffer.data && size > 0) return fail("a buffer has no memory");
+    if (size < 0) return fail("the dimensions of buffer %d are more than any buffer has", i);
+    if (buffer.size != size)
+      return fail("buffer %d has %lld elements, and must have %lld by the dimensions", i, static_cast<long long>(buffer.size),
+                  static_cast<long long>(size));
+    if (!buffer.data && size > 0) return fail("buffer %d has no memory", i);
     return buffer.data;
   }
   /** As above, of a product of dimensions, which may be too large for any number. */
@@ -60,14 +64,16 @@ class Call {
   /** All buffers must be of the type of the first one named: kernels read them through one pointer type. */
   void sameType(std::initializer_list<int> buffers) {
     for (const int i : buffers)
-      if (type(i) != type(*buffers.begin())) fail("the buffers of this kernel must be of one type");
+      if (type(i) != type(*buffers.begin()))
+        fail("buffers %d and %d are of %s and %s, and must be of one type", *buffers.begin(), i, nameOf(type(*buffers.begin())),
+             nameOf(type(i)));
   }
 
   /** Numbers in either floating-point storage; the kernel asks type(i). */
   void *reals(int i, std::initializer_list<int64_t> dimensions) {
     void *data = any(i, dimensions);
     const bool isReal = type(i) == VWN_F32 || type(i) == VWN_BF16;
-    return problem_ || isReal ? data : fail("a buffer must hold floating-point numbers");
+    return problem_ || isReal ? data : fail("buffer %d is of %s, and must be of float32 or bf16", i, nameOf(type(i)));
   }
   float *floats(int i, int64_t size) { return static_cast<float *>(typed(i, size, VWN_F32)); }
   int32_t *integers(int i, int64_t size) { return static_cast<int32_t *>(typed(i, size, VWN_I32)); }
@@ -77,10 +83,22 @@ class Call {
  private:
   void *typed(int i, int64_t size, int32_t type) {
     void *data = any(i, size);
-    return !problem_ && call_.buffers[i].type != type ? fail("a buffer has another type than this kernel takes") : data;
+    if (problem_ || call_.buffers[i].type == type) return data;
+    return fail("buffer %d is of %s, and must be of %s", i, nameOf(call_.buffers[i].type), nameOf(type));
   }
-  void *fail(const char *text) {
-    if (!problem_) problem_ = text;
+
+  static const char *nameOf(int32_t type) {
+    constexpr const char *names[] = {"float32", "bf16", "int32", "bool"};
+    return type >= VWN_F32 && type <= VWN_U8 ? names[type] : "no type";
+  }
+
+  /** The first problem stays. Its text outlives the call: one thread alone makes calls. */
+  template <class... Values>
+  void *fail(const char *format, Values... values) {
+    static char text[160];
+    if (problem_) return nullptr;
+    std::snprintf(text, sizeof text, format, values...);
+    problem_ = text;
     return nullptr;
   }
 

@@ -53,10 +53,10 @@ bool argument(napi_env env, napi_callback_info info, double &value) {
  */
 const char *runCall(const double *at, size_t room, size_t &length) {
   const double index = room < 3 ? -1 : at[0];
-  if (!(index >= 0) || index >= static_cast<double>(functions.size())) return "there is no function of this index";
+  if (!(index >= 0) || index >= static_cast<double>(functions.size())) return "there is no function of this index: `functions` lists them";
   const double count = at[1], numbers = at[2];
   if (!(count >= 0) || !(numbers >= 0) || count > maximumBuffers || 3 + 3 * count + numbers > static_cast<double>(room))
-    return "the argument array is malformed";
+    return "the argument array is malformed: it is [function, buffers, numbers, (address, size, type)…, number…]";
   const auto bufferCount = static_cast<int32_t>(count);
   for (int32_t i = 0; i < bufferCount; i++) {
     const double *each = at + 3 + 3 * i;

@@ -33,7 +33,9 @@ struct Sizes {
   }
 
   const char *problem() const {
-    if (K < 1 || H % K || S < T || d < 1) return "attention: heads or lengths do not fit together";
+    if (K < 1 || H % K || S < T || d < 1)
+      return "attention: heads or lengths do not fit together: key heads must divide query heads, and keys be no fewer than "
+             "queries";
     return nullptr;
   }
 };

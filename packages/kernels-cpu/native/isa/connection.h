@@ -35,7 +35,7 @@ struct Shape {
   const char *problem() const {
     if (m < 1 || n < 1 || db < 1) return "connection: m, n and db must be 1 or more";
     // Parameters are small; these limits keep every size in range.
-    return m > 4096 || n > 65536 || db > 1048576 ? "connection: m, n or db is too large" : nullptr;
+    return m > 4096 || n > 65536 || db > 1048576 ? "connection: m, n or db is too large: m may be 4096, n 65536 and db 1048576 at most" : nullptr;
   }
   /** Slots that one block should have: enough lanes for wide tiles, few enough for the cache. */
   int64_t slotsOfBlock() const { return isFew() ? 3 * W / 2 : narrow ? 2 * W : 4 * W; }

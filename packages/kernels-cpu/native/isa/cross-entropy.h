@@ -65,7 +65,7 @@ inline void combine(const Partial *partials, int64_t tasks, float &logSumExp, fl
 inline const char *checkTargets(const int32_t *targets, int64_t N, int64_t V, int64_t ignore) {
   for (int64_t i = 0; i < N; i++)
     if (targets[i] != ignore && (targets[i] < 0 || targets[i] >= V))
-      return "a target is outside the vocabulary: targets must be 0 … V − 1 or the ignored index";
+      return "a target is outside the vocabulary: targets must be 0 … V − 1 or the ignored index; does the tokenizer belong to the model?";
   return nullptr;
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 const char *checkIds(const int32_t *ids, int64_t count, int64_t rows) {
   for (int64_t i = 0; i < count; i++)
-    if (ids[i] < 0 || ids[i] >= rows) return "a token id is outside the table: ids must be 0 … rows − 1";
+    if (ids[i] < 0 || ids[i] >= rows) return "a token id is outside the table: ids must be 0 … rows − 1; does the tokenizer belong to the model?";
   return nullptr;
 }
 

@@ -33,11 +33,12 @@ bool usesTensorCores(const AttentionSizes &s, int32_t type) {
 }
 
 const char *problemOf(const AttentionSizes &s, bool byTensorCores, int64_t sharedBytes) {
-  if (s.K < 1 || s.H % s.K || s.S < s.T || s.d < 1) return "attention: heads or lengths do not fit together";
+  if (s.K < 1 || s.H % s.K || s.S < s.T || s.d < 1)
+    return "attention: heads or lengths do not fit together: key heads must divide query heads, and keys be no fewer than queries";
   if (!byTensorCores && (s.d > 256 || sharedBytes > sharedLimit()))
-    return "attention: heads are wider than this GPU’s shared memory takes";
-  if (s.S > INT32_MAX - attentionTile * 8) return "attention: a launch takes at most 2^31 keys";
-  if (s.B * s.H > 65535) return "attention: a launch takes at most 65535 heads of all sequences together";
+    return "attention: heads are wider than this GPU’s shared memory takes: use narrower ones, or another backend";
+  if (s.S > INT32_MAX - attentionTile * 8) return "attention: a launch takes at most 2^31 keys: use shorter sequences";
+  if (s.B * s.H > 65535) return "attention: a launch takes at most 65535 heads of all sequences together: use a smaller batch";
   return nullptr;
 }
 

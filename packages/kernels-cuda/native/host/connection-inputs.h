@@ -17,7 +17,7 @@ inline const char *problemOf(const ConnectionShape &s) {
   if (s.m < 1 || s.n < 1 || s.db < 1) return "connection: m, n and db must be 1 or more";
   if (!s.write && !s.read) return "connection: a step writes, reads or does both";
   // Parameters are small; these limits keep every size in range.
-  return s.m > 4096 || s.n > 65536 || s.db > 1048576 ? "connection: m, n or db is too large" : nullptr;
+  return s.m > 4096 || s.n > 65536 || s.db > 1048576 ? "connection: m, n or db is too large: m may be 4096, n 65536 and db 1048576 at most" : nullptr;
 }
 
 /** Takes buffers in the order of parameters: writing has 2, or 7 when dynamic, reading 1, or 4, and the sublayer's norm. */

@@ -122,7 +122,7 @@ const char *grouped_linear_grad(const vwn_call *raw) {
   if (call.problem()) return call.problem();
   const GroupedLinearGradArguments in(call);
   if (in.problem()) return in.problem();
-  if (in.sets > maximumTerms) return "grouped_linear: at most 8 sets of weights have a gradient";
+  if (in.sets > maximumTerms) return "grouped_linear: at most 8 sets of weights have a gradient: call it with fewer at once";
   Matrix dys[maximumTerms];
   int64_t outs[maximumTerms];
   for (int64_t s = 0; s < in.sets; s++) {

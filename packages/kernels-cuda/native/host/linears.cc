@@ -27,7 +27,7 @@ const char *linears_grad(const vwn_call *raw) {
   if (call.problem()) return call.problem();
   const LinearsGradArguments in(call);
   if (in.problem()) return in.problem();
-  if (in.weights > maximumTerms) return "linears_grad: at most 8 weights";
+  if (in.weights > maximumTerms) return "linears_grad: at most 8 weights: call it with fewer at once";
   Product toInput = product(in.rows, in.width, 0, {}, {}, in.dx, in.halves);
   toInput.terms = in.weights;
   for (int i = 0; i < in.weights; i++) {
