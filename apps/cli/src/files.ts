@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Reads a file that the user named. @throws DataError saying what was expected there. */
-export function readUserFile(file: string, what: string): Buffer {
+function readUserFile(file: string, what: string): Buffer {
   try {
     return readFileSync(file);
   } catch (cause) {
@@ -13,6 +13,20 @@ export function readUserFile(file: string, what: string): Buffer {
       expected: what,
       got,
       hint: 'Check the path and its permissions',
+      cause,
+    });
+  }
+}
+
+/** {@link readUserFile} of a text, without the mark of its byte order. @throws DataError */
+export function readUserText(file: string, what: string): string {
+  const bytes = readUserFile(file, what);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new DataError(`${file} is not UTF-8 text`, {
+      expected: what,
+      hint: 'Convert it, e.g. with iconv -t utf-8',
       cause,
     });
   }
@@ -37,6 +51,19 @@ export function writeUserFile(file: string, content: string): void {
     throw new StorageError(`cannot write ${file}`, {
       got: describe(cause),
       hint: 'Free some space or choose another place',
+      cause,
+    });
+  }
+}
+
+/** @throws StorageError naming the folder that cannot be made */
+export function makeUserFolder(dir: string): void {
+  try {
+    makeFolder(dir);
+  } catch (cause) {
+    throw new StorageError(`cannot make the folder ${dir}`, {
+      got: describe(cause),
+      hint: 'Choose another place',
       cause,
     });
   }
@@ -69,6 +96,7 @@ function describe(cause: unknown): string {
     EACCES: 'no permission',
     ENOSPC: 'no space left on the device',
     ENOTDIR: 'a file where a folder should be',
+    EEXIST: 'a file where a folder should be',
   };
   return (code && known[code]) ?? (cause instanceof Error ? cause.message : String(cause));
 }

@@ -23,6 +23,10 @@ describe('an installed tensorflow backend', () => {
     expect(readManifest(folder)).toBeUndefined();
     writeFileSync(manifestFile(folder), JSON.stringify({ module, tfjsNode: '4', wheel: 'w' }));
     expect(tensorflowBackendLocation(dir)).toBe(module);
+    for (const damaged of ['', '{"module":', 'null', '{}', '{"module":1}']) {
+      writeFileSync(manifestFile(folder), damaged);
+      expect(tensorflowBackendLocation(dir), damaged).toBeUndefined();
+    }
   });
 });
 
@@ -45,6 +49,14 @@ describe('vwn backend install tensorflow', () => {
     expect(stderr).toContain('there is no wheel at nowhere.whl');
     expect(tensorflowBackendLocation(dir)).toBeUndefined();
   }, 120_000);
+
+  it('says that its folder cannot be made, and why', async () => {
+    const dir = join(temporary(), 'file');
+    writeFileSync(dir, '');
+    const { status, stderr } = await vwn(['backend', 'install', 'tensorflow', '--dir', dir]);
+    expect(status).toBe(1);
+    expect(stderr).toContain(`cannot make the folder ${dir}: got a file where a folder should be`);
+  });
 
   it('knows no other backend', async () => {
     const { status, stderr } = await vwn(['backend', 'install', 'cuda']);

@@ -23,6 +23,22 @@ describe('vwn', () => {
     }
   });
 
+  it.each([
+    ['a seed', ['generate', 'run', '--prompt', 'The', '--seed', ''], 'a whole number of at least 0'],
+    [
+      'a number of examples',
+      ['eval', 'run', '--tasks', 'arc_easy', '--data', '.', '--num-fewshot', ' '],
+      'a whole number of at least 0',
+    ],
+    ['a run folder', ['train', 'config.yaml', '--out', ''], 'the name of a folder'],
+    ['a folder of two runs', ['quickstart', '--steps', '1', '--out', ''], 'the name of a folder'],
+    ['a batch', ['cost', 'config.yaml', '--batch-size', '1e308'], 'at most 9007199254740991'],
+  ])('refuses nothing, or too much, for %s', async (_what, args, expected) => {
+    const { status, stderr } = await run(...args);
+    expect(status).toBe(2);
+    expect(stderr).toContain(`is invalid. expected ${expected}`);
+  });
+
   it('ends with 2 for wrong usage and 1 for a failure, without a stack', async () => {
     expect((await run('train')).status).toBe(2);
     expect((await run('nonsense')).status).toBe(2);
@@ -74,6 +90,13 @@ describe('vwn train', () => {
 });
 
 describe('vwn score', () => {
+  it('refuses what is not UTF-8, as training does', async () => {
+    writeFileSync(join(cwd, 'latin.txt'), Buffer.from([0x46, 0xfc, 0x72]));
+    const { status, stderr } = await run('score', 'run', '--text', 'latin.txt');
+    expect(status).toBe(1);
+    expect(stderr).toContain('latin.txt is not UTF-8 text: expected a text. Convert it');
+  });
+
   it('gives loss, perplexity, bits per byte, log-probabilities and multi-token losses of a text as JSON', async () => {
     const score = JSON.parse((await run('score', 'run', '--text', 'text.txt', '--json')).stdout);
     const mean = -score.logprobs.flat().reduce((a: number, b: number) => a + b, 0) / score.logprobs.flat().length;

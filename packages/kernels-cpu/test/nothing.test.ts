@@ -11,6 +11,17 @@ describeNative('nothing', () => {
     expect([...tf.mean(x).dataSync()]).toEqual([NaN]);
     expect([...tf.mean(x, 0).dataSync()]).toEqual([NaN, NaN, NaN]);
     expect(tf.mean(x, 1, true).shape).toEqual([0, 1]);
+    expect([...tf.mean(tf.zeros([2, 0, 2]), [0, 2]).dataSync()]).toEqual([]);
+    expect([...tf.mean(tf.zeros([0, 2, 3]), [0, 2]).dataSync()]).toEqual([NaN, NaN]);
+  });
+
+  it.each(['int32', 'bool'] as const)('of %s has a mean of NaN, and no memory is lost on it', (dtype) => {
+    const x = tf.zeros([3, 0], dtype);
+    const before = tf.memory().numDataBuffers;
+    const mean = tf.mean(x, 1);
+    expect([mean.dtype, ...mean.dataSync()]).toEqual(['float32', NaN, NaN, NaN]);
+    mean.dispose();
+    expect(tf.memory().numDataBuffers).toBe(before);
   });
 
   it('comes out of attention whose heads have no columns, and so do its gradients', () => {

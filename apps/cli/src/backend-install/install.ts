@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeUserFolder } from '../files';
 import { backendFolder, manifestFile, readManifest, versions } from './location';
 import { loadsAndMultiplies } from './load';
 import { findTools, run } from './tools';
@@ -27,7 +28,7 @@ export interface InstallResult {
 /**
  * Builds the backend in a temporary folder next to its place and moves it there once it has worked; an installation
  * that was cut short is never used. Does nothing when it is there already.
- * @throws BackendError naming the step, the reason and the remedy
+ * @throws BackendError naming the step, the reason and the remedy; StorageError where the folder cannot be made
  */
 export async function installTensorflowBackend(
   { wheel, dir }: InstallOptions = {},
@@ -37,7 +38,7 @@ export async function installTensorflowBackend(
   const present = readManifest(folder);
   if (present) return { module: present.module, alreadyInstalled: true };
   const tools = findTools();
-  await mkdir(dirname(folder), { recursive: true });
+  makeUserFolder(dirname(folder));
   const work = await mkdtemp(`${folder}.tmp-`);
   try {
     if (wheel !== undefined) requireWheel(wheel);

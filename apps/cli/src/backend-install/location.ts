@@ -29,8 +29,17 @@ export function manifestFile(folder: string): string {
 export function readManifest(folder: string): Manifest | undefined {
   const file = manifestFile(folder);
   if (!existsSync(file)) return undefined;
-  const manifest = JSON.parse(readFileSync(file, 'utf8')) as Manifest;
-  return existsSync(manifest.module) ? manifest : undefined;
+  const manifest = parse(readFileSync(file, 'utf8'));
+  return typeof manifest?.module === 'string' && existsSync(manifest.module) ? manifest : undefined;
+}
+
+/** A damaged manifest is that of no installation: a new one replaces it. */
+function parse(text: string): Manifest | undefined {
+  try {
+    return JSON.parse(text) as Manifest;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Path of the installed tfjs-node package, to be loaded with require; undefined when there is none. */

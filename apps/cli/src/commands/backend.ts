@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { folder } from '../arguments';
 import { installTensorflowBackend } from '../backend-install/index';
 import { printResult } from '../terminal/output';
 
@@ -17,7 +18,7 @@ export function backendCommand(): Command {
     )
     .argument('<name>', 'tensorflow')
     .option('--wheel <file>', 'use this tensorflow or tensorflow-cpu wheel instead of asking pip for one')
-    .option('--dir <folder>', 'where to put it (default: the user’s data folder, or VWN_BACKEND_DIR)')
+    .option('--dir <folder>', 'where to put it (default: the user’s data folder, or VWN_BACKEND_DIR)', folder)
     .option('--json', 'print the result as JSON')
     .action(async (name: string, { wheel, dir, json }: InstallFlags, self: Command) => {
       if (name !== 'tensorflow') self.error(`error: unknown backend '${name}'; the one to install is: tensorflow`);

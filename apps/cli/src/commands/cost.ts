@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fraction, positiveInteger } from '../arguments';
-import { parseUserJson, readUserFile } from '../files';
+import { parseUserJson, readUserText } from '../files';
 import { table } from '../terminal/format';
 import { printResult } from '../terminal/output';
 
@@ -35,7 +35,7 @@ export function costCommand(): Command {
 function readModelConfig(path: string): ModelConfig {
   const isFolder = existsSync(path) && statSync(path).isDirectory();
   const file = isFolder ? join(path, 'config.json') : path;
-  const text = readUserFile(file, 'a configuration').toString('utf8');
+  const text = readUserText(file, 'a configuration');
   return /\.ya?ml$/.test(file)
     ? parseTrainConfig(text, { source: file }).model
     : parseModelConfig(parseUserJson(text, file), file);

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { resolve } from 'node:path';
-import { positiveInteger } from '../arguments';
+import { folder, positiveInteger } from '../arguments';
 import { useBackend } from '../backends';
 import { writeUserFile } from '../files';
 import { compare } from '../quickstart/comparison';
@@ -22,7 +22,7 @@ const prompt = 'Fellow citizens, the state of the Union is';
 export function quickstartCommand(): Command {
   return new Command('quickstart')
     .description('Train a plain transformer and a VWN of the same backbone on real text, compare them, write a report.')
-    .option('--out <dir>', 'folder of the two runs and report.html', 'runs/quickstart')
+    .option('--out <dir>', 'folder of the two runs and report.html', folder, 'runs/quickstart')
     .option('--steps <n>', 'training steps of each', positiveInteger, 200)
     .option('--force', 'replace the folders of the two runs in --out, whatever they hold')
     .option('--backend <name>', 'TensorFlow.js backend, else the first that works (vwn doctor)')

@@ -2,7 +2,7 @@ import { DataError, type Precision } from '@vwn/core';
 import { scoreIds, scoreText, type Score } from '@vwn/eval';
 import { Command, Option } from 'commander';
 import { precisionOption, useBackend } from '../backends';
-import { parseUserJson, readUserFile } from '../files';
+import { parseUserJson, readUserText } from '../files';
 import { openModel } from '../model';
 import { printResult } from '../terminal/output';
 
@@ -37,10 +37,10 @@ export function scoreCommand(): Command {
 async function scoreFile(checkpoint: string, { text, ids }: ScoreFlags): Promise<Score> {
   if (ids !== undefined) {
     const { model } = await openModel(checkpoint);
-    return scoreIds(model, parseIds(readUserFile(ids, 'token ids as JSON').toString('utf8'), ids));
+    return scoreIds(model, parseIds(readUserText(ids, 'token ids as JSON'), ids));
   }
   const { model, tokenizer } = await openModel(checkpoint, { tokenizer: 'required' });
-  return scoreText(model, tokenizer, readUserFile(text as string, 'a text').toString('utf8'));
+  return scoreText(model, tokenizer, readUserText(text as string, 'a text'));
 }
 
 function parseIds(text: string, file: string): number[][] {

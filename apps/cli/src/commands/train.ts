@@ -2,8 +2,9 @@ import { ConfigError, type Precision } from '@vwn/core';
 import { parseTrainConfig, train, type TrainEvent } from '@vwn/trainer';
 import { Command } from 'commander';
 import { basename, join } from 'node:path';
+import { folder } from '../arguments';
 import { precisionOption, useBackend } from '../backends';
-import { readUserFile } from '../files';
+import { readUserText } from '../files';
 import { Interrupted } from '../terminal/failure';
 import { printResult } from '../terminal/output';
 import { TrainingProgress } from '../terminal/training-progress';
@@ -25,7 +26,7 @@ export function trainCommand(): Command {
     )
     .argument('[config.yaml]', 'model, data and train settings; examples/configs has some')
     .option('--set <key=value...>', 'override settings, e.g. train.max_steps=100 train.seed=7 (repeatable)')
-    .option('--out <dir>', 'the run folder (default: runs/<name of the configuration>)')
+    .option('--out <dir>', 'the run folder (default: runs/<name of the configuration>)', folder)
     .option('--init <checkpoint>', 'start from these weights')
     .option('--resume', 'go on from the newest complete checkpoint of the run folder')
     .option('--backend <name>', 'TensorFlow.js backend, else the first that works (vwn doctor)')
@@ -35,7 +36,7 @@ export function trainCommand(): Command {
       const { file, overrides } = splitSettings(given, flags.set ?? []);
       if (flags.precision !== undefined) overrides.push(`train.precision=${flags.precision}`);
       if (file === undefined) return command.error("error: missing required argument 'config.yaml'");
-      const text = readUserFile(file, 'a training configuration').toString('utf8');
+      const text = readUserText(file, 'a training configuration');
       const config = parseTrainConfig(text, { source: file, overrides });
       if (flags.init !== undefined && flags.resume)
         throw new ConfigError('--init and --resume exclude each other', {

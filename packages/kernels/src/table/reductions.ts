@@ -1,6 +1,6 @@
 import { Mean, Sum, util, type TensorInfo } from '@tensorflow/tfjs-core';
 import { sizeOf, type NativeBackend } from '../native-backend';
-import { nativeKernel } from '../native-kernel';
+import { nativeKernel, type KernelCall } from '../native-kernel';
 import { stockKernel } from './stock';
 
 interface Attrs {
@@ -30,6 +30,14 @@ function reduce(
   return y;
 }
 
+/** The stock kernel divides before it adds, so what it has for a mean of no numbers is 0. Here that is NaN in every dtype. */
+function stockMean(call: KernelCall<'x', Attrs>): TensorInfo {
+  const y = stockKernel(Mean, call);
+  if (sizeOf(call.inputs.x.shape) > 0 || sizeOf(y.shape) === 0) return y;
+  call.backend.disposeIntermediateTensorInfo(y);
+  return call.backend.makeTensorInfo(y.shape, 'float32', new Float32Array(sizeOf(y.shape)).fill(NaN));
+}
+
 /** Sum and Mean of float32 over neighbouring axes. */
 export const reductionKernels = [
   nativeKernel<'x', Attrs>(
@@ -40,6 +48,6 @@ export const reductionKernels = [
   nativeKernel<'x', Attrs>(
     Mean,
     ['sum_axis'],
-    (call) => reduce(call.inputs.x, call.attrs, true, call.backend) ?? stockKernel(Mean, call),
+    (call) => reduce(call.inputs.x, call.attrs, true, call.backend) ?? stockMean(call),
   ),
 ];
