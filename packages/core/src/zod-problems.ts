@@ -21,6 +21,10 @@ function expectation(issue: z.core.$ZodIssue): string {
   if (issue.code === 'too_small')
     return `expected ${issue.inclusive ? 'at least' : 'more than'} ${String(issue.minimum)}`;
   if (issue.code === 'too_big') return `expected ${issue.inclusive ? 'at most' : 'less than'} ${String(issue.maximum)}`;
+  if (issue.code === 'invalid_union') {
+    const choices = issue.errors.flatMap(([first]) => (first ? [expectation(first).replace(/^expected /, '')] : []));
+    if (choices.length > 0) return `expected ${[...new Set(choices)].join(', or ')}`;
+  }
   return issue.message.charAt(0).toLowerCase() + issue.message.slice(1);
 }
 
@@ -39,6 +43,7 @@ function at(input: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function brief(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  // In JSON, NaN and Infinity would be null.
+  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }

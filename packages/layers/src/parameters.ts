@@ -1,4 +1,4 @@
-import { Rng, ShapeError, type Initializer } from '@vwn/core';
+import { ConfigError, Rng, ShapeError, type Initializer } from '@vwn/core';
 import { tensor, variable, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 
 export interface StoredTensor {
@@ -17,7 +17,7 @@ export interface ParametersOptions {
 export interface ParameterScope {
   /**
    * The parameter of that name, made on first use: from loaded values, else from the initialiser.
-   * @throws ShapeError when loaded values have another shape
+   * @throws ShapeError when loaded values have another shape; ConfigError where no array has room for so many
    */
   variable(name: string, shape: readonly number[], initializer: Initializer): Variable;
   scope(prefix: string): ParameterScope;
@@ -39,7 +39,7 @@ export class Parameters implements ParameterScope {
     if (known) return requireParameterShape(name, known, shape);
     const stored = this.loaded.get(name);
     if (stored) requireParameterShape(name, stored, shape);
-    const values = stored?.values ?? initializer(shape, this.rng.fork(name));
+    const values = stored?.values ?? initialValues(name, shape, () => initializer(shape, this.rng.fork(name)));
     const initial = tensor(values, [...shape], 'float32');
     const made = variable(initial, true);
     initial.dispose();
@@ -75,6 +75,20 @@ export class Parameters implements ParameterScope {
   dispose(): void {
     for (const each of this.variables.values()) each.dispose();
     this.variables.clear();
+  }
+}
+
+/** @throws ConfigError for a shape of more elements than an array holds, which is a RangeError of JavaScript */
+function initialValues(name: string, shape: readonly number[], make: () => Float32Array): Float32Array {
+  try {
+    return make();
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new ConfigError(`there is no room for parameter ${name}`, {
+      got: `[${shape.join(', ')}]`,
+      hint: 'Choose smaller sizes',
+      cause,
+    });
   }
 }
 

@@ -108,6 +108,12 @@ describe.each(layers)('%s', (_name, make, wrong) => {
   );
 });
 
+it('a table that no array has room for is a ConfigError that names the parameter', () => {
+  const embedding = () => new OverWidthEmbedding({ vocabSize: 1e12, hiddenSize: 16 });
+  expect(embedding).toThrow(ConfigError);
+  expect(embedding).toThrow('there is no room for parameter embed_tokens.weight: got [1000000000000, 16]');
+});
+
 it('a mode and a norm that there are not are named, with those that there are', () => {
   const embedding = () => new OverWidthEmbedding({ vocabSize: 5, hiddenSize: 4, mode: 'narrow' as 'wide' });
   expect(embedding).toThrow('OverWidthEmbedding: there is no such mode: expected wide, expand, got narrow');

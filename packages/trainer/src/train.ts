@@ -157,7 +157,7 @@ class Run {
     const { step, tokens } = metrics;
     const { eval_steps, max_steps } = this.config.train;
     const evaluates = heldOut && (step % eval_steps === 0 || step === max_steps);
-    if (evaluates) this.evalLoss = heldOut.loss(this.model);
+    if (evaluates) this.evalLoss = this.heldOutLoss(heldOut, metrics);
     this.metrics = evaluates ? { ...metrics, eval_loss: this.evalLoss as number } : metrics;
     appendMetrics(this.folder.metricsFile, this.metrics);
     this.options.onEvent?.({ type: 'step', metrics: this.metrics });
@@ -189,12 +189,27 @@ class Run {
     return { batchSize, sequenceLength, extraTokens: 1 + this.config.model.num_nextn_predict_layers, seed };
   }
 
+  /** @throws NumericsError, before weights that are no numbers are saved */
+  private heldOutLoss(heldOut: HeldOut, { step, lr }: StepMetrics): number {
+    const loss = heldOut.loss(this.model);
+    if (Number.isFinite(loss)) return loss;
+    throw new NumericsError(`training broke down at step ${step}`, {
+      expected: 'a finite held-out loss',
+      got: `${loss} after a step of learning rate ${lr}`,
+      hint: `The step was applied and is not saved. ${this.remedy()}`,
+    });
+  }
+
+  private remedy(): string {
+    const last = this.lastSaved > 0 ? `; ${this.folder.checkpointDir(this.lastSaved)} is intact` : '';
+    return `Lower train.learning_rate or train.weight_decay, or lengthen train.warmup_steps${last}`;
+  }
+
   private notFinite(step: number, lr: number, { loss, gradNorm }: StepResult): NumericsError {
-    const last = this.lastSaved > 0 ? this.folder.checkpointDir(this.lastSaved) : undefined;
     return new NumericsError(`training broke down at step ${step}`, {
       expected: 'a finite loss and gradient',
       got: `loss ${loss}, gradient norm ${gradNorm} at learning rate ${lr}`,
-      hint: `The step was not applied. Lower train.learning_rate or lengthen train.warmup_steps${last ? `; ${last} is intact` : ''}`,
+      hint: `The step was not applied. ${this.remedy()}`,
     });
   }
 }

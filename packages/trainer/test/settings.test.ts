@@ -147,3 +147,16 @@ describe('a training configuration', () => {
     expect(() => parseTrainConfig('model: [', { source: 'run.yaml' })).toThrow(/run\.yaml is not valid YAML/);
   });
 });
+
+describe('a setting that cannot be', () => {
+  it.each([
+    ['train.seed=null', 'train.seed: expected a number, or a text, got null'],
+    ['train.seed=1.5', 'train.seed: expected a whole number, or a text, got 1.5'],
+    ['data.corpus=1', 'data.corpus: expected "sotu", or an array, got 1'],
+    ['data.tokenizer=3', 'data.tokenizer: expected an object, or a text, got 3'],
+    ['train.learning_rate=.inf', 'train.learning_rate: expected a number, got Infinity'],
+    ['train.max_grad_norm=.nan', 'train.max_grad_norm: expected a number, got NaN'],
+  ])('is named with what it may be, each of several, and what it is: %s', (setting, text) => {
+    expect(() => parseTrainConfig({ model }, { overrides: [setting] })).toThrow(text);
+  });
+});

@@ -159,6 +159,14 @@ describeOnBackends('a run in trouble', () => {
     );
   });
 
+  it('stops at a held-out loss that is not finite, and saves no weights that are no numbers', async () => {
+    const outDir = newRun();
+    const attempt = train(config('train.max_steps=1', 'train.weight_decay=1e300'), { outDir });
+    await expect(attempt).rejects.toThrow(NumericsError);
+    await expect(attempt).rejects.toThrow(/step 1: expected a finite held-out loss, got NaN .*train\.weight_decay/);
+    expect(readdirSync(outDir).filter((name) => name.startsWith('checkpoint'))).toEqual([]);
+  });
+
   it('does not load a truncated optimizer state, and says what to do', async () => {
     const outDir = newRun();
     const { checkpointDir } = await train(config('train.max_steps=4'), { outDir });
