@@ -10,6 +10,9 @@ const share = z.number().min(0).max(1);
 /** Of a moment: at 1 it would never take in a gradient, and its bias correction would divide by zero. */
 const decay = z.number().min(0).lt(1);
 
+/** Positions are int32. */
+const mostTokens = 2 ** 31 - 1;
+
 const dataSchema = z.strictObject({
   /** `sotu`, files and folders of text, or token files (.bin, uint16 as nanoGPT writes them). */
   corpus: z.union([z.literal('sotu'), z.array(z.string()).min(1)]).default('sotu'),
@@ -106,6 +109,12 @@ function checkTogether(model: ModelConfig, data: DataConfig, train: TrainOptions
     throw new ConfigError(`${source}: train.sequence_length is longer than the model's positions`, {
       expected: `at most model.max_position_embeddings = ${model.max_position_embeddings}`,
       got: String(train.sequence_length),
+    });
+  if (train.batch_size * train.sequence_length > mostTokens)
+    throw new ConfigError(`${source}: a batch has more tokens than a tensor can number`, {
+      expected: `train.batch_size times train.sequence_length of at most ${mostTokens}`,
+      got: `${train.batch_size} times ${train.sequence_length}`,
+      hint: 'Use train.gradient_accumulation_steps for batches larger than memory',
     });
   if (typeof data.tokenizer === 'object' && data.tokenizer.vocab_size > model.vocab_size)
     throw new ConfigError(`${source}: the tokenizer has more tokens than the model`, {

@@ -154,6 +154,7 @@ describe('a setting that cannot be', () => {
     ['train.seed=1.5', 'train.seed: expected a whole number, or a text, got 1.5'],
     ['data.corpus=1', 'data.corpus: expected "sotu", or an array, got 1'],
     ['data.tokenizer=3', 'data.tokenizer: expected an object, or a text, got 3'],
+    ['train.batch_size=1e9', 'a batch has more tokens than a tensor can number: expected train.batch_size times'],
     ['train.learning_rate=.inf', 'train.learning_rate: expected a number, got Infinity'],
     ['train.max_grad_norm=.nan', 'train.max_grad_norm: expected a number, got NaN'],
   ])('is named with what it may be, each of several, and what it is: %s', (setting, text) => {
