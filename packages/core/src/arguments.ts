@@ -19,6 +19,12 @@ export function requireNotNegative(op: string, name: string, value: number): voi
   });
 }
 
+/** @throws ConfigError unless the number is from 0 to 1. */
+export function requireShare(op: string, name: string, value: number): void {
+  if (value >= 0 && value <= 1) return;
+  throw new ConfigError(`${op}: ${name} is not a share`, { expected: 'a number from 0 to 1', got: String(value) });
+}
+
 /** @throws ConfigError unless the number can be added to a mean square before its root is taken. */
 export function requireEpsilon(op: string, name: string, value: number): void {
   if (Number.isFinite(value) && value >= 0) return;

@@ -2,6 +2,7 @@
  * Cost model of §3.5: floating-point operations, parameters, activation memory and memory traffic of a model, beside
  * the plain model of the same backbone and the naively widened one. Multiplications and additions count apart.
  */
+import { requirePositiveWhole, requireShare } from './arguments';
 import { widths, type ModelConfig } from './config';
 import { parameterParts } from './cost-parameters';
 
@@ -64,8 +65,12 @@ export interface CostReport {
   readonly traffic: Traffic;
 }
 
+/** @throws ConfigError for options that cannot be */
 export function cost(config: ModelConfig, options: CostOptions = {}): CostReport {
   const full = { sequenceLength: 2048, batchSize: 1, eta: 0.5, ...options };
+  requirePositiveWhole('cost', 'sequenceLength', full.sequenceLength);
+  requirePositiveWhole('cost', 'batchSize', full.batchSize);
+  requireShare('cost', 'eta', full.eta);
   const { r } = widths(config);
   return {
     options: full,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cost, costTable, parseModelConfig } from '../src/index';
+import { ConfigError, cost, costTable, parseModelConfig } from '../src/index';
 
 const backbone = {
   vocab_size: 1000,
@@ -49,6 +49,18 @@ describe('the cost model', () => {
     expect(at(8)).toBe(8 * at(1));
     const { widened, plain } = cost(withWidth(4, 16));
     expect(widened.flops.backbone / plain.flops.backbone).toBeGreaterThan(6);
+  });
+
+  it.each([
+    { sequenceLength: 0 },
+    { sequenceLength: 1.5 },
+    { batchSize: NaN },
+    { eta: -0.1 },
+    { eta: 1.1 },
+    { eta: NaN },
+  ])('refuses %j', (options) => {
+    expect(() => cost(withWidth(1, 1), options)).toThrow(ConfigError);
+    expect(() => cost(withWidth(1, 1), options)).toThrow(`cost: ${Object.keys(options)[0]} is`);
   });
 
   it('prints a row of ratios to the plain model', () => {

@@ -130,6 +130,12 @@ describe('logLinearFit', () => {
         { x: 0, y: 1 },
         { x: 2, y: 3 },
       ]),
-    ).toThrow('positive x');
+    ).toThrow('finite x above 0');
+    expect(() =>
+      logLinearFit([
+        { x: 1, y: 1 },
+        { x: Infinity, y: 2 },
+      ]),
+    ).toThrow('finite x above 0');
   });
 });

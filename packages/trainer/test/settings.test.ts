@@ -1,7 +1,7 @@
 import { ConfigError } from '@vwn/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Batches, decays, learningRate, parseTrainConfig } from '../src/index';
+import { AdamWOptimizer, Batches, decays, learningRate, parseTrainConfig } from '../src/index';
 
 const model = { vocab_size: 300, hidden_size: 16, intermediate_size: 32, num_hidden_layers: 1, num_attention_heads: 2 };
 
@@ -159,5 +159,20 @@ describe('a setting that cannot be', () => {
     ['train.max_grad_norm=.nan', 'train.max_grad_norm: expected a number, got NaN'],
   ])('is named with what it may be, each of several, and what it is: %s', (setting, text) => {
     expect(() => parseTrainConfig({ model }, { overrides: [setting] })).toThrow(text);
+  });
+});
+
+describe('options that cannot be', () => {
+  const adam = { adam_beta1: 0.9, adam_beta2: 0.95, adam_epsilon: 1e-8, weight_decay: 0.1 };
+  const batches = { batchSize: 1, sequenceLength: 2, extraTokens: 1, seed: 0 };
+
+  it.each(['adam_beta1', 'adam_beta2', 'adam_epsilon', 'weight_decay'])('are refused of an optimizer: %s', (name) => {
+    for (const value of [-1, Number.NaN])
+      expect(() => new AdamWOptimizer({ ...adam, [name]: value })).toThrow(`AdamWOptimizer: ${name} is`);
+  });
+
+  it.each(['batchSize', 'sequenceLength'])('are refused of batches: %s', (name) => {
+    for (const value of [0, -1, 1.5, Number.NaN])
+      expect(() => new Batches(new Uint16Array(20), { ...batches, [name]: value })).toThrow(ConfigError);
   });
 });

@@ -10,11 +10,13 @@ export interface LinearFit {
 /**
  * Least squares of `y = slope · log2(x) + intercept`: the paper's scaling law of loss over virtual width factor r
  * (Fig. 8: −0.0069 · log2(r) + 1.6212).
- * @throws DataError for fewer than two distinct x, or an x that is not positive
+ * @throws DataError for fewer than two distinct x, or an x that is not positive and finite
  */
 export function logLinearFit(points: readonly { readonly x: number; readonly y: number }[]): LinearFit {
-  if (points.some(({ x, y }) => !(x > 0) || !Number.isFinite(y)))
-    throw new DataError('a log-linear fit needs positive x and finite y', { got: JSON.stringify(points.slice(0, 5)) });
+  if (points.some(({ x, y }) => !(x > 0 && x < Infinity) || !Number.isFinite(y)))
+    throw new DataError('a log-linear fit needs finite x above 0 and finite y', {
+      got: JSON.stringify(points.slice(0, 5)),
+    });
   const xs = points.map(({ x }) => Math.log2(x));
   const ys = points.map(({ y }) => y);
   const [meanX, meanY] = [mean(xs), mean(ys)];

@@ -1,4 +1,4 @@
-import { ConfigError, requireNotNegative, requirePositiveWhole, type Rng } from '@vwn/core';
+import { requireNotNegative, requirePositiveWhole, requireShare, type Rng } from '@vwn/core';
 
 export interface SamplingOptions {
   /** Logits are divided by this; 0 always takes the likeliest token. */
@@ -29,11 +29,7 @@ export function sampleToken(logits: Float32Array, options: SamplingOptions, rng:
 function requireSampling(temperature: number, topK: number, topP: number): void {
   requireNotNegative('sampleToken', 'temperature', temperature);
   requirePositiveWhole('sampleToken', 'topK', topK);
-  if (!(topP >= 0 && topP <= 1))
-    throw new ConfigError('sampleToken: topP is not a share of the probability', {
-      expected: 'a number from 0 to 1',
-      got: String(topP),
-    });
+  requireShare('sampleToken', 'topP', topP);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { DataError, Rng } from '@vwn/core';
+import { DataError, requirePositiveWhole, Rng } from '@vwn/core';
 
 export interface BatchOptions {
   /** Windows a batch. */
@@ -21,12 +21,14 @@ export class Batches {
   private epoch = -1;
   private order: Uint32Array = new Uint32Array();
 
-  /** @throws DataError when there is not one window */
+  /** @throws DataError when there is not one window; ConfigError for sizes that cannot be */
   constructor(
     private readonly tokens: Tokens,
     private readonly options: BatchOptions,
   ) {
     const { sequenceLength: T, extraTokens } = options;
+    requirePositiveWhole('Batches', 'batchSize', options.batchSize);
+    requirePositiveWhole('Batches', 'sequenceLength', T);
     this.windows = Math.floor((tokens.length - extraTokens) / T);
     if (this.windows >= 1) return;
     throw new DataError('the text is shorter than one training window', {

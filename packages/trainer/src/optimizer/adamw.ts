@@ -1,4 +1,13 @@
-import { adamWAll, adamWByFactors, adamWFactors, CheckpointError, ownMemory, type AdamWTensors } from '@vwn/core';
+import {
+  adamWAll,
+  adamWByFactors,
+  adamWFactors,
+  CheckpointError,
+  ownMemory,
+  requireNotNegative,
+  requireShare,
+  type AdamWTensors,
+} from '@vwn/core';
 import type { StoredTensor } from '@vwn/layers';
 import {
   dispose,
@@ -33,7 +42,13 @@ interface Moments {
 export class AdamWOptimizer {
   private readonly moments = new Map<string, Moments>();
 
-  constructor(private readonly options: OptimizerOptions) {}
+  /** @throws ConfigError for options that would make every weight no number */
+  constructor(private readonly options: OptimizerOptions) {
+    requireShare('AdamWOptimizer', 'adam_beta1', options.adam_beta1);
+    requireShare('AdamWOptimizer', 'adam_beta2', options.adam_beta2);
+    requireNotNegative('AdamWOptimizer', 'adam_epsilon', options.adam_epsilon);
+    requireNotNegative('AdamWOptimizer', 'weight_decay', options.weight_decay);
+  }
 
   /**
    * Updates every parameter that has a gradient; one without (an expert that no token was routed to) is left as it is,
