@@ -27,7 +27,10 @@ export function findNvcc() {
 export async function compileImages(nvcc, native, folder, architecture) {
   mkdirSync(folder, { recursive: true });
   const device = join(native, 'device');
-  const flags = [...flagsOf(native), ...(architecture ? ['-ptx', '-lineinfo', `-arch=sm_${architecture}`] : flagsOfImages())];
+  const flags = [
+    ...flagsOf(native),
+    ...(architecture ? ['-ptx', '-lineinfo', `-arch=sm_${architecture}`] : flagsOfImages()),
+  ];
   const extension = architecture ? `${architecture}.ptx` : 'fatbin';
   const base = hashOf([nvcc.version, flags.join(' '), ...filesIn(device, '.h'), ...filesIn(include, '.h')]);
   const images = filesIn(device, '.cu').map((source) => {
