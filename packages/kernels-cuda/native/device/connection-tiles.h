@@ -150,12 +150,14 @@ struct RowNormsByTiles {
     multiplyAdd(products[0], a, {{a.words[0], a.words[2]}});
     multiplyAdd(products[1], a, {{a.words[1], a.words[3]}});
   }
-  VWN_DEVICE void reciprocals(const ConnectionShape &s, int row, int present, float (&to)[2]) const {
-    // Of row g, and of g + 8, one of four lanes has the square: that with column g.
+  /** What this lane has of row g, or g + 8: all, which is in column g of the product, or nothing. */
+  VWN_DEVICE float ownSquares(int half) const {
     const int apart = laneOfWarp() / 4 - laneOfWarp() % 4 * 2;
-    float squares[2];
-#pragma unroll
-    for (int i = 0; i < 2; i++) squares[i] = apart == 0 ? products[i].values[2 * i] : apart == 1 ? products[i].values[2 * i + 1] : 0.0f;
+    const float *pair = products[half].values + 2 * half;
+    return apart == 0 ? pair[0] : apart == 1 ? pair[1] : 0.0f;
+  }
+  VWN_DEVICE void reciprocals(const ConnectionShape &s, int row, int present, float (&to)[2]) const {
+    const float squares[2] = {ownSquares(0), ownSquares(1)};
     reciprocalsOfRows(s, squares, row, present, to);
   }
 };

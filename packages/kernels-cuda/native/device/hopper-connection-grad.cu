@@ -46,7 +46,7 @@ template <int slabsOfGroup, class Columns>
 VWN_DEVICE void readStage(const ConnectionShape &s, const ConnectionParameters &reading, const HopperGradRoom &room,
                           const HopperStage &stage, const Columns &of, int group, HopperSums<slabsOfGroup> &sums) {
   Sum products[1] = {};
-  RowNorms norms;
+  RowNormsByTiles norms;
   float reciprocals[2] = {0, 0};
   if (group == 0) {
     eachFactorOfState(stage.ofState(), stage.slabs, [&](int slab, int k, const Left &a) {
@@ -55,12 +55,13 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const ConnectionParameters &
     });
     holdSums(products);
   }
+  float squares[2] = {norms.ownSquares(0), norms.ownSquares(1)};
   of.awaitRoom();
   of.addOthers(placeOfRead, [&](const auto &body) {
-    if (group == 0) eachOfSum(products[0], body), body(norms.sums[0]), body(norms.sums[1]);
+    if (group == 0) eachOfSum(products[0], body), body(squares[0]), body(squares[1]);
   });
   if (group == 0) {
-    norms.reciprocals(s, slotsOfWarp(), hopperSlots, reciprocals);
+    reciprocalsOfRows(s, squares, slotsOfWarp(), hopperSlots, reciprocals);
     putReciprocals(reciprocals, room.reciprocal);
     putCoefficients(products[0], reciprocals, tileOfRead(s, reading), columnOfRead, room.others);
   }
@@ -92,7 +93,7 @@ template <int slabsOfGroup, class Columns>
 VWN_DEVICE void writeProducts(const ConnectionShape &s, const ConnectionParameters &writing, const HopperGradRoom &room,
                               const HopperStage &stage, const Columns &of, int group, HopperSums<slabsOfGroup> &sums) {
   Sum products[tilesOfGroup] = {}, ups[tilesOfGroup - 1] = {}, upOfBeta[1] = {};
-  RowNorms norms;
+  RowNormsByTiles norms;
   eachFactorOfState(stage.ofState(), stage.slabs, [&](int slab, int k, const Left &a) {
     norms.add(a);
     multiplyGroup(products, a, weightsAt(room.weights, slab, group * rowsOfGroup, k), true);
@@ -103,16 +104,17 @@ VWN_DEVICE void writeProducts(const ConnectionShape &s, const ConnectionParamete
   holdSums(products);
   holdSums(ups);
   holdSums(upOfBeta);
+  float squares[2] = {norms.ownSquares(0), norms.ownSquares(1)};
   of.awaitRoom();
   of.addOthers(group * hopperShownByFirst, [&](const auto &body) {
 #pragma unroll
     for (int j = 0; j < tilesOfGroup - 1; j++) eachOfSum(products[j], body), eachOfSum(ups[j], body);
-    body(norms.sums[0]), body(norms.sums[1]);
+    body(squares[0]), body(squares[1]);
     if (group == 0) eachOfSum(products[tilesOfGroup - 1], body), eachOfSum(upOfBeta[0], body);
   });
   of.endRoom();
   float reciprocals[2];
-  norms.reciprocals(s, slotsOfWarp(), hopperSlots, reciprocals);
+  reciprocalsOfRows(s, squares, slotsOfWarp(), hopperSlots, reciprocals);
   if (group == 0) putReciprocals(reciprocals, room.reciprocal);
   SlotDots dots;
 #pragma unroll

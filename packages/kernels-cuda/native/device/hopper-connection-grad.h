@@ -166,12 +166,12 @@ VWN_DEVICE void putStateGradient(const ConnectionShape &s, const HopperGradRoom 
     const FloatPair dots = pairAt(room.dots + slot * 2);
     shifts[i] = (dots.lower + dots.upper) * room.reciprocal[slot] * room.reciprocal[slot] * part;
   }
-  const int slot = slotsOfWarp() + laneOfWarp() / 4, column = laneOfWarp() % 4 * 2;
+  const int first = placeInSlab(slotsOfWarp() + laneOfWarp() / 4, laneOfWarp() % 4 * 2);
 #pragma unroll
   for (int j = 0; j < 8; j++)
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const int at = placeInSlab(slot + half * 8, j * 8 + column);
+      const int at = eightOn(first, j) + half * 8 * slabColumns;
       const float *pair = products[j].values + 2 * half, shift = shifts[half];
       const uint32_t own = pairAt(const_cast<bf16 *>(state) + at), before = adds ? pairAt(to + at) : 0;
       pairAt(to + at) = packed(pair[0] - lowerOf(own) * shift + lowerOf(before), pair[1] - upperOf(own) * shift + upperOf(before));

@@ -32,7 +32,7 @@ VWN_DEVICE HopperRoom divide(int db, int ring, bf16 *at) {
 VWN_DEVICE void evaluateWrite(const ConnectionShape &s, const ConnectionParameters &writing, const HopperRoom &room, int group,
                               const StateSlabs &state) {
   Sum products[tilesOfGroup] = {};
-  RowNorms norms;
+  RowNormsByTiles norms;
   eachFactorOfState(state, static_cast<int>(s.db) / slabColumns, [&](int slab, int k, const Left &a) {
     norms.add(a);
     multiplyGroup(products, a, weightsAt(room.weights, slab, group * rowsOfGroup, k), true);
@@ -74,7 +74,7 @@ struct NextState {
     }
   }
   /** Its own slabs' part of the products with the read's W, and of the slots' norms: pairs are a left factor's as they are. */
-  VWN_DEVICE void multiply(int slabs, const HopperRoom &room, int group, Sum (&products)[1], RowNorms &norms) const {
+  VWN_DEVICE void multiply(int slabs, const HopperRoom &room, int group, Sum (&products)[1], RowNormsByTiles &norms) const {
 #pragma unroll
     for (int i = 0; i < slabsOfGroup; i++) {
       const int slab = group + 2 * i;
@@ -95,7 +95,7 @@ struct NextState {
   }
   /** In the place of the state. */
   VWN_DEVICE void put(int slabs, int group, const StateSlabs &state) const {
-    const int lane = anew(laneOfWarp()), slot = slotsOfWarp() + lane / 4, column = lane % 4 * 2;
+    const int lane = anew(laneOfWarp()), first = placeInSlab(slotsOfWarp() + lane / 4, lane % 4 * 2);
 #pragma unroll
     for (int i = 0; i < slabsOfGroup; i++) {
       const int slab = group + 2 * i;
@@ -104,7 +104,7 @@ struct NextState {
       for (int j = 0; j < 8; j++)
 #pragma unroll
         for (int half = 0; half < 2; half++)
-          pairAt(state.at(slab) + placeInSlab(slot + half * 8, j * 8 + column)) = pairs[i][j][half];
+          pairAt(state.at(slab) + eightOn(first, j) + half * 8 * slabColumns) = pairs[i][j][half];
     }
   }
 };
@@ -113,7 +113,7 @@ struct NextState {
 VWN_DEVICE void evaluateRead(const ConnectionShape &s, const ConnectionParameters &reading, const HopperRoom &room,
                              const StateSlabs &state) {
   Sum products[1] = {};
-  RowNorms norms;
+  RowNormsByTiles norms;
   eachFactorOfState(state, static_cast<int>(s.db) / slabColumns, [&](int slab, int k, const Left &a) {
     norms.add(a);
     multiplyGroup(products, a, weightsAt(room.weights, slab, firstOfRead, k), true);
@@ -125,24 +125,24 @@ VWN_DEVICE void evaluateRead(const ConnectionShape &s, const ConnectionParameter
 }
 
 /** What both groups have made of the read's coefficients: the second one shows its part, the first adds it and goes on. */
-VWN_DEVICE void showPart(const HopperRoom &room, const Sum &products, const RowNorms &norms) {
+VWN_DEVICE void showPart(const HopperRoom &room, const Sum &products, const RowNormsByTiles &norms) {
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const int slot = slotsOfWarp() + laneOfWarp() / 4 + half * 8;
     putPair(room.products + slot * hopperBackbone + laneOfWarp() % 4 * 2, {products.values[2 * half], products.values[2 * half + 1]});
-    const float squares = sumOverLanes(norms.sums[half]);
+    const float squares = sumOverLanes(norms.ownSquares(half));
     if (laneOfWarp() % 4 == 0) room.squares[slot] = squares;
   }
 }
 VWN_DEVICE void addPart(const ConnectionShape &s, const ConnectionParameters &reading, const HopperRoom &room, Sum products,
-                        const RowNorms &norms) {
+                        const RowNormsByTiles &norms) {
   float reciprocals[2];
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const int slot = slotsOfWarp() + laneOfWarp() / 4 + half * 8;
     const FloatPair other = pairAt(room.products + slot * hopperBackbone + laneOfWarp() % 4 * 2);
     products.values[2 * half] += other.lower, products.values[2 * half + 1] += other.upper;
-    const float squares = sumOverLanes(norms.sums[half]) + room.squares[slot];
+    const float squares = sumOverLanes(norms.ownSquares(half)) + room.squares[slot];
     reciprocals[half] = 1.0f / sqrtf(squares / static_cast<float>(s.db) + s.eps);
   }
   putCoefficients(products, reciprocals, tileOfRead(s, reading), columnOfRead, room.others);
@@ -221,7 +221,7 @@ VWN_DEVICE void hopperConnection(const ConnectionShape &s, int32_t ring, const C
       syncForProducts();
       made.make(slabs, room, group, state);
       Sum products[1] = {};
-      RowNorms norms;
+      RowNormsByTiles norms;
       if (s.read) made.multiply(slabs, room, group, products, norms);
       if (s.read && group == 1) showPart(room, products[0], norms);
       // Not before all have waited is what products have read written.

@@ -44,6 +44,8 @@ VWN_DEVICE int groupOfBlock() { return __shfl_sync(0xffffffffu, static_cast<int>
 VWN_DEVICE int placeInSlab(unsigned row, unsigned column) {
   return static_cast<int>(row * slabColumns + ((column / 8 ^ row % 8) * 8 | column % 8));
 }
+/** Where the j-th eight columns of a row of a slab stand, of which the first stand at `place`: chunks change places by an exclusive or. */
+VWN_DEVICE int eightOn(int place, int j) { return place ^ j * 8; }
 /** Where one of a matrix stands whose slabs have `rows` rows. */
 VWN_DEVICE int placeInSlabs(unsigned rows, unsigned row, unsigned column) {
   return static_cast<int>(column / slabColumns * rows * slabColumns) + placeInSlab(row, column % slabColumns);
