@@ -157,7 +157,9 @@ struct RowNormsByTiles {
     return apart == 0 ? pair[0] : apart == 1 ? pair[1] : 0.0f;
   }
   VWN_DEVICE void reciprocals(const ConnectionShape &s, int row, int present, float (&to)[2]) const {
-    const float squares[2] = {ownSquares(0), ownSquares(1)};
+    float squares[2];
+#pragma unroll
+    for (int i = 0; i < 2; i++) squares[i] = ownSquares(i);
     reciprocalsOfRows(s, squares, row, present, to);
   }
 };
