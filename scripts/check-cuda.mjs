@@ -9,6 +9,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { testsForGpus } from '../bench/gpu/tests.mjs';
 import { findCompiler } from '../packages/kernels/scripts/native-build.mjs';
 import { findNvcc } from '../packages/kernels-cuda/scripts/images.mjs';
 
@@ -23,6 +24,8 @@ const files = [
   'packages/core/test/kernel-capture.test.ts',
   'packages/trainer/test/captured-step.test.ts',
 ];
+/** What runs functions one by one: all that a GPU runs too, but for whole steps. */
+const ofFunctions = testsForGpus['kernels-cuda'].filter((name) => name !== 'training-step');
 
 run(['packages/kernels-cuda/scripts/build-interpreted.mjs', '--driver'], {});
 run([vitest, 'run', ...files], { VWN_TEST_BACKENDS: 'vwn-cuda' });
@@ -40,9 +43,8 @@ function checkWatched() {
   if (findCompiler()?.isClang) return process.stdout.write('  NOT TESTED here: accesses to memory, which need GCC\n');
   run(['packages/kernels-cuda/scripts/build-native.mjs', '--watched'], {});
   const addon = join(root, 'packages', 'kernels-cuda', 'build', 'watched', 'vwn_cuda.node');
-  const names = ['attention', 'connection-step', 'elementwise', 'experts', 'fill', 'products', 'transformer'];
   const env = { VWN_TEST_BACKENDS: 'vwn-cuda', VWN_CUDA_ADDON: addon };
-  run([vitest, 'run', ...testsOf(names)], env);
+  run([vitest, 'run', ...testsOf(ofFunctions)], env);
   run([vitest, 'run', ...onHopper], { ...env, VWN_EMULATED_SHARED: '227' });
 }
 
@@ -51,22 +53,12 @@ function checkPtx() {
   if (!findNvcc()) return process.stdout.write('  NOT TESTED here: PTX of the kernels, which needs nvcc\n');
   run(['packages/kernels-cuda/scripts/build-interpreted.mjs'], {});
   const build = join(root, 'packages', 'kernels-cuda', 'build', 'interpreted');
-  const names = [
-    'attention',
-    'connection-step',
-    'elementwise',
-    'experts',
-    'fill',
-    'products',
-    'recording',
-    'transformer',
-  ];
   const golden = ['packages/core/test/connection-golden.test.ts', 'packages/layers/test/language-model-golden.test.ts'];
   for (const [architecture, capability, more] of [
     ['90a', '90', golden],
     ['80', '86', []],
   ])
-    run([vitest, 'run', ...testsOf(names), ...more], {
+    run([vitest, 'run', ...testsOf(ofFunctions), ...more], {
       VWN_TEST_BACKENDS: 'vwn-cuda',
       VWN_CUDA_ADDON: join(build, `vwn_cuda-${architecture}.node`),
       VWN_CUDA_DRIVER: join(build, 'libcuda.so'),

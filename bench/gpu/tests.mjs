@@ -27,7 +27,7 @@ export const fromSources = (root) => ({
 });
 
 /** Packages and their tests; all names are different. */
-const testsForGpus = {
+export const testsForGpus = {
   core: ['op-cases', 'connection-golden', 'kernel-capture'],
   layers: ['language-model-golden'],
   trainer: ['captured-step'],

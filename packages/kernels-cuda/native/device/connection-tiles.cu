@@ -124,23 +124,13 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
   };
   const auto stateOf = [&](int turn) { return room.states + turn % t.buffers * slots * room.stride; };
   const auto backboneOf = [&](int turn) { return room.backbones + turn % t.buffers * t.tokens * m * room.stride; };
-  const bool isWhole = WholeRows::are(s, ofToken);
-  const WholeRows whole(db, room.stride);
-  const auto askForState = [&](const bf16 *from, int count, bf16 *to) {
-    if (!isWhole) return copySlots(s, from, ofToken, t.tokens, count, room.stride, to);
-    const int there = count * ofToken * (db / ofChunk);
-    whole.each(slots * (db / ofChunk), [&](int at, int place) {
-      copyAsync(to + place, from + (at < there ? at * ofChunk : 0), at < there);
-    });
-  };
-  const auto storeState = [&](int count, bf16 *to) {
-    if (!isWhole) return storeSlots(s, room.next, ofToken, count, room.stride, to);
-    whole.each(count * ofToken * (db / ofChunk), [&](int at, int place) { storeChunk(to + at * ofChunk, wholeAt<Chunk>(room.next + place)); });
-  };
+  const bool areWhole = WholeStates::are(s, ofToken);
+  const WholeStates whole(s, room.stride);
   const auto ask = [&](int64_t tile, int turn) {
     const int64_t first = tile * t.tokens;
     if (tile < tiles) {
-      askForState(h + first * ofState, countOf(tile), stateOf(turn));
+      if (areWhole) whole.copy(s, h + first * ofState, slots, countOf(tile) * ofToken, stateOf(turn));
+      else copySlots(s, h + first * ofState, ofToken, t.tokens, countOf(tile), room.stride, stateOf(turn));
       if (s.write) copyRows(db, out + first * ofBackbone, t.tokens * m, countOf(tile) * m, room.stride, backboneOf(turn));
     }
     commitCopies();
@@ -165,7 +155,8 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
     if (s.write) {
       evaluateRows(s, write, room, slots, count, ofToken + columnsOfTile, state, room.writing);
       writeRows(s, room, slots, state, backboneOf(turn));
-      storeState(count, hNext + first * ofState);
+      if (areWhole) whole.store(s, room.next, count * ofToken, hNext + first * ofState);
+      else storeSlots(s, room.next, ofToken, count, room.stride, hNext + first * ofState);
       state = room.next;
     }
     if (s.read) {

@@ -80,30 +80,6 @@ VWN_DEVICE void copyRows(int db, const bf16 *from, int rows, int present, int st
   }
 }
 
-/**
- * Matrices of `rows` rows that lie whole in the device's memory, as slots of tokens do where there are as many as rows, and whose rows
- * divide a block: a thread's chunks are below each other, and the next is two sums away.
- */
-struct WholeRows {
-  int first, step;     /* chunks from the begin to this thread's first, and to its next */
-  int place, stepOfRow; /* elements of shared memory, as above */
-
-  VWN_DEVICE WholeRows(int db, int stride) {
-    const int chunks = db / ofChunk, thread = static_cast<int>(threadIdx.x), row = thread / chunks;
-    first = thread, step = static_cast<int>(blockDim.x);
-    place = row * stride + (thread - row * chunks) * ofChunk, stepOfRow = step / chunks * stride;
-  }
-  VWN_DEVICE static bool are(const ConnectionShape &s, int ofToken) {
-    return s.n == ofToken && blockDim.x % static_cast<unsigned>(s.db / ofChunk) == 0;
-  }
-  /** body(chunk of the device's memory, element of shared memory) for this thread's among so many chunks. */
-  template <class Body>
-  VWN_DEVICE void each(int chunks, const Body &body) const {
-#pragma unroll 4
-    for (int at = first, to = place; at < chunks; at += step, to += stepOfRow) body(at, to);
-  }
-};
-
 /** Asks for the slots of `tokens` tokens, of which `present` are there; zeros are the rest of their rows. */
 VWN_DEVICE void copySlots(const ConnectionShape &s, const bf16 *from, int ofToken, int tokens, int present, int stride, bf16 *to) {
   const int n = static_cast<int>(s.n), db = static_cast<int>(s.db), chunks = db / ofChunk;
@@ -365,6 +341,40 @@ VWN_DEVICE void storeSlots(const ConnectionShape &s, const bf16 *from, int ofTok
     storeChunk(to + (at - behind * chunks) * ofChunk, wholeAt<Chunk>(from + row * stride + at % chunks * ofChunk));
   }
 }
+
+/**
+ * Moves states that lie in the device's memory as they do in shared memory but for the padding of rows, since tokens have as many slots
+ * as rows, and of which rows divide a block: a thread's chunks are below each other, so that the next one is two sums away.
+ */
+struct WholeStates {
+  int place, rowsOn; /* elements of shared memory: of this thread's first chunk, and from one to the next */
+
+  VWN_DEVICE WholeStates(const ConnectionShape &s, int stride) {
+    const int chunks = static_cast<int>(s.db) / ofChunk, thread = static_cast<int>(threadIdx.x), row = thread / chunks;
+    place = row * stride + (thread - row * chunks) * ofChunk;
+    rowsOn = static_cast<int>(blockDim.x) / chunks * stride;
+  }
+  VWN_DEVICE static bool are(const ConnectionShape &s, int ofToken) {
+    return s.n == ofToken && blockDim.x % static_cast<unsigned>(s.db / ofChunk) == 0;
+  }
+  /** Asks for `rows` rows of db, of which `present` are there; zeros are the rest. */
+  VWN_DEVICE void copy(const ConnectionShape &s, const bf16 *from, int rows, int present, bf16 *to) const {
+    const int there = present * static_cast<int>(s.db) / ofChunk;
+    each(rows * static_cast<int>(s.db) / ofChunk,
+         [&](int chunk, int at) { copyAsync(to + at, from + (chunk < there ? chunk * ofChunk : 0), chunk < there); });
+  }
+  VWN_DEVICE void store(const ConnectionShape &s, const bf16 *from, int rows, bf16 *to) const {
+    each(rows * static_cast<int>(s.db) / ofChunk, [&](int chunk, int at) { storeChunk(to + chunk * ofChunk, wholeAt<Chunk>(from + at)); });
+  }
+
+ private:
+  /** body(chunk of the device's memory, element of shared memory) for this thread's among so many chunks. */
+  template <class Body>
+  VWN_DEVICE void each(int chunks, const Body &body) const {
+#pragma unroll 4
+    for (int chunk = static_cast<int>(threadIdx.x), at = place; chunk < chunks; chunk += static_cast<int>(blockDim.x), at += rowsOn) body(chunk, at);
+  }
+};
 
 }  // namespace cuda
 }  // namespace vwn

@@ -137,7 +137,7 @@ VWN_DEVICE float warpMaximum(float x) {
   return x;
 }
 
-/** Bit `lane` of the result: whether that lane's `flag` is set. */
+/** Votes: bit `lane` of the result is whether that lane's `flag` is set; bitsOf counts how many are. */
 #if defined(__CUDACC__)
 VWN_DEVICE unsigned votes(bool flag) { return __ballot_sync(0xffffffffu, flag); }
 VWN_DEVICE int bitsOf(unsigned mask) { return __popc(mask); }

@@ -1,5 +1,6 @@
 /** Rows of a table, and the gradient of the table. */
 #include "eights.h"
+#include "embedding-room.h"
 #include "walk.h"
 
 namespace vwn {
@@ -25,8 +26,6 @@ VWN_FLOATS(copyRows,
            (const real *table, const int32_t *ids, void *y, int64_t rows, int64_t width, int64_t count, int toHalves,
             int32_t *problem),
            (table, ids, y, rows, width, count, toHalves, problem))
-
-constexpr int gradThreads = 256, gradWarps = gradThreads / warpSize_, idsOfThread = 16, idsAtOnce = gradThreads * idsOfThread;
 
 /** Of bits 0, 1 … those from `begin` to `end`, wherever these lie. */
 VWN_DEVICE unsigned bitsBetween(int64_t begin, int64_t end) {
@@ -62,21 +61,15 @@ struct Ids {
   }
 };
 
-/** What a block's warps tell each other, in two places by turns: a barrier between is enough. */
-struct GradRoom {
-  int found[2][gradWarps];
-  int tokens[idsAtOnce]; /* of the chunk, in their order */
-};
-
 /** Numbers of all warps behind a barrier: their sum, and that of those before this warp. */
-struct Sums {
+struct SumsOfWarps {
   int before, all;
 };
-VWN_DEVICE Sums sumOfWarps(int own, int (&room)[gradWarps]) {
+VWN_DEVICE SumsOfWarps sumOfWarps(int own, int32_t (&room)[gradWarps]) {
   const int warp = static_cast<int>(threadIdx.x) / warpSize_;
   if (threadIdx.x % warpSize_ == 0) room[warp] = own;
   __syncthreads();
-  Sums sums{0, 0};
+  SumsOfWarps sums{0, 0};
 #pragma unroll
   for (int i = 0; i < gradWarps; i++) {
     if (i < warp) sums.before += room[i];
@@ -106,7 +99,7 @@ VWN_DEVICE int listTokens(const Ids &ids, int64_t chunk, int turn, GradRoom &roo
       ofWarp += bitsOf(mask);
       place += bitsOf(mask & lower);
     }
-  const Sums sums = sumOfWarps(ofWarp, room.found[turn]);
+  const SumsOfWarps sums = sumOfWarps(ofWarp, room.found[turn]);
   if (sums.all == 0) return 0;
   place += sums.before;
 #pragma unroll
@@ -136,8 +129,8 @@ VWN_DEVICE void addTokens(const Ids &ids, const T *dy, float *dRow, int64_t widt
 }
 
 /**
- * A block a token and 256 times `columns` columns, 8 or 1. The block of a word's first token adds up the rows of all its tokens; the
- * others have nothing to do. dTable is zero before.
+ * A block a token and 256 times `columns` columns, 8 or 1. The block of a word's first token adds up the rows of all its tokens, which
+ * it looks for among all ids; the others have nothing to do but to find an earlier one. dTable is zero before.
  */
 template <class T>
 VWN_DEVICE void addRows(const int32_t *ids, const T *dy, float *dTable, int64_t rows, int64_t width, int64_t count, int columns,

@@ -1,6 +1,7 @@
 /** Rows of a table; kernels in device/embedding.cu. Ids outside the table are told of when something is next read back. */
 #include <type_traits>
 
+#include "../device/embedding-room.h"
 #include "../problem.h"
 #include "../runtime.h"
 #include "functions.h"
@@ -8,12 +9,6 @@
 
 namespace vwn {
 namespace VWN_ISA {
-namespace {
-
-/** GradRoom of device/embedding.cu. */
-constexpr int64_t gradRoomBytes = (2 * 8 + 4096) * 4;
-
-}  // namespace
 
 /** See EmbeddingArguments. */
 const char *embedding_lookup(const vwn_call *raw) {
@@ -40,7 +35,8 @@ const char *embedding_lookup_grad(const vwn_call *raw) {
     // By eights where rows begin on 16 bytes.
     const bool isWhole = in.width % 8 == 0 && (reinterpret_cast<uintptr_t>(dy) | reinterpret_cast<uintptr_t>(in.dTable)) % 16 == 0;
     const int columns = isWhole ? 8 : 1;
-    launch(forType("addRows", in.dy.type), {in.count, (in.width + 256 * columns - 1) / (256 * columns)}, 256, gradRoomBytes, in.ids,
+    launch(forType("addRows", in.dy.type), {in.count, (in.width + gradThreads * columns - 1) / (gradThreads * columns)}, gradThreads,
+           sizeof(GradRoom), in.ids,
            static_cast<const T *>(dy), in.dTable, in.rows, in.width, in.count, columns, problemFlag(Problem::tokenId));
   });
   return nullptr;

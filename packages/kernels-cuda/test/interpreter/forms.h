@@ -12,7 +12,7 @@ namespace ptx {
 
 struct Form {
   Step step;
-  /** Of the result and of up to three operands. */
+  /** Of the result and of the operands. */
   std::vector<Width> widths;
 };
 using Forms = std::unordered_map<std::string, Form>;

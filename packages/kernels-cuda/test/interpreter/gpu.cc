@@ -17,7 +17,7 @@ namespace ptx {
 namespace {
 
 constexpr int invalidValue = 1, outOfMemory = 2, noImage = 209, launchFailed = 719, notWhileCapturing = 900;
-/** Attributes of a device that driver-api.h does not name. */
+/** What the library sizes its chunks by. */
 constexpr size_t bytesOfMemory = size_t{8} << 30;
 
 int capability() {

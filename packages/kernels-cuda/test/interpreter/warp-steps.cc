@@ -77,12 +77,12 @@ bool syncWarp(const Instruction &in, Warp &warp, Mask mask) {
 bool syncBlock(const Instruction &, Warp &warp, Mask mask) {
   if (!isWhole(warp, mask)) return false;
   Block &block = *warp.block;
-  if (warp.barrier < 0) {
-    warp.barrier = 0, warp.barrierTurn = block.turn, block.cluster->moves++;
+  if (!warp.isAtBarrier) {
+    warp.isAtBarrier = true, warp.barrierTurn = block.turn, block.cluster->moves++;
     if (++block.atBarrier == block.warps.size()) block.atBarrier = 0, block.turn++;
   }
   if (block.turn == warp.barrierTurn) return false;
-  warp.barrier = -1;
+  warp.isAtBarrier = false;
   return true;
 }
 

@@ -121,10 +121,9 @@ struct Warp {
   std::vector<Mask> predicates;
   std::vector<unsigned char> local;
   Mask carry = 0;
-  /** Barriers: which one this warp has come to (-1: none), and whether it has come to the cluster's. */
-  int barrier = -1;
+  /** Whether this warp has come to its block's barrier, and to its cluster's, and in which turn of these. */
+  bool isAtBarrier = false, isInCluster = false;
   uint64_t barrierTurn = 0, clusterTurn = 0;
-  bool isInCluster = false;
   std::vector<Copy> copies;
   std::array<uint32_t, lanes> copyGroups{};
   /** Products by the warpgroup that this warp has asked for, group by group; since when they may begin. */
@@ -137,10 +136,9 @@ struct Warp {
   T *at(Slot slot) {
     return reinterpret_cast<T *>(registers.data() + slot);
   }
-  bool isTrue(Slot predicate, unsigned lane) const { return predicates[static_cast<size_t>(predicate)] >> lane & 1; }
 };
 
-/** An instruction may be done by all its warp's lanes that still run, and no fewer. */
+/** Whether these are all lanes of a warp that still run, as some instructions need. */
 inline bool isWhole(const Warp &warp, Mask mask) { return mask == warp.alive; }
 
 }  // namespace ptx
