@@ -191,6 +191,11 @@ describe('a connection step by tensor cores', () => {
     [8, 64, 320, 5],
     [2, 64, 448, 4],
     [8, 64, 512, 3],
+    // What is compiled with its numbers known, where there is room: tokens that do not fill a block, and more than there are blocks.
+    [4, 16, 256, 37],
+    [4, 16, 512, 5],
+    [8, 32, 128, 9],
+    [8, 32, 256, 3],
   ] as const;
   for (const { title, ...half } of halves)
     it.each(shapes)(`${title}: (%d,%d), %d columns, %d tokens`, (m, n, db, tokens) => {
@@ -200,11 +205,13 @@ describe('a connection step by tensor cores', () => {
   it('takes a next state whose gradient nobody asked for, and no tokens', () => {
     const step = { m: 4, n: 16, db: 16, write: true, read: true, dynamic: true, normed: true };
     check({ ...step, tokens: 7 }, 'bf16', false);
+    check({ ...step, db: 256, tokens: 7 }, 'bf16', false);
     check({ ...step, tokens: 0 }, 'bf16');
   });
 
   it.each([
     [4, 16, 16],
+    [4, 16, 256],
     [8, 64, 64],
   ])('keeps what is not finite to the token that has it: (%d,%d), %d columns', (m, n, db) => {
     const [ofState, ofBackbone] = [n * db, m * db];

@@ -20,8 +20,11 @@ constexpr int columnsOfTile = 16;
 /** Elements of bf16 in 16 bytes: so many more than columns a row has in shared memory, that no bank serves two rows of a matrix. */
 constexpr int ofChunk = 8;
 
-/** Warps of a block, and their parts of rows' sums: rows / 16 · parts is the number of warps. */
-constexpr int tileWarps = 8, dotsOfRows = 16 * tileWarps;
+/**
+ * Warps of a block of the backward pass where its numbers are known when it is compiled, which takes fewer registers, and where they
+ * are not.
+ */
+constexpr int warpsOfKnown = 16, warpsOfOthers = 8;
 
 /** The most rows that a block has at once. */
 constexpr int mostTileRows = 64;
@@ -83,18 +86,46 @@ inline int64_t weightRows(const ConnectionShape &s) { return writeColumnsOfTiles
 VWN_ON_BOTH int64_t readSumsFrom(const ConnectionShape &s) { return (writeColumnsOfTiles(s) + 1) / 2 * 2; }
 VWN_ON_BOTH int64_t strideOfSums(const ConnectionShape &s) { return (readSumsFrom(s) + s.m + 7) / 16 * 16 + 8; }
 
-/** What the sublayer's norm reads anew, in the place of the gradients of coefficients: of those there are slots · stride. */
+/**
+ * The (m, n), db and tokens that a backward pass is compiled for which writes, reads and norms: (4,16) and (8,32) with D of 1024, 2048
+ * and 4096, where a block has Hopper's room. Known numbers leave a third of the instructions.
+ */
+#define VWN_EACH_KNOWN(kernel)                                                                   \
+  kernel(4, 16, 256, 4) kernel(4, 16, 512, 2) kernel(4, 16, 1024, 1) kernel(8, 32, 128, 2)       \
+  kernel(8, 32, 256, 2) kernel(8, 32, 512, 1)
+VWN_ON_BOTH bool isKnown(const ConnectionShape &s, const ConnectionTiles &t) {
+  if (!s.write || !s.read || !s.normed || t.buffers != 2) return false;
+#define VWN_IS_KNOWN(m_, n_, db_, tokens_) \
+  if (s.m == m_ && s.n == n_ && s.db == db_ && t.tokens == tokens_) return true;
+  VWN_EACH_KNOWN(VWN_IS_KNOWN)
+#undef VWN_IS_KNOWN
+  return false;
+}
+
+/** Sums of two tiles of 8 columns that each warp shows, where warps with the same rows share columns of the state. */
+constexpr int shownByWarp = 32 * 8;
+VWN_ON_BOTH int64_t floatsShown(const ConnectionShape &s, const ConnectionTiles &t) { return isKnown(s, t) ? warpsOfKnown * shownByWarp : 0; }
+/** Sums of rows that warps show each other: rows / 16 · parts is the number of warps, and squares have parts only where columns are shared. */
+VWN_ON_BOTH int64_t dotsOfRows(const ConnectionShape &s, const ConnectionTiles &t) { return 16 * (isKnown(s, t) ? warpsOfKnown : warpsOfOthers); }
+VWN_ON_BOTH int64_t squaresOfRows(const ConnectionShape &s, const ConnectionTiles &t) {
+  return isKnown(s, t) ? 16 * warpsOfKnown : t.tokens * rowsOfToken(s);
+}
+
+/** The gradients of coefficients, slots · stride, and behind them what warps show; in their place what the sublayer's norm reads anew. */
+VWN_ON_BOTH int64_t productsOfTiles(const ConnectionShape &s, const ConnectionTiles &t) {
+  return t.tokens * rowsOfToken(s) * (rowsOfToken(s) + columnsOfTile + ofChunk);
+}
 VWN_ON_BOTH int64_t bytesOfProducts(const ConnectionShape &s, const ConnectionTiles &t) {
-  const int64_t ofToken = rowsOfToken(s), read = 4 * t.tokens * s.m * (s.db + ofChunk);
-  const int64_t products = 2 * t.tokens * ofToken * (ofToken + columnsOfTile + ofChunk);
-  return s.normed && read > products ? read : products;
+  const int64_t read = s.normed ? 4 * t.tokens * s.m * (s.db + ofChunk) : 0;
+  const int64_t products = 2 * productsOfTiles(s, t) + 4 * floatsShown(s, t);
+  return read > products ? read : products;
 }
 
 /** Bytes of shared memory of the backward pass, in the order in which they lie there. */
 inline int64_t bytesOfGradTiles(const ConnectionShape &s, const ConnectionTiles &t) {
   const int64_t stride = s.db + ofChunk, ofToken = rowsOfToken(s), slots = t.tokens * ofToken;
   const int64_t rows = t.buffers * (slots + t.tokens * s.m) + slots + weightRows(s);
-  const int64_t floats = 2 * slots * strideOfSums(s) + (s.normed ? s.m * s.db : 0) + slots + dotsOfRows + roomOfSums;
+  const int64_t floats = 2 * slots * strideOfSums(s) + (s.normed ? s.m * s.db : 0) + slots + dotsOfRows(s, t) + squaresOfRows(s, t) + roomOfSums;
   return 16 + 2 * (rows * stride + slots * (ofToken + columnsOfTile + ofChunk)) + bytesOfProducts(s, t) + 4 * floats;
 }
 

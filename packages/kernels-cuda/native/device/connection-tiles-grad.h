@@ -3,8 +3,6 @@
  * compute. Every function is for all threads of a block, and leaves the barrier behind it to the caller.
  */
 #pragma once
-#include <type_traits>
-
 #include "connection-tiles.h"
 
 namespace vwn {
@@ -27,10 +25,16 @@ VWN_DEVICE float *weightsOfBlock(const ConnectionShape &s, const ConnectionGradT
 }
 
 /** What is known of a kernel when it is compiled: a token's rows, 16, 32 or 64, and the most that m may be, a quarter or half of them. */
-template <int count, int most>
+template <int count, int most, int m_ = 0, int columns_ = 0, int tokens_ = 0>
 struct Slots {
-  /** Tiles of 16 columns of the write's coefficients, and those of a warp where a block has 64 rows. */
-  static constexpr int ofToken = count, tilesOfSet = count / 16 + 1, tilesOfWarp = count == 64 ? 3 : count / 16;
+  /** Of a step that writes, reads and norms, where all its numbers are known: m, db, and tokens at once; otherwise 0. */
+  static constexpr int m = m_, columns = columns_, tokens = tokens_;
+  static constexpr bool isKnown = columns > 0;
+  static constexpr int warps = isKnown ? warpsOfKnown : warpsOfOthers;
+  /** Tiles of 16 columns of the write's coefficients. */
+  static constexpr int ofToken = count, tilesOfSet = count / 16 + 1;
+  /** Whether coefficients of B, or A°, are in the first half of their tile. */
+  static constexpr bool isNarrow = most <= 8;
   /**
    * dW, a row for each column of the state, in tiles of 8 columns: coefficients of the write, and behind them of the read. Where m
    * is up to 4, columns of A° stand in one tile with those of B, from its middle on.
@@ -38,14 +42,27 @@ struct Slots {
   static constexpr bool sharesTile = most <= 4;
   static constexpr int tilesOfRead = (most + 7) / 8, tilesOfWrite = count / 8 + tilesOfRead;
   static constexpr int firstOfRead = sharesTile ? tilesOfWrite - 1 : tilesOfWrite;
-  /** Such tiles have 16 rows; a warp keeps as many as make 96 registers, and has so many tiles of the state at once. */
-  static constexpr int weightColumns = firstOfRead + tilesOfRead, weightRows = 24 / weightColumns;
-  static constexpr int rowsAtOnce = weightRows > 4 ? (weightRows + 1) / 2 : weightRows;
+  /** Such tiles have 16 rows; a warp keeps all, or as many as make 96 registers, and has so many tiles of the state at once. */
+  static constexpr int weightColumns = firstOfRead + tilesOfRead;
+  static constexpr int weightRows = isKnown ? (columns + 16 * warps - 1) / (16 * warps) : (count < mostTileRows ? 20 : 24) / weightColumns;
+  static constexpr int rowsAtOnce = weightRows > (isKnown ? 2 : count == mostTileRows ? 1 : 4) ? (weightRows + 1) / 2 : weightRows;
   /** Rows of dW that all warps keep; with more of them dW is made in several passes, and does not stay. */
-  static constexpr int rowsOfPass = weightRows * tileWarps * 16;
-  /** Tiles that a warp makes at once of the state's gradient, and of what is gathered. */
-  static constexpr int stateTiles = 4, gatheredTiles = count == 64 ? 1 : 2;
+  static constexpr int rowsOfPass = weightRows * warps * 16;
+  /** Tiles that a warp makes at once of the state's gradient. */
+  static constexpr int stateTiles = isKnown && weightRows < 4 && count == 16 ? 4 : 2;
 };
+
+/** A kernel's arguments, with what is known of them. */
+template <class S>
+VWN_DEVICE ConnectionShape shapeOf(ConnectionShape s) {
+  if (S::isKnown) s.m = S::m, s.n = S::ofToken, s.db = S::columns, s.write = s.read = s.dynamic = s.normed = 1;
+  return s;
+}
+template <class S>
+VWN_DEVICE ConnectionTiles tilesOf(ConnectionTiles t) {
+  if (S::isKnown) t.tokens = S::tokens, t.buffers = 2;
+  return t;
+}
 
 /** A warp's tiles of dW. */
 template <class S>
@@ -54,33 +71,35 @@ using WeightSums = Sum[S::weightColumns][S::weightRows];
 /** A block's shared memory; rows of states, backbones and W have `stride`, those of coefficients `ofCoefficients`. */
 struct GradRoom {
   bf16 *zeros, *states, *backbones, *writing, *reading, *dNext, *coefficients, *products;
-  float *offsets, *scales, *ofNorm, *reciprocal, *dots, *sums;
-  int stride, ofCoefficients, ofSums;
+  float *offsets, *scales, *ofNorm, *reciprocal, *dots, *squares, *sums;
+  int stride, ofCoefficients, ofSums, ofProducts, warp; /* the last: of the block, which a compiler knows to be the same for a warp's lanes */
 
-  /** What the sublayer's norm reads anew is needed no more when `products` are written. */
+  /** What the sublayer's norm reads anew is needed no more when `products` are written, and what warps show lies behind these. */
   VWN_DEVICE float *read() const { return reinterpret_cast<float *>(products); }
+  VWN_DEVICE float *shown() const { return reinterpret_cast<float *>(products + ofProducts); }
 };
 
-VWN_DEVICE GradRoom divide(const ConnectionShape &s, const ConnectionTiles &t, bf16 *at) {
-  const int64_t stride = s.db + ofChunk, ofToken = rowsOfToken(s), slots = t.tokens * ofToken;
-  const int64_t ofCoefficients = ofToken + columnsOfTile + ofChunk;
+VWN_DEVICE GradRoom divide(const ConnectionShape &s, const ConnectionTiles &t, bf16 *at, int warp) {
+  const int m = static_cast<int>(s.m), ofToken = static_cast<int>(rowsOfToken(s)), slots = t.tokens * ofToken;
   GradRoom room{};
-  room.stride = static_cast<int>(stride), room.ofCoefficients = static_cast<int>(ofCoefficients);
-  room.ofSums = static_cast<int>(strideOfSums(s));
+  room.stride = static_cast<int>(s.db) + ofChunk, room.ofCoefficients = ofToken + columnsOfTile + ofChunk;
+  room.ofSums = static_cast<int>(strideOfSums(s)), room.ofProducts = static_cast<int>(productsOfTiles(s, t));
+  room.warp = warp;
   room.zeros = at, at += ofChunk;
-  room.states = at, at += t.buffers * slots * stride;
-  room.backbones = at, at += t.buffers * t.tokens * s.m * stride;
-  room.writing = at, at += writeColumnsOfTiles(s) * stride;
-  room.reading = at, at += readWeightRows(s) * stride;
-  room.dNext = at, at += slots * stride;
-  room.coefficients = at, at += slots * ofCoefficients;
+  room.states = at, at += t.buffers * slots * room.stride;
+  room.backbones = at, at += t.buffers * t.tokens * m * room.stride;
+  room.writing = at, at += (ofToken + m) * room.stride;
+  room.reading = at, at += static_cast<int>(readWeightRows(s)) * room.stride;
+  room.dNext = at, at += slots * room.stride;
+  room.coefficients = at, at += slots * room.ofCoefficients;
   room.products = at;
-  room.offsets = reinterpret_cast<float *>(at) + bytesOfProducts(s, t) / 4;
+  room.offsets = reinterpret_cast<float *>(at) + static_cast<int>(bytesOfProducts(s, t)) / 4;
   room.scales = room.offsets + slots * room.ofSums;
   room.ofNorm = room.scales + slots * room.ofSums;
-  room.reciprocal = room.ofNorm + (s.normed ? s.m * s.db : 0);
+  room.reciprocal = room.ofNorm + (s.normed ? m * static_cast<int>(s.db) : 0);
   room.dots = room.reciprocal + slots;
-  room.sums = room.dots + dotsOfRows;
+  room.squares = room.dots + dotsOfRows(s, t);
+  room.sums = room.squares + squaresOfRows(s, t);
   return room;
 }
 
@@ -89,136 +108,14 @@ struct Stage {
   const CoefficientSet &set;
   const bf16 *weights;
   bf16 *state, *backbone;
-  int rows, tokens;              /* of all tokens, and how many of them are there */
-  int columns, tiles, sumsFrom; /* the set's, as tiles have them, tiles of them, and its first sum */
+  int rows, tokens; /* of all tokens, and how many of them are there */
+  int sumsFrom;     /* the set's first sum */
 };
-
-/** What a lane keeps of its coefficients until their gradients come: products with W, tanh of their norms, and 1/rms of its rows. */
-template <int tilesOfWarp>
-struct Kept {
-  Sum products[tilesOfWarp][2], activations[tilesOfWarp][2];
-  float reciprocals[2];
-};
-
-/** Calls body(i, half, v, row, column) for the pairs of numbers, v and v + 1, that a lane has of the tiles of its warp. */
-template <int tilesOfWarp, class Body>
-VWN_DEVICE void eachPairOfCoefficients(const Share &share, int tiles, const Body &body) {
-#pragma unroll
-  for (int i = 0; i < tilesOfWarp; i++) {
-    const int tile = share.part + i * share.parts;
-    if (tile >= tiles) break;
-#pragma unroll
-    for (int half = 0; half < 2; half++)
-#pragma unroll
-      for (int v = 0; v < 4; v += 2)
-        body(i, half, v, share.row + laneOfWarp() / 4 + v * 4, tile * 16 + half * 8 + laneOfWarp() % 4 * 2);
-  }
-}
-
-/**
- * Eqs. 11–14: coefficients of all rows, zeros where there is no slot, or the set has no column. also(i, tile, k, a): what else is to
- * be made of the left factor a, the state at k, for the warp's i-th tile.
- */
-template <int ofToken, int tilesOfWarp, class Also>
-VWN_DEVICE void evaluateStage(const ConnectionShape &s, const GradRoom &room, const Stage &stage, Kept<tilesOfWarp> &kept,
-                              const Also &also) {
-  const Share share = shareOf(stage.rows);
-  if (share.part >= stage.tiles) return;
-  // With 64 slots sums leave no registers.
-  std::conditional_t<ofToken == 64, RowNorms, RowNormsByTiles> norms;
-  for (int k = 0; k < static_cast<int>(s.db); k += 16) {
-    const Left a = leftAt(stage.state + share.row * room.stride + k, room.stride);
-    norms.add(a);
-#pragma unroll
-    for (int i = 0; i < tilesOfWarp; i++) {
-      const int tile = share.part + i * share.parts;
-      if (tile >= stage.tiles) break;
-      Right b[2];
-      rightsOfSomeRows(stage.weights + tile * 16 * room.stride + k, room.stride, stage.columns - tile * 16, room.zeros, b);
-      multiplyAdd(kept.products[i][0], a, b[0]);
-      multiplyAdd(kept.products[i][1], a, b[1]);
-      also(i, tile, k, a);
-    }
-  }
-  norms.reciprocals(s, share.row, endOfSlots(s, ofToken, share.row, stage.tokens), kept.reciprocals);
-  if (share.part == 0 && laneOfWarp() % 4 == 0)
-    for (int i = 0; i < 2; i++) room.reciprocal[share.row + laneOfWarp() / 4 + i * 8] = kept.reciprocals[i];
-  eachPairOfCoefficients<tilesOfWarp>(share, stage.tiles, [&](int i, int half, int v, int row, int column) {
-    const TileColumn ofSet = tileColumnOf(s, stage.set, ofToken, column);
-    uint32_t alpha = 0;
-    if (row % ofToken < s.n && ofSet.left > 0) {
-      const PairOfColumns of = pairOfColumns(s, ofSet, row % ofToken);
-      const float *products = kept.products[i][half].values + v, r = kept.reciprocals[v / 2];
-      const float lower = shortTanh(products[0] * r), upper = shortTanh(products[1] * r);
-      kept.activations[i][half].values[v] = lower, kept.activations[i][half].values[v + 1] = upper;
-      alpha = packed(lower * of.scale.lower + of.offset.lower, upper * of.scale.upper + of.offset.upper);
-    }
-    pairAt(room.coefficients + row * room.ofCoefficients + column) = alpha;
-  });
-}
-
-/** Of a lane's rows of the state at k, a, by `count` rows of another matrix, those of a tile of columns: its part of dÂ or dA°. */
-VWN_DEVICE void addByRows(const GradRoom &room, const bf16 *others, int count, int tile, int k, const Left &a, Sum (&sums)[2]) {
-  Right b[2];
-  rightsOfSomeRows(others + tile * 16 * room.stride + k, room.stride, count - tile * 16, room.zeros, b);
-  multiplyAdd(sums[0], a, b[0]);
-  multiplyAdd(sums[1], a, b[1]);
-}
-
-/** dB = dNext·outᵀ, which stand in the set's last tile of columns. */
-template <int ofToken, int tilesOfWarp>
-VWN_DEVICE void betaGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, Sum (&sums)[tilesOfWarp][2]) {
-  const Share share = shareOf(stage.rows);
-  const int m = static_cast<int>(s.m);
-  const bf16 *out = stage.backbone + share.row / ofToken * m * room.stride;
-#pragma unroll
-  for (int i = 0; i < tilesOfWarp; i++) {
-    if (share.part + i * share.parts != stage.tiles - 1) continue;
-    for (int k = 0; k < static_cast<int>(s.db); k += 16) {
-      const Left a = leftAt(room.dNext + share.row * room.stride + k, room.stride);
-      Right b[2];
-      rightsOfSomeRows(out + k, room.stride, m, room.zeros, b);
-      multiplyAdd(sums[i][0], a, b[0]);
-      multiplyAdd(sums[i][1], a, b[1]);
-    }
-  }
-}
-
-/**
- * From the gradients of coefficients: the sums for static parts and scales, and P; and each warp's part of P·(H·W), by
- * P as it is rounded, so that the norm's term is that of the products which will be added.
- */
-template <int ofToken, int tilesOfWarp>
-VWN_DEVICE void productGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage,
-                                const Kept<tilesOfWarp> &kept, const Sum (&ups)[tilesOfWarp][2]) {
-  const Share share = shareOf(stage.rows);
-  float dots[2] = {0, 0};
-  eachPairOfCoefficients<tilesOfWarp>(share, stage.tiles, [&](int i, int half, int v, int row, int column) {
-    const TileColumn ofSet = tileColumnOf(s, stage.set, ofToken, column);
-    uint32_t product = 0;
-    if (row % ofToken < s.n && ofSet.left > 0) {
-      const FloatPair scale = pairOfColumns(s, ofSet, row % ofToken).scale;
-      const float *up = ups[i][half].values + v, *t = kept.activations[i][half].values + v;
-      const float *products = kept.products[i][half].values + v, r = kept.reciprocals[v / 2];
-      const int sum = row * room.ofSums + stage.sumsFrom + column;
-      addTo(room.offsets + sum, up[0], up[1]);
-      addTo(room.scales + sum, up[0] * t[0], up[1] * t[1]);
-      product = packed(up[0] * scale.lower * (1.0f - t[0] * t[0]) * r, up[1] * scale.upper * (1.0f - t[1] * t[1]) * r);
-      dots[v / 2] += lowerOf(product) * products[0] + upperOf(product) * products[1];
-    }
-    pairAt(room.products + row * room.ofCoefficients + column) = product;
-  });
-#pragma unroll
-  for (int i = 0; i < 2; i++) {
-    dots[i] = sumOverLanes(dots[i]);
-    if (laneOfWarp() % 4 == 0) room.dots[(share.row + laneOfWarp() / 4 + i * 8) * share.parts + share.part] = dots[i];
-  }
-}
 
 /** Which 16 columns of the state a warp's q-th row of tiles belongs to in a pass. */
 template <class S>
-VWN_DEVICE int weightTile(int pass, int q) {
-  return (pass * S::weightRows + q) * tileWarps + warpOfBlock();
+VWN_DEVICE int weightTile(int warp, int pass, int q) {
+  return (pass * S::weightRows + q) * S::warps + warp;
 }
 
 /** dW += stateᵀ·P, of one set, for those rows that a warp has in one pass. */
@@ -230,12 +127,12 @@ VWN_DEVICE void addWeights(const ConnectionShape &s, const GradRoom &room, const
 #pragma unroll
     for (int from = 0; from < S::weightRows; from += S::rowsAtOnce) {
       const int until = from + S::rowsAtOnce < S::weightRows ? from + S::rowsAtOnce : S::weightRows;
-      if (weightTile<S>(pass, from) >= tiles) break;
+      if (weightTile<S>(room.warp, pass, from) >= tiles) break;
       Left a[S::rowsAtOnce];
 #pragma unroll
       for (int q = from; q < until; q++)
-        if (weightTile<S>(pass, q) < tiles)
-          a[q - from] = leftAtTransposed(stage.state + k * room.stride + weightTile<S>(pass, q) * 16, room.stride);
+        if (weightTile<S>(room.warp, pass, q) < tiles)
+          a[q - from] = leftAtTransposed(stage.state + k * room.stride + weightTile<S>(room.warp, pass, q) * 16, room.stride);
 #pragma unroll
       for (int c = 0; c < count; c += 2) {
         Right b[2];
@@ -243,7 +140,7 @@ VWN_DEVICE void addWeights(const ConnectionShape &s, const GradRoom &room, const
         if (!isWrite && S::sharesTile) swapHalves(b[0]);
 #pragma unroll
         for (int q = from; q < until; q++) {
-          if (weightTile<S>(pass, q) >= tiles) break;
+          if (weightTile<S>(room.warp, pass, q) >= tiles) break;
           multiplyAdd(sums[first + c][q], a[q - from], b[0]);
           if (c + 1 < count) multiplyAdd(sums[first + c + 1][q], a[q - from], b[1]);
         }
@@ -253,13 +150,13 @@ VWN_DEVICE void addWeights(const ConnectionShape &s, const GradRoom &room, const
 
 /** Adds a warp's sums of one set to their transpose, [columns, db], in the device's memory. */
 template <class S, bool isWrite>
-VWN_DEVICE void putWeights(const ConnectionShape &s, int pass, float *to, const WeightSums<S> &sums) {
+VWN_DEVICE void putWeights(const ConnectionShape &s, const GradRoom &room, int pass, float *to, const WeightSums<S> &sums) {
   constexpr int first = isWrite ? 0 : S::firstOfRead, count = isWrite ? S::tilesOfWrite : S::tilesOfRead;
   constexpr int offset = !isWrite && S::sharesTile ? -4 : 0;
   const int n = static_cast<int>(s.n), m = static_cast<int>(s.m), db = static_cast<int>(s.db);
 #pragma unroll
   for (int q = 0; q < S::weightRows; q++) {
-    const int tile = weightTile<S>(pass, q);
+    const int tile = weightTile<S>(room.warp, pass, q);
     if (tile >= db / 16) break;
 #pragma unroll
     for (int c = 0; c < count; c++) {
@@ -282,7 +179,7 @@ VWN_DEVICE void weightGradient(const ConnectionShape &s, const GradRoom &room, c
   for (int pass = 0; pass < passes; pass++) {
     addWeights<S, isWrite>(s, room, stage, pass, sums);
     if (passes == 1) return;
-    putWeights<S, isWrite>(s, pass, to, sums);
+    putWeights<S, isWrite>(s, room, pass, to, sums);
 #pragma unroll
     for (auto &column : sums)
       for (Sum &sum : column) sum = {};
@@ -290,30 +187,96 @@ VWN_DEVICE void weightGradient(const ConnectionShape &s, const GradRoom &room, c
 }
 
 /**
- * to = the tiles' products, as `multiply` adds them to sums, − state·shift, + what was there where `adds`. Each lane reads and
- * writes numbers of its own, so `to` may be the state.
+ * Calls put(token, c, d, pair), of Σ_i coefficients[i, c]·rows[i, d] for d and d + 1, for the columns c that m may have and all d of
+ * each token, i being its rows; a warp has one token, and of that tiles of 16 columns d.
  */
-template <class S, class Multiply>
-VWN_DEVICE void stateGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, bool adds, bf16 *to,
-                              const Multiply &multiply) {
-  constexpr int tilesAtOnce = S::stateTiles;
-  const Share share = shareOf(stage.rows);
-  const int tiles = static_cast<int>(s.db) / 16;
-  float shifts[2] = {0, 0};
+template <class S, class Put>
+VWN_DEVICE void gatherOfTokens(const ConnectionShape &s, const GradRoom &room, int tokens, const bf16 *coefficients, const bf16 *rows,
+                               const Put &put) {
+  const int tiles = static_cast<int>(s.db) / 16, token = room.warp & (tokens - 1), bits = (tokens > 1) + (tokens > 2);
+  const int first = token * S::ofToken;
+  Left a[S::ofToken / 16];
 #pragma unroll
-  for (int i = 0; i < 2; i++) {
-    const int row = share.row + laneOfWarp() / 4 + i * 8;
-    for (int part = 0; part < share.parts; part++) shifts[i] += room.dots[row * share.parts + part];
-    shifts[i] *= room.reciprocal[row] * room.reciprocal[row] / static_cast<float>(s.db);
+  for (int i = 0; i < S::ofToken / 16; i++)
+    a[i] = leftAtTransposed(coefficients + (first + i * 16) * room.ofCoefficients, room.ofCoefficients);
+#pragma unroll 1
+  for (int tile = room.warp >> bits; tile < tiles; tile += S::warps >> bits) {
+    Sum sums[2] = {};
+#pragma unroll
+    for (int i = 0; i < S::ofToken / 16; i++) {
+      Right b[2];
+      rightsAt(rows + (first + i * 16) * room.stride + tile * 16, room.stride, b);
+      multiplyAdd(sums[0], a[i], b[0]);
+      multiplyAdd(sums[1], a[i], b[1]);
+    }
+    const int c = laneOfWarp() / 4, d = tile * 16 + laneOfWarp() % 4 * 2;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const float *values = sums[half].values;
+      if (c < s.m) put(token, c, d + half * 8, FloatPair{values[0], values[1]});
+      if (!S::isNarrow && c + 8 < s.m) put(token, c + 8, d + half * 8, FloatPair{values[2], values[3]});
+    }
   }
+}
+
+/** A left factor with numbers for rows g and g + 8 on its diagonal, and zeros beside it. */
+VWN_DEVICE Left diagonal(float first, float second) {
+  const int apart = laneOfWarp() / 4 - laneOfWarp() % 4 * 2;
+  const auto word = [&](float x) { return packed(apart == 0 ? x : 0.0f, apart == 1 ? x : 0.0f); };
+  return {{word(first), 0, 0, word(second)}};
+}
+
+/** −shift of the norm's term as two left factors, of which the second is what the first one's rounding leaves. */
+struct NormTerm {
+  Left shifts[2];
+
+  template <int units>
+  VWN_DEVICE static NormTerm of(const ConnectionShape &s, const GradRoom &room, int first) {
+    float whole[2], rest[2];
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int row = first + laneOfWarp() / 4 + i * 8;
+      float dots = 0;
+#pragma unroll
+      for (int unit = 0; unit < units; unit++) dots += room.dots[row * units + unit];
+      const float shift = dots * room.reciprocal[row] * room.reciprocal[row] / static_cast<float>(s.db);
+      whole[i] = rounded<bf16>(-shift), rest[i] = -shift - whole[i];
+    }
+    return {{diagonal(whole[0], whole[1]), diagonal(rest[0], rest[1])}};
+  }
+};
+
+/**
+ * to = the tiles' products, as `multiply` adds them to sums, − state·shift, of which `units` parts were shown. A warp reads and
+ * writes tiles of its own, so `to` may be the state. By tensor cores sums cost a fifth of what they would in a lane's own registers;
+ * what is not finite therefore spreads over 16 slots of a token.
+ */
+template <class S, int units, class Multiply>
+VWN_DEVICE void stateGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage, bf16 *to, const Multiply &multiply) {
+  constexpr int tilesAtOnce = S::stateTiles;
+  const Share share = shareOf(stage.rows, room.warp, S::warps);
+  const int tiles = static_cast<int>(s.db) / 16;
+  const NormTerm norm = NormTerm::of<units>(s, room, share.row);
+  const bf16 *own = stage.state + share.row * room.stride;
   for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
     Sum sums[tilesAtOnce][2] = {};
     multiply(share, first, tiles, sums);
+#pragma unroll
+    for (int i = 0; i < tilesAtOnce; i++) {
+      const int tile = first + i * share.parts;
+      if (tile >= tiles) break;
+      Right b[2];
+      rightsAt(own + tile * 16, room.stride, b);
+#pragma unroll
+      for (const Left &shift : norm.shifts) {
+        multiplyAdd(sums[i][0], shift, b[0]);
+        multiplyAdd(sums[i][1], shift, b[1]);
+      }
+    }
+    // Lanes write where others of the warp have read.
+    __syncwarp();
     eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, const FloatPair &pair) {
-      const int at = row * room.stride + column;
-      const float shift = row - share.row < 8 ? shifts[0] : shifts[1];
-      const uint32_t own = pairAt(stage.state + at), before = adds ? pairAt(to + at) : 0;
-      pairAt(to + at) = packed(pair.lower - lowerOf(own) * shift + lowerOf(before), pair.upper - upperOf(own) * shift + upperOf(before));
+      pairAt(to + row * room.stride + column) = packed(pair.lower, pair.upper);
     });
   }
 }

@@ -42,7 +42,7 @@ VWN_DEVICE TileRoom divide(const ConnectionShape &s, const ConnectionTiles &t, b
 /** Eqs. 11–14 for all rows: alpha = S ∘ tanh(norm(h)·W/√db) + static, zeros where there is no slot, or the set has no column. */
 VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set, const TileRoom &room, int rows, int tokens,
                              int columns, const bf16 *state, const bf16 *weights) {
-  const Share share = shareOf(rows);
+  const Share share = shareOf(rows, warpOfBlock(), warpsOfBlock());
   const int tiles = columns / 16;
   float reciprocals[2];
   for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
@@ -75,7 +75,7 @@ VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set
 
 /** next = Âᵀ·state + B·out, rounded as it is stored. */
 VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int rows, const bf16 *state, const bf16 *backbone) {
-  const Share share = shareOf(rows);
+  const Share share = shareOf(rows, warpOfBlock(), warpsOfBlock());
   const int ofToken = room.ofToken, m = static_cast<int>(s.m), tiles = static_cast<int>(s.db) / 16;
   const int token = tokenOf(share.row, ofToken), slot = share.row - token * ofToken;
   const bf16 *own = room.coefficients + token * ofToken * room.ofCoefficients;
@@ -115,7 +115,7 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
   VWN_SHARED(bf16, shared);
   const TileRoom room = divide(s, t, shared);
   const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
-  const int ofToken = room.ofToken, m = static_cast<int>(s.m), db = static_cast<int>(s.db), slots = t.tokens * ofToken;
+  const int ofToken = room.ofToken, m = static_cast<int>(s.m), slots = t.tokens * ofToken;
   const int64_t ofState = s.n * s.db, ofBackbone = s.m * s.db;
   const int64_t tiles = (s.tokens + t.tokens - 1) / t.tokens;
   const auto countOf = [&](int64_t tile) {
@@ -124,14 +124,12 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
   };
   const auto stateOf = [&](int turn) { return room.states + turn % t.buffers * slots * room.stride; };
   const auto backboneOf = [&](int turn) { return room.backbones + turn % t.buffers * t.tokens * m * room.stride; };
-  const bool areWhole = WholeStates::are(s, ofToken);
-  const WholeStates whole(s, room.stride);
+  const StateMoves moves(s, ofToken, room.stride, static_cast<int>(blockDim.x));
   const auto ask = [&](int64_t tile, int turn) {
     const int64_t first = tile * t.tokens;
     if (tile < tiles) {
-      if (areWhole) whole.copy(s, h + first * ofState, slots, countOf(tile) * ofToken, stateOf(turn));
-      else copySlots(s, h + first * ofState, ofToken, t.tokens, countOf(tile), room.stride, stateOf(turn));
-      if (s.write) copyRows(db, out + first * ofBackbone, t.tokens * m, countOf(tile) * m, room.stride, backboneOf(turn));
+      moves.copy(h + first * ofState, t.tokens, countOf(tile), stateOf(turn));
+      if (s.write) copyRows(moves.chunks, out + first * ofBackbone, t.tokens * m, countOf(tile) * m, room.stride, backboneOf(turn));
     }
     commitCopies();
   };
@@ -155,8 +153,7 @@ VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles 
     if (s.write) {
       evaluateRows(s, write, room, slots, count, ofToken + columnsOfTile, state, room.writing);
       writeRows(s, room, slots, state, backboneOf(turn));
-      if (areWhole) whole.store(s, room.next, count * ofToken, hNext + first * ofState);
-      else storeSlots(s, room.next, ofToken, count, room.stride, hNext + first * ofState);
+      moves.store(room.next, count, hNext + first * ofState);
       state = room.next;
     }
     if (s.read) {

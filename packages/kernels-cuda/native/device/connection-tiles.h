@@ -3,10 +3,8 @@
  * token after another. Their tiles of 16 rows and 16 columns are shared out to the block's warps.
  */
 #pragma once
-#include "connection-tile-shape.h"
+#include "connection-tiles-moves.h"
 #include "connection.h"
-#include "eights.h"
-#include "warp-matrix.h"
 
 namespace vwn {
 namespace cuda {
@@ -24,8 +22,6 @@ VWN_DEVICE void addTo(float *at, float lower, float upper) {
 /** Two neighbours of a row of bf16, the first in an even column. */
 VWN_DEVICE uint32_t &pairAt(bf16 *at) { return *reinterpret_cast<uint32_t *>(at); }
 
-/** Which token's a row is, of tokens with `ofToken` rows each, 16, 32 or 64: a shift. */
-VWN_DEVICE int tokenOf(int row, int ofToken) { return row >> (4 + (ofToken > 16) + (ofToken > 32)); }
 /** The first row behind the slots of a row's token, 0 where that is not among the first `tokens`. */
 VWN_DEVICE int endOfSlots(const ConnectionShape &s, int ofToken, int row, int tokens) {
   const int token = tokenOf(row, ofToken);
@@ -70,26 +66,6 @@ VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set,
       [&](int c, int d, const Chunk &chunk) { putWhole(to + c * stride + d, chunk); });
 }
 
-/** Asks for `rows` rows of db, of which `present` are there; zeros are the rest. */
-VWN_DEVICE void copyRows(int db, const bf16 *from, int rows, int present, int stride, bf16 *to) {
-  const int chunks = db / ofChunk;
-  for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x)) {
-    const int row = at / chunks, d = at % chunks * ofChunk;
-    const bool isThere = row < present;
-    copyAsync(to + row * stride + d, isThere ? from + row * db + d : from, isThere);
-  }
-}
-
-/** Asks for the slots of `tokens` tokens, of which `present` are there; zeros are the rest of their rows. */
-VWN_DEVICE void copySlots(const ConnectionShape &s, const bf16 *from, int ofToken, int tokens, int present, int stride, bf16 *to) {
-  const int n = static_cast<int>(s.n), db = static_cast<int>(s.db), chunks = db / ofChunk;
-  for (int at = static_cast<int>(threadIdx.x); at < tokens * ofToken * chunks; at += static_cast<int>(blockDim.x)) {
-    const int row = at / chunks, d = at % chunks * ofChunk, token = tokenOf(row, ofToken), slot = row - token * ofToken;
-    const bool isThere = slot < n && token < present;
-    copyAsync(to + row * stride + d, isThere ? from + (token * n + slot) * db + d : from, isThere);
-  }
-}
-
 /** 1/rms of two rows of db from what lanes have of their squares, `row` + g and g + 8; 0 for rows from `present` on. */
 VWN_DEVICE void reciprocalsOfRows(const ConnectionShape &s, const float (&squares)[2], int row, int present, float (&to)[2]) {
 #pragma unroll
@@ -99,7 +75,7 @@ VWN_DEVICE void reciprocalsOfRows(const ConnectionShape &s, const float (&square
   }
 }
 
-/** The squares that a lane has of its rows of a left factor, g and g + 8, added up; and 1/rms of these rows of db. */
+/** The squares that a lane has of its rows of a left factor, g and g + 8, added up. */
 struct RowNorms {
   float sums[2] = {0, 0};
 
@@ -110,9 +86,7 @@ struct RowNorms {
       sums[i % 2] += lower * lower + upper * upper;
     }
   }
-  VWN_DEVICE void reciprocals(const ConnectionShape &s, int row, int present, float (&to)[2]) const {
-    reciprocalsOfRows(s, sums, row, present, to);
-  }
+  VWN_DEVICE float ownSquares(int half) const { return sums[half]; }
 };
 
 /**
@@ -164,13 +138,21 @@ VWN_DEVICE float shortTanh(float x) {
 #endif
 }
 
+/** Eqs. 11–14 for a pair of coefficients: tanh of what products with W are by 1/rms, and S ∘ tanh + static, rounded. */
+VWN_DEVICE FloatPair tanhOf(const FloatPair &product, float r) { return {shortTanh(product.lower * r), shortTanh(product.upper * r)}; }
+VWN_DEVICE uint32_t alphaOf(const PairOfColumns &of, const FloatPair &tanh) {
+  return packed(tanh.lower * of.scale.lower + of.offset.lower, tanh.upper * of.scale.upper + of.offset.upper);
+}
+
 /** Rows of 16 are shared out to warps, and a row's tiles of 16 columns to the warps that have it. */
 struct Share {
   int row, part, parts;
 };
-VWN_DEVICE Share shareOf(int rows) {
-  const int rowTiles = rows / 16;
-  return {warpOfBlock() % rowTiles * 16, warpOfBlock() / rowTiles, warpsOfBlock() / rowTiles};
+/** Of 16, 32 or 64 rows: how many bits the number of their tiles is more than 1. */
+VWN_DEVICE int bitsOfTiles(int rows) { return (rows > 16) + (rows > 32); }
+VWN_DEVICE Share shareOf(int rows, int warp, int warps) {
+  const int bits = bitsOfTiles(rows);
+  return {(warp & (rows / 16 - 1)) * 16, warp >> bits, warps >> bits};
 }
 
 /** Calls body(row, column, pair) for the pairs of neighbours of a sum that this lane holds, of a tile at `row` and `column`. */
@@ -255,10 +237,10 @@ VWN_DEVICE int strideOfRead(int64_t columns) { return static_cast<int>(columns) 
 /** Calls body(c, d, i) for the pairs of a backbone of m rows that this thread has: row, even column, and place in all of it. */
 template <class Body>
 VWN_DEVICE void eachPairOfBackbone(int64_t m, int64_t columns, const Body &body) {
-  const int ofRow = static_cast<int>(columns) / 2, pairs = static_cast<int>(m) * ofRow;
-  for (int at = static_cast<int>(threadIdx.x); at < pairs; at += static_cast<int>(blockDim.x)) {
-    const int c = at / ofRow;
-    body(c, 2 * (at - c * ofRow), 2 * at);
+  const Divisor ofRow(columns / 2);
+  for (int at = static_cast<int>(threadIdx.x); at < static_cast<int>(m) * ofRow.by; at += static_cast<int>(blockDim.x)) {
+    const int c = ofRow.quotient(at);
+    body(c, 2 * (at - c * ofRow.by), 2 * at);
   }
 }
 /** Of so many columns of what was read of a token, the squares that this thread has. */
@@ -316,65 +298,6 @@ VWN_DEVICE void sublayerNormGradient(const ConnectionShape &s, int columns, cons
   });
   __syncthreads();
 }
-
-/** To the device's memory by one instruction, which nvcc does not always make of putWhole. */
-VWN_DEVICE void storeChunk(bf16 *to, const Chunk &chunk) {
-#if defined(__CUDACC__)
-  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(chunk.words[0]), "r"(chunk.words[1]), "r"(chunk.words[2]),
-               "r"(chunk.words[3])
-               : "memory");
-#else
-  putWhole(to, chunk);
-#endif
-}
-VWN_DEVICE void storeRows(int db, const bf16 *from, int rows, int stride, bf16 *to) {
-  const int chunks = db / ofChunk;
-  for (int at = static_cast<int>(threadIdx.x); at < rows * chunks; at += static_cast<int>(blockDim.x))
-    storeChunk(to + at * ofChunk, wholeAt<Chunk>(from + at / chunks * stride + at % chunks * ofChunk));
-}
-/** Of `tokens` tokens the slots, and not what stands behind them. */
-VWN_DEVICE void storeSlots(const ConnectionShape &s, const bf16 *from, int ofToken, int tokens, int stride, bf16 *to) {
-  const int n = static_cast<int>(s.n), db = static_cast<int>(s.db), chunks = db / ofChunk;
-  for (int at = static_cast<int>(threadIdx.x); at < tokens * ofToken * chunks; at += static_cast<int>(blockDim.x)) {
-    const int row = at / chunks, token = tokenOf(row, ofToken), behind = token * (ofToken - n);
-    if (row - token * ofToken >= n) continue;
-    storeChunk(to + (at - behind * chunks) * ofChunk, wholeAt<Chunk>(from + row * stride + at % chunks * ofChunk));
-  }
-}
-
-/**
- * Moves states that lie in the device's memory as they do in shared memory but for the padding of rows, since tokens have as many slots
- * as rows, and of which rows divide a block: a thread's chunks are below each other, so that the next one is two sums away.
- */
-struct WholeStates {
-  int place, rowsOn; /* elements of shared memory: of this thread's first chunk, and from one to the next */
-
-  VWN_DEVICE WholeStates(const ConnectionShape &s, int stride) {
-    const int chunks = static_cast<int>(s.db) / ofChunk, thread = static_cast<int>(threadIdx.x), row = thread / chunks;
-    place = row * stride + (thread - row * chunks) * ofChunk;
-    rowsOn = static_cast<int>(blockDim.x) / chunks * stride;
-  }
-  VWN_DEVICE static bool are(const ConnectionShape &s, int ofToken) {
-    return s.n == ofToken && blockDim.x % static_cast<unsigned>(s.db / ofChunk) == 0;
-  }
-  /** Asks for `rows` rows of db, of which `present` are there; zeros are the rest. */
-  VWN_DEVICE void copy(const ConnectionShape &s, const bf16 *from, int rows, int present, bf16 *to) const {
-    const int there = present * static_cast<int>(s.db) / ofChunk;
-    each(rows * static_cast<int>(s.db) / ofChunk,
-         [&](int chunk, int at) { copyAsync(to + at, from + (chunk < there ? chunk * ofChunk : 0), chunk < there); });
-  }
-  VWN_DEVICE void store(const ConnectionShape &s, const bf16 *from, int rows, bf16 *to) const {
-    each(rows * static_cast<int>(s.db) / ofChunk, [&](int chunk, int at) { storeChunk(to + chunk * ofChunk, wholeAt<Chunk>(from + at)); });
-  }
-
- private:
-  /** body(chunk of the device's memory, element of shared memory) for this thread's among so many chunks. */
-  template <class Body>
-  VWN_DEVICE void each(int chunks, const Body &body) const {
-#pragma unroll 4
-    for (int chunk = static_cast<int>(threadIdx.x), at = place; chunk < chunks; chunk += static_cast<int>(blockDim.x), at += rowsOn) body(chunk, at);
-  }
-};
 
 }  // namespace cuda
 }  // namespace vwn

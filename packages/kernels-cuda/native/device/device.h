@@ -171,6 +171,13 @@ VWN_DEVICE float blockSum(float x, float *room) {
   extern "C" __global__ void __launch_bounds__(256, blocks) name##_##suffix params { name<real> args; }    \
   VWN_REGISTER(name##_##suffix)                                                                            \
   }
+/** `threads`: the most that a block has, where that is more than maximumThreads. */
+#define VWN_ENTRY_OF_THREADS(name, suffix, type, threads, params, args)                                    \
+  namespace entry_##name##_##suffix {                                                                      \
+  using real [[maybe_unused]] = type;                                                                      \
+  extern "C" __global__ void __launch_bounds__(threads, 1) name##_##suffix params { name<real> args; }     \
+  VWN_REGISTER(name##_##suffix)                                                                            \
+  }
 #define VWN_ENTRY(name, suffix, type, params, args) VWN_ENTRY_IN_BLOCKS(name, suffix, type, 1, params, args)
 
 /**

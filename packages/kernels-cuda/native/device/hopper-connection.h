@@ -134,12 +134,6 @@ VWN_DEVICE ColumnTile tileOfRead(const ConnectionShape &s, const ConnectionParam
   return tileOfAlpha(s, p, 0, static_cast<int>(s.m));
 }
 
-/** alpha = S ∘ tanh(product) + static for two neighbours, rounded. */
-VWN_DEVICE uint32_t alphaOf(const PairOfColumns &of, const FloatPair &tanh) {
-  return packed(tanh.lower * of.scale.lower + of.offset.lower, tanh.upper * of.scale.upper + of.offset.upper);
-}
-VWN_DEVICE FloatPair tanhOf(const FloatPair &product, float r) { return {shortTanh(product.lower * r), shortTanh(product.upper * r)}; }
-
 /** Coefficients of eight columns to a slab's from `first` on. */
 VWN_DEVICE void putCoefficients(const Sum &products, const float (&reciprocals)[2], const ColumnTile &tile, int first, bf16 *slab) {
   const int lane = laneOfWarp(), column = lane % 4 * 2;

@@ -145,11 +145,11 @@ VWN_DEVICE void rightsOfRows(const bf16 *tile, int stride, Right (&rights)[2]) {
   rights[0] = {words[0], words[1]};
   rights[1] = {words[2], words[3]};
 }
-/** As rightsOfRows, of a tile that has only `rows` rows: the others are those of `zeros`, 16 bytes. */
-VWN_DEVICE void rightsOfSomeRows(const bf16 *tile, int stride, int rows, const bf16 *zeros, Right (&rights)[2]) {
+/** As rightsOfRows, of a tile that has only `rows` rows: in place of the others the first one again, for columns that nobody asks for. */
+VWN_DEVICE void rightsOfFirstRows(const bf16 *tile, int stride, int rows, Right (&rights)[2]) {
   uint32_t words[4];
   const int row = laneOfWarp() / 16 * 8 + laneOfWarp() % 8;
-  loadFour(row < rows ? tile + row * stride + laneOfWarp() / 8 % 2 * 8 : zeros, words);
+  loadFour(tile + (row < rows ? row : 0) * stride + laneOfWarp() / 8 % 2 * 8, words);
   rights[0] = {words[0], words[1]};
   rights[1] = {words[2], words[3]};
 }

@@ -113,7 +113,7 @@ void runGrid(const Launch &launch) {
 
 void launchWith(const std::string &name, Grid grid, int threads, int64_t sharedBytes, const Arguments &arguments) {
   const emulation::Kernel &kernel = emulation::kernelFor(name, arguments);
-  if (threads < 1 || threads > 256 || threads % 32 != 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff)
+  if (threads < 1 || threads > 1024 || threads % 32 != 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff)
     throw std::runtime_error("kernel " + name + " cannot be launched on a grid or a block of this size");
   if (sharedBytes > sharedLimit()) throw std::runtime_error("kernel " + name + " asks for more shared memory than there is");
   if (grid.x % kernel.cluster != 0) throw std::runtime_error("kernel " + name + " was launched on a grid that is not of whole clusters");

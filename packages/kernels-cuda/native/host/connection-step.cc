@@ -112,7 +112,9 @@ GradBlocks gradBlocksFor(const ConnectionShape &s, int32_t type) {
 }
 
 /** The kernel that is compiled for a token's rows, and for as many columns of A° as the shape has, or more. */
-std::string nameOfGradTiles(const ConnectionShape &s) {
+std::string nameOfGradTiles(const ConnectionShape &s, const ConnectionTiles &tiles) {
+  if (isKnown(s, tiles))
+    return "connectionTilesGrad_of" + std::to_string(s.m) + "x" + std::to_string(s.n) + "x" + std::to_string(s.db);
   const int64_t rows = rowsOfToken(s), most = 4 * s.m <= rows ? rows / 4 : rows / 2;
   return "connectionTilesGrad_upTo" + std::to_string(most) + "x" + std::to_string(rows);
 }
@@ -123,7 +125,7 @@ void launchGrad(const ConnectionShape &s, const GradBlocks &blocks, const Connec
   if (blocks.way == Way::few)
     return launch(nameOfFew("connectionFewGrad", s), {blocks.count}, threadsOfFew(s), bytesOfFewGrad(s), s, writing, reading, io);
   if (blocks.way == Way::tiles)
-    return launch(nameOfGradTiles(s), {blocks.count}, 32 * tileWarps, bytesOfGradTiles(s, blocks.tiles), s, blocks.tiles, writing,
+    return launch(nameOfGradTiles(s, blocks.tiles), {blocks.count}, 32 * (isKnown(s, blocks.tiles) ? warpsOfKnown : warpsOfOthers), bytesOfGradTiles(s, blocks.tiles), s, blocks.tiles, writing,
                   reading, io);
   if (blocks.way == Way::warpgroups) {
     const std::string kernel = blocks.share.blocks > 1 ? "hopperConnectionGradInClusters_of" : "hopperConnectionGrad_of";
