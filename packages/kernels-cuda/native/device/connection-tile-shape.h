@@ -20,10 +20,7 @@ constexpr int columnsOfTile = 16;
 /** Elements of bf16 in 16 bytes: so many more than columns a row has in shared memory, that no bank serves two rows of a matrix. */
 constexpr int ofChunk = 8;
 
-/**
- * Warps of a block of the backward pass where its numbers are known when it is compiled, which takes fewer registers, and where they
- * are not.
- */
+/** Warps of a block of the backward pass where its numbers are known when it is compiled, and where they are not. */
 constexpr int warpsOfKnown = 16, warpsOfOthers = 8;
 
 /** The most rows that a block has at once. */
@@ -88,7 +85,7 @@ VWN_ON_BOTH int64_t strideOfSums(const ConnectionShape &s) { return (readSumsFro
 
 /**
  * The (m, n), db and tokens that a backward pass is compiled for which writes, reads and norms: (4,16) and (8,32) with D of 1024, 2048
- * and 4096, where a block has Hopper's room. Known numbers leave a third of the instructions.
+ * and 4096, where a block has Hopper's room. Known numbers take half of the registers, so that a block has twice the warps.
  */
 #define VWN_EACH_KNOWN(kernel)                                                                   \
   kernel(4, 16, 256, 4) kernel(4, 16, 512, 2) kernel(4, 16, 1024, 1) kernel(8, 32, 128, 2)       \

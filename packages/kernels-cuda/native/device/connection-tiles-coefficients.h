@@ -16,7 +16,7 @@ namespace cuda {
 template <class S, bool isWrite_>
 struct SetTiles {
   static constexpr bool isWrite = isWrite_;
-    static constexpr int tiles = isWrite ? S::tilesOfSet : 1, leastParts = 16 * S::warps / mostTileRows;
+  static constexpr int tiles = isWrite ? S::tilesOfSet : 1, leastParts = 16 * S::warps / mostTileRows;
   static constexpr int units = tiles < leastParts ? tiles : leastParts, ofWarp = (tiles + units - 1) / units;
   /** Whether warps that are left over have columns of the state; there is room for what they show where numbers are known. */
   static constexpr bool showsSums = S::isKnown;

@@ -2,7 +2,7 @@
  * What every kernel includes. The same file is CUDA C++ for nvcc and, through emulation/cuda.h, plain C++ for a host
  * that runs a grid thread by thread; kernels use nothing of CUDA that stands in neither.
  *
- * A kernel is launched by name with at most `maximumThreads` threads a block, a multiple of the warp's 32; memory that a
+ * A kernel is launched by name with at most `maximumThreads` threads a block, or what its entry says, a multiple of 32; memory that a
  * block shares is all dynamic (VWN_SHARED), so that emulation can fill it with NaN before each block.
  */
 #pragma once
