@@ -48,17 +48,21 @@ function checkWatched() {
   run([vitest, 'run', ...onHopper], { ...env, VWN_EMULATED_SHARED: '227' });
 }
 
-/** What nvcc makes of the kernels, in PTX, as on H100 and as on other GPUs, through the library's own loader and launches. */
+/**
+ * What nvcc makes of the kernels, in PTX, as on H100 and as on other GPUs, through the library's own loader and launches; connections,
+ * which kernels make by how much shared memory there is, also with that of A100.
+ */
 function checkPtx() {
   if (!findNvcc()) return process.stdout.write('  NOT TESTED here: PTX of the kernels, which needs nvcc\n');
   run(['packages/kernels-cuda/scripts/build-interpreted.mjs'], {});
   const build = join(root, 'packages', 'kernels-cuda', 'build', 'interpreted');
   const golden = ['packages/core/test/connection-golden.test.ts', 'packages/layers/test/language-model-golden.test.ts'];
-  for (const [architecture, capability, more] of [
-    ['90a', '90', golden],
-    ['80', '86', []],
+  for (const [architecture, capability, tests] of [
+    ['90a', '90', [...testsOf(ofFunctions), ...golden]],
+    ['80', '86', testsOf(ofFunctions)],
+    ['80', '80', testsOf(['connection-step'])],
   ])
-    run([vitest, 'run', ...testsOf(ofFunctions), ...more], {
+    run([vitest, 'run', ...tests], {
       VWN_TEST_BACKENDS: 'vwn-cuda',
       VWN_CUDA_ADDON: join(build, `vwn_cuda-${architecture}.node`),
       VWN_CUDA_DRIVER: join(build, 'libcuda.so'),

@@ -229,19 +229,9 @@ struct Turns {
   }
 };
 
-/** No GPU of a capability below 9.0 has shared memory for the numbers that are known. */
-template <class S>
-constexpr bool takes =
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-    !S::isKnown;
-#else
-    true;
-#endif
-
 template <class S>
 VWN_DEVICE void connectionTilesGrad(const ConnectionShape &shape, const ConnectionTiles &tiles, const ConnectionParameters &writing,
                                     const ConnectionParameters &reading, const ConnectionGradTensors &io) {
-  if constexpr (!takes<S>) return;
   VWN_SHARED(bf16, shared);
   const ConnectionShape s = shapeOf<S>(shape);
   const ConnectionTiles t = tilesOf<S>(tiles);

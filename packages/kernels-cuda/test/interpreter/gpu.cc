@@ -24,7 +24,8 @@ int capability() {
   const char *wanted = std::getenv("VWN_INTERPRETED_CAPABILITY");
   return wanted ? std::atoi(wanted) : 90;
 }
-int sharedOptIn() { return (capability() == 90 ? 227 : 99) << 10; }
+/** Of H100, A100 and the GPUs of other capabilities. */
+int sharedOptIn() { return (capability() == 90 ? 227 : capability() == 80 ? 163 : 99) << 10; }
 
 /** A module, of whose functions programs are made when they are asked for. */
 struct Loaded {
