@@ -85,7 +85,7 @@ VWN_ON_BOTH int64_t strideOfSums(const ConnectionShape &s) { return (readSumsFro
 
 /**
  * The (m, n), db and tokens that a backward pass is compiled for which writes, reads and norms: (4,16) and (8,32) with D of 1024, 2048
- * and 4096, where a block has Hopper's room. Known numbers take half of the registers, so that a block has twice the warps.
+ * and 4096, and tokens as fit where a block has Hopper's room; a GPU with less may have room for some. Known numbers take half of the registers, so that a block has twice the warps.
  */
 #define VWN_EACH_KNOWN(kernel)                                                                   \
   kernel(4, 16, 256, 4) kernel(4, 16, 512, 2) kernel(4, 16, 1024, 1) kernel(8, 32, 128, 2)       \

@@ -19,9 +19,12 @@ namespace {
 template <class S>
 VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const Stage &stage) {
   const int m = static_cast<int>(s.m), stride = strideOfRead(s.db);
-  gatherOfTokens<S>(s, room, stage.rows / S::ofToken, room.coefficients, stage.state, [&](int token, int c, int d, const FloatPair &pair) {
-    putPair(room.read() + (token * m + c) * stride + d, pair);
-  });
+  const TokenShare share = shareOfTokens(stage.rows / S::ofToken, room.warp, S::warps);
+  float *read = room.read() + share.token * m * stride;
+  gatherRows(s, share, S::ofToken, room.coefficients, room.ofCoefficients, stage.state, room.stride,
+             [&](int c, int d, const FloatPair &pair) {
+               if (c < m) putPair(read + c * stride + d, pair);
+             });
   __syncthreads();
 }
 
@@ -93,10 +96,12 @@ VWN_DEVICE void readStage(const ConnectionShape &s, const GradRoom &room, const 
 template <class S>
 VWN_DEVICE void backboneGradient(const ConnectionShape &s, const GradRoom &room, const Stage &stage) {
   const int m = static_cast<int>(s.m);
-  gatherOfTokens<S>(s, room, stage.rows / S::ofToken, room.coefficients + S::ofToken, room.dNext,
-                    [&](int token, int j, int d, const FloatPair &pair) {
-                      pairAt(stage.backbone + (token * m + j) * room.stride + d) = packed(pair.lower, pair.upper);
-                    });
+  const TokenShare share = shareOfTokens(stage.rows / S::ofToken, room.warp, S::warps);
+  bf16 *dout = stage.backbone + share.token * m * room.stride;
+  gatherRows(s, share, S::ofToken, room.coefficients + S::ofToken, room.ofCoefficients, room.dNext, room.stride,
+             [&](int j, int d, const FloatPair &pair) {
+               if (j < m) pairAt(dout + j * room.stride + d) = packed(pair.lower, pair.upper);
+             });
 }
 
 /** P of B's columns: behind the first 8 there are none where m is up to 8. */
@@ -236,11 +241,11 @@ VWN_DEVICE void connectionTilesGrad(const ConnectionShape &shape, const Connecti
   const ConnectionShape s = shapeOf<S>(shape);
   const ConnectionTiles t = tilesOf<S>(tiles);
   const auto warp = [] {
-    const int own = anew(warpOfBlock());
+    const int own = anew(static_cast<int>(threadIdx.x)) / warpSize_;
     return S::isKnown ? __shfl_sync(0xffffffffu, own, 0) & (S::warps - 1) : own;
   };
   const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
-  const StateMoves moves(s, S::ofToken, static_cast<int>(s.db) + ofChunk, 32 * S::warps, S::ofToken < mostTileRows);
+  const StateMoves moves(s, S::ofToken, static_cast<int>(s.db) + ofChunk, 32 * S::warps);
   WeightSums<S> sums = {};
   // Addresses that did not change from turn to turn would take all registers.
   const auto roomAnew = [&] { return divide(s, t, shared + anew(0), warp()); };
@@ -276,10 +281,10 @@ VWN_DEVICE void connectionTilesGrad(const ConnectionShape &shape, const Connecti
 }
 
 #define VWN_ENTRY_OF_GRAD(suffix, slots)                                                                                 \
-  VWN_ENTRY_OF_THREADS(connectionTilesGrad, suffix, slots, 32 * slots::warps,                                              \
-                       (ConnectionShape shape, ConnectionTiles tiles, ConnectionParameters writing, ConnectionParameters reading, \
-                        ConnectionGradTensors tensors),                                                                  \
-                       (shape, tiles, writing, reading, tensors))
+  VWN_ENTRY_IN_BOUNDS(connectionTilesGrad, suffix, slots, 32 * slots::warps, 1,                                            \
+                      (ConnectionShape shape, ConnectionTiles tiles, ConnectionParameters writing, ConnectionParameters reading, \
+                       ConnectionGradTensors tensors),                                                                   \
+                      (shape, tiles, writing, reading, tensors))
 #define VWN_ENTRY_OF_SLOTS(count, most)                                                                                  \
   using UpTo##most##x##count = Slots<count, most>;                                                                       \
   VWN_ENTRY_OF_GRAD(upTo##most##x##count, UpTo##most##x##count)

@@ -42,7 +42,7 @@ struct Slots {
   static constexpr bool sharesTile = most <= 4;
   static constexpr int tilesOfRead = (most + 7) / 8, tilesOfWrite = count / 8 + tilesOfRead;
   static constexpr int firstOfRead = sharesTile ? tilesOfWrite - 1 : tilesOfWrite;
-  /** Such tiles have 16 rows; a warp keeps all, or as many as make 96 registers, and has so many tiles of the state at once. */
+  /** Such tiles have 16 rows; a warp keeps all where they are known, or as many as make 80 registers, 96 of 64 slots; and has so many at once. */
   static constexpr int weightColumns = firstOfRead + tilesOfRead;
   static constexpr int weightRows = isKnown ? (columns + 16 * warps - 1) / (16 * warps) : (count < mostTileRows ? 20 : 24) / weightColumns;
   static constexpr int rowsAtOnce = weightRows > (isKnown ? 2 : count == mostTileRows ? 1 : 4) ? (weightRows + 1) / 2 : weightRows;
@@ -183,39 +183,6 @@ VWN_DEVICE void weightGradient(const ConnectionShape &s, const GradRoom &room, c
 #pragma unroll
     for (auto &column : sums)
       for (Sum &sum : column) sum = {};
-  }
-}
-
-/**
- * Calls put(token, c, d, pair), of Σ_i coefficients[i, c]·rows[i, d] for d and d + 1, for the columns c that m may have and all d of
- * each token, i being its rows; a warp has one token, and of that tiles of 16 columns d.
- */
-template <class S, class Put>
-VWN_DEVICE void gatherOfTokens(const ConnectionShape &s, const GradRoom &room, int tokens, const bf16 *coefficients, const bf16 *rows,
-                               const Put &put) {
-  const int tiles = static_cast<int>(s.db) / 16, token = room.warp & (tokens - 1), bits = (tokens > 1) + (tokens > 2);
-  const int first = token * S::ofToken;
-  Left a[S::ofToken / 16];
-#pragma unroll
-  for (int i = 0; i < S::ofToken / 16; i++)
-    a[i] = leftAtTransposed(coefficients + (first + i * 16) * room.ofCoefficients, room.ofCoefficients);
-#pragma unroll 1
-  for (int tile = room.warp >> bits; tile < tiles; tile += S::warps >> bits) {
-    Sum sums[2] = {};
-#pragma unroll
-    for (int i = 0; i < S::ofToken / 16; i++) {
-      Right b[2];
-      rightsAt(rows + (first + i * 16) * room.stride + tile * 16, room.stride, b);
-      multiplyAdd(sums[0], a[i], b[0]);
-      multiplyAdd(sums[1], a[i], b[1]);
-    }
-    const int c = laneOfWarp() / 4, d = tile * 16 + laneOfWarp() % 4 * 2;
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      const float *values = sums[half].values;
-      if (c < s.m) put(token, c, d + half * 8, FloatPair{values[0], values[1]});
-      if (!S::isNarrow && c + 8 < s.m) put(token, c + 8, d + half * 8, FloatPair{values[2], values[3]});
-    }
   }
 }
 

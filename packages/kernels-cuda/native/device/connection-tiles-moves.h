@@ -109,9 +109,9 @@ struct StateMoves {
   int n, ofToken, stride;
   bool areWhole;
 
-  VWN_DEVICE StateMoves(const ConnectionShape &s, int ofToken_, int stride_, int threads, bool mayBeWhole = true)
+  VWN_DEVICE StateMoves(const ConnectionShape &s, int ofToken_, int stride_, int threads)
       : chunks(s.db / ofChunk), whole(chunks, stride_, threads), n(static_cast<int>(s.n)), ofToken(ofToken_), stride(stride_),
-        areWhole(mayBeWhole && WholeStates::are(s, ofToken_, threads)) {}
+        areWhole(WholeStates::are(s, ofToken_, threads)) {}
 
   /** Asks for `tokens` tokens, of which `present` are there. */
   VWN_DEVICE void copy(const bf16 *from, int tokens, int present, bf16 *to) const {

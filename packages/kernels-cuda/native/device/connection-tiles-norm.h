@@ -11,7 +11,7 @@ namespace cuda {
 /** Shows a warp's part of the squares of what was read and of g·read, of its token: zeros where there is none. */
 template <class S>
 VWN_DEVICE void showNormSums(const ConnectionShape &s, const GradRoom &room, const Stage &stage, int tokens) {
-  const int bits = (tokens > 1) + (tokens > 2), parts = S::warps >> bits, token = room.warp & (tokens - 1), part = room.warp >> bits;
+  const auto [token, part, parts] = shareOfTokens(tokens, room.warp, S::warps);
   const int m = static_cast<int>(s.m), stride = strideOfRead(s.db);
   const Divisor ofRow(s.db / 2);
   const float *read = room.read() + token * m * stride, *weight = stage.set.parameters.sublayerNorm;
@@ -37,7 +37,7 @@ struct NormOfToken {
 /** Of all tokens, from what warps have shown: two sums of each, those of one token behind those of another. */
 template <class S, int most>
 VWN_DEVICE void normsOfTokens(const ConnectionShape &s, const GradRoom &room, int tokens, NormOfToken (&to)[most]) {
-  const int ofToken = 2 * (S::warps >> ((tokens > 1) + (tokens > 2)));
+  const int ofToken = 2 * shareOfTokens(tokens, room.warp, S::warps).parts;
   float sum = room.sums[laneOfWarp() % (2 * S::warps)];
   for (int apart = 2; apart < ofToken; apart *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, apart);
   const float other = __shfl_xor_sync(0xffffffffu, sum, 1), squares = laneOfWarp() % 2 ? other : sum, dot = laneOfWarp() % 2 ? sum : other;

@@ -102,10 +102,11 @@ VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int ro
 /** x = A°ᵀ·state, [tokens, m, db] in float32. */
 VWN_DEVICE void readRows(const ConnectionShape &s, const TileRoom &room, int tokens, const bf16 *state, float *x) {
   const int m = static_cast<int>(s.m), stride = strideOfRead(s.db);
-  gatherRows<2>(s, tokens, room.ofToken, room.coefficients, room.ofCoefficients, state, room.stride,
-                [&](int token, int c, int d, const FloatPair &pair) {
-                  if (c < m) putPair(x + (token * m + c) * stride + d, pair);
-                });
+  const TokenShare share = shareOfTokens(tokens, warpOfBlock(), warpsOfBlock());
+  float *own = x + share.token * m * stride;
+  gatherRows(s, share, room.ofToken, room.coefficients, room.ofCoefficients, state, room.stride, [&](int c, int d, const FloatPair &pair) {
+    if (c < m) putPair(own + c * stride + d, pair);
+  });
   __syncthreads();
 }
 

@@ -199,37 +199,37 @@ VWN_DEVICE void multiplyTiles(int depth, const Share &share, int first, int tile
   }
 }
 
+/** Tokens are shared out to warps, and a token's columns to the warps that have it. */
+struct TokenShare {
+  int token, part, parts;
+};
+VWN_DEVICE TokenShare shareOfTokens(int tokens, int warp, int warps) {
+  const Share share = shareOf(16 * tokens, warp, warps);
+  return {share.row / 16, share.part, share.parts};
+}
+
 /**
- * Calls put(token, c, d, pair), of Σ_i coefficients[i, c]·rows[i, d] for d and d + 1, for 16 columns c and all d of each token, i
- * being its n rows; a warp has one of 1, 2 or 4 tokens, and of that tiles of 16 columns d, so many at once. (Its loop over tokens
- * is made once: without it, nvcc 13 has a register too few on sm_90.)
+ * Calls put(c, d, pair), of Σ_i coefficients[i, c]·rows[i, d] for d and d + 1, for 16 columns c and all d of the warp's token, i
+ * being its n rows.
  */
-template <int tilesAtOnce, class Put>
-VWN_DEVICE void gatherRows(const ConnectionShape &s, int tokens, int n, const bf16 *coefficients, int ofCoefficients,
+template <class Put>
+VWN_DEVICE void gatherRows(const ConnectionShape &s, const TokenShare &share, int n, const bf16 *coefficients, int ofCoefficients,
                            const bf16 *rows, int stride, const Put &put) {
-  const int tiles = static_cast<int>(s.db) / 16, parts = warpsOfBlock() / tokens;
-  for (int token = warpOfBlock() % tokens; token < tokens; token += warpsOfBlock())
-    for (int first = warpOfBlock() / tokens; first < tiles; first += tilesAtOnce * parts) {
-      Sum sums[tilesAtOnce][2] = {};
+  const int begin = share.token * n;
+#pragma unroll 1
+  for (int tile = share.part; tile < static_cast<int>(s.db) / 16; tile += share.parts) {
+    Sum sums[2] = {};
 #pragma unroll 4
-      for (int k = token * n; k < (token + 1) * n; k += 16) {
-        Right b[tilesAtOnce][2];
-#pragma unroll
-        for (int i = 0; i < tilesAtOnce; i++) {
-          const int tile = first + i * parts;
-          if (tile < tiles) rightsAt(rows + k * stride + tile * 16, stride, b[i]);
-        }
-        const Left a = leftAtTransposed(coefficients + k * ofCoefficients, ofCoefficients);
-#pragma unroll
-        for (int i = 0; i < tilesAtOnce; i++) {
-          if (first + i * parts >= tiles) break;
-          multiplyAdd(sums[i][0], a, b[i][0]);
-          multiplyAdd(sums[i][1], a, b[i][1]);
-        }
-      }
-      eachPairOfTiles(sums, {0, first, parts}, first, tiles,
-                      [&](int c, int d, const FloatPair &pair) { put(token, c, d, pair); });
+    for (int k = begin; k < begin + n; k += 16) {
+      const Left a = leftAtTransposed(coefficients + k * ofCoefficients, ofCoefficients);
+      Right b[2];
+      rightsAt(rows + k * stride + tile * 16, stride, b);
+      multiplyAdd(sums[0], a, b[0]);
+      multiplyAdd(sums[1], a, b[1]);
     }
+#pragma unroll
+    for (int half = 0; half < 2; half++) eachPairOf(sums[half], 0, tile * 16 + half * 8, put);
+  }
 }
 
 /** What is read of a token, in float32, has rows of so many columns: as many banks apart as the four rows that are served at once need. */

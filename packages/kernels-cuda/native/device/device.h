@@ -164,20 +164,15 @@ VWN_DEVICE float blockSum(float x, float *room) {
 }  // namespace cuda
 }  // namespace vwn
 
-/** `blocks`: how many a multiprocessor holds at once at least, which limits registers. */
-#define VWN_ENTRY_IN_BLOCKS(name, suffix, type, blocks, params, args)                                      \
-  namespace entry_##name##_##suffix {                                                                      \
-  using real [[maybe_unused]] = type;                                                                      \
-  extern "C" __global__ void __launch_bounds__(256, blocks) name##_##suffix params { name<real> args; }    \
-  VWN_REGISTER(name##_##suffix)                                                                            \
+/** `threads`: the most that a block has; `blocks`: how many a multiprocessor holds at once at least. Both limit registers. */
+#define VWN_ENTRY_IN_BOUNDS(name, suffix, type, threads, blocks, params, args)                                \
+  namespace entry_##name##_##suffix {                                                                         \
+  using real [[maybe_unused]] = type;                                                                         \
+  extern "C" __global__ void __launch_bounds__(threads, blocks) name##_##suffix params { name<real> args; }   \
+  VWN_REGISTER(name##_##suffix)                                                                               \
   }
-/** `threads`: the most that a block has, where that is more than maximumThreads. */
-#define VWN_ENTRY_OF_THREADS(name, suffix, type, threads, params, args)                                    \
-  namespace entry_##name##_##suffix {                                                                      \
-  using real [[maybe_unused]] = type;                                                                      \
-  extern "C" __global__ void __launch_bounds__(threads, 1) name##_##suffix params { name<real> args; }     \
-  VWN_REGISTER(name##_##suffix)                                                                            \
-  }
+#define VWN_ENTRY_IN_BLOCKS(name, suffix, type, blocks, params, args) \
+  VWN_ENTRY_IN_BOUNDS(name, suffix, type, 256, blocks, params, args)
 #define VWN_ENTRY(name, suffix, type, params, args) VWN_ENTRY_IN_BLOCKS(name, suffix, type, 1, params, args)
 
 /**
