@@ -30,7 +30,8 @@ const ofFunctions = testsForGpus['kernels-cuda'].filter((name) => name !== 'trai
 run(['packages/kernels-cuda/scripts/build-interpreted.mjs', '--driver'], {});
 run([vitest, 'run', ...files], { VWN_TEST_BACKENDS: 'vwn-cuda' });
 // As on Hopper, where tiles are larger and more shapes have them, and attention has warpgroups.
-const onHopper = testsOf(['attention', 'connection-step']);
+const connections = ['connection-step', 'connection-tiles', 'connection-warpgroups'];
+const onHopper = testsOf(['attention', ...connections]);
 run([vitest, 'run', ...onHopper], { VWN_TEST_BACKENDS: 'vwn-cuda', VWN_EMULATED_SHARED: '227' });
 checkWatched();
 checkPtx();
@@ -44,7 +45,8 @@ function checkWatched() {
   run(['packages/kernels-cuda/scripts/build-native.mjs', '--watched'], {});
   const addon = join(root, 'packages', 'kernels-cuda', 'build', 'watched', 'vwn_cuda.node');
   const env = { VWN_TEST_BACKENDS: 'vwn-cuda', VWN_CUDA_ADDON: addon };
-  run([vitest, 'run', ...testsOf(ofFunctions)], env);
+  // What is for warpgroups is slow without, and says nothing new.
+  run([vitest, 'run', ...testsOf(ofFunctions.filter((name) => name !== 'connection-warpgroups'))], env);
   run([vitest, 'run', ...onHopper], { ...env, VWN_EMULATED_SHARED: '227' });
 }
 
@@ -60,7 +62,7 @@ function checkPtx() {
   for (const [architecture, capability, tests] of [
     ['90a', '90', [...testsOf(ofFunctions), ...golden]],
     ['80', '86', testsOf(ofFunctions)],
-    ['80', '80', testsOf(['connection-step'])],
+    ['80', '80', testsOf(connections)],
   ])
     run([vitest, 'run', ...tests], {
       VWN_TEST_BACKENDS: 'vwn-cuda',

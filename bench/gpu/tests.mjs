@@ -34,6 +34,8 @@ export const testsForGpus = {
   'kernels-cuda': [
     'attention',
     'connection-step',
+    'connection-tiles',
+    'connection-warpgroups',
     'elementwise',
     'experts',
     'fill',
