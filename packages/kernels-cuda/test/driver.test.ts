@@ -145,7 +145,7 @@ if (hasKernels)
       expect(launches().slice(5, 8)).toEqual([
         'kernel matmul_f32',
         'kernel halfMatmul_small_nn',
-        'kernel connectionTiles_bf16',
+        'kernel connectionTiles_upTo16',
       ]);
     });
 

@@ -42,11 +42,51 @@ VWN_ON_BOTH int64_t rowsOfToken(const ConnectionShape &s) {
 /** The write's columns as tiles have them: those of Â are filled up as slots are, and those of B stand behind them. */
 VWN_ON_BOTH int64_t writeColumnsOfTiles(const ConnectionShape &s) { return rowsOfToken(s) + s.m; }
 
-/** Bytes of shared memory: states, backbones, coefficients, weights of both sets, sums, zeros. */
+/**
+ * Rows of W that a block keeps: the write's and, behind them, the read's, filled up so that tiles of the write's have 16 rows.
+ */
+VWN_ON_BOTH int64_t readWeightRows(const ConnectionShape &s) { return s.m > columnsOfTile - s.m ? s.m : columnsOfTile - s.m; }
+VWN_ON_BOTH int64_t weightRows(const ConnectionShape &s) { return writeColumnsOfTiles(s) + readWeightRows(s); }
+
+/**
+ * The (m, n) and db that both passes are compiled for, of steps that write, read and norm: (4,16) and (8,32) with D of 1024, 2048 and
+ * 4096; and the tokens at once of the backward pass where a block has Hopper's room, to which GPUs with less may come, too. Known
+ * numbers take half of the registers, so that a block of the backward pass has twice the warps, and forward a third of the instructions.
+ */
+#define VWN_EACH_KNOWN(kernel)                                                                   \
+  kernel(4, 16, 256, 4) kernel(4, 16, 512, 2) kernel(4, 16, 1024, 1) kernel(8, 32, 128, 2)       \
+  kernel(8, 32, 256, 2) kernel(8, 32, 512, 1)
+VWN_ON_BOTH bool isKnown(const ConnectionShape &s) {
+  if (!s.write || !s.read || !s.normed) return false;
+#define VWN_IS_KNOWN(m_, n_, db_, tokens_) \
+  if (s.m == m_ && s.n == n_ && s.db == db_) return true;
+  VWN_EACH_KNOWN(VWN_IS_KNOWN)
+#undef VWN_IS_KNOWN
+  return false;
+}
+
+/** Warps of a block of the forward pass. */
+constexpr int warpsOfForward = 8;
+/** Floats of a sum [16, 8], which a warp shows for each 8 columns of the write's coefficients and for each that A° may have. */
+constexpr int shownOfHalf = 16 * 8;
+VWN_ON_BOTH int64_t halvesOfBackbone(const ConnectionShape &s, bool known) { return known && s.m <= 8 ? 1 : 2; }
+VWN_ON_BOTH int64_t floatsShownForward(const ConnectionShape &s, bool known) {
+  return warpsOfForward * (rowsOfToken(s) / 8 + halvesOfBackbone(s, known)) * shownOfHalf;
+}
+/** Elements of bf16 that a block's state has room for, of all its tokens: also for what warps show. */
+VWN_ON_BOTH int64_t roomOfState(const ConnectionShape &s, const ConnectionTiles &t, bool known) {
+  const int64_t state = t.tokens * rowsOfToken(s) * (s.db + ofChunk), shown = 2 * floatsShownForward(s, known);
+  return state > shown ? state : shown;
+}
+/** Squares of parts of rows, or of what was read: as many as warps have rows. */
+constexpr int squaresOfForward = 16 * warpsOfForward;
+
+/** Bytes of shared memory: states, backbones, coefficients, weights of both sets, squares, zeros. */
 inline int64_t bytesOfTiles(const ConnectionShape &s, const ConnectionTiles &t) {
   const int64_t stride = s.db + ofChunk, ofToken = rowsOfToken(s), slots = t.tokens * ofToken;
-  const int64_t rows = t.buffers * (slots + t.tokens * s.m) + slots + (ofToken + 2 * columnsOfTile);
-  return 2 * (rows * stride + slots * (ofToken + columnsOfTile + ofChunk)) + 4 * roomOfSums + 16;
+  const int64_t rows = t.buffers * t.tokens * s.m + weightRows(s);
+  return 2 * ((t.buffers + 1) * roomOfState(s, t, isKnown(s)) + rows * stride + slots * (ofToken + columnsOfTile + ofChunk)) +
+         4 * squaresOfForward + 16;
 }
 
 inline int32_t mostTokens(const ConnectionShape &s) { return static_cast<int32_t>(mostTileRows / rowsOfToken(s)); }
@@ -70,28 +110,15 @@ inline ConnectionTiles tilesFor(const ConnectionShape &s, int64_t sharedBytes) {
 }
 
 /**
- * Rows of W that a block of the backward pass keeps: the write's and, behind them, the read's, filled up so that tiles of the
- * write's have 16 rows.
- */
-VWN_ON_BOTH int64_t readWeightRows(const ConnectionShape &s) { return s.m > columnsOfTile - s.m ? s.m : columnsOfTile - s.m; }
-inline int64_t weightRows(const ConnectionShape &s) { return writeColumnsOfTiles(s) + readWeightRows(s); }
-
-/**
  * Sums for static parts, and as many for scales, in shared memory: in each row the write's columns and from an even place on the
  * read's, so many floats apart that pairs of four rows, which are served at once, meet in no bank.
  */
 VWN_ON_BOTH int64_t readSumsFrom(const ConnectionShape &s) { return (writeColumnsOfTiles(s) + 1) / 2 * 2; }
 VWN_ON_BOTH int64_t strideOfSums(const ConnectionShape &s) { return (readSumsFrom(s) + s.m + 7) / 16 * 16 + 8; }
 
-/**
- * The (m, n), db and tokens that a backward pass is compiled for which writes, reads and norms: (4,16) and (8,32) with D of 1024, 2048
- * and 4096, and tokens as fit where a block has Hopper's room; a GPU with less may have room for some. Known numbers take half of the registers, so that a block has twice the warps.
- */
-#define VWN_EACH_KNOWN(kernel)                                                                   \
-  kernel(4, 16, 256, 4) kernel(4, 16, 512, 2) kernel(4, 16, 1024, 1) kernel(8, 32, 128, 2)       \
-  kernel(8, 32, 256, 2) kernel(8, 32, 512, 1)
+/** Whether the backward pass is compiled for this shape with so many tokens at once. */
 VWN_ON_BOTH bool isKnown(const ConnectionShape &s, const ConnectionTiles &t) {
-  if (!s.write || !s.read || !s.normed || t.buffers != 2) return false;
+  if (!isKnown(s) || t.buffers != 2) return false;
 #define VWN_IS_KNOWN(m_, n_, db_, tokens_) \
   if (s.m == m_ && s.n == n_ && s.db == db_ && t.tokens == tokens_) return true;
   VWN_EACH_KNOWN(VWN_IS_KNOWN)
@@ -99,22 +126,22 @@ VWN_ON_BOTH bool isKnown(const ConnectionShape &s, const ConnectionTiles &t) {
   return false;
 }
 
-/** Sums of two tiles of 8 columns that each warp shows, where warps with the same rows share columns of the state. */
+/** Sums of two tiles of 8 columns that each warp shows, where warps with the same rows share columns of the state. `known`: isKnown. */
 constexpr int shownByWarp = 32 * 8;
-VWN_ON_BOTH int64_t floatsShown(const ConnectionShape &s, const ConnectionTiles &t) { return isKnown(s, t) ? warpsOfKnown * shownByWarp : 0; }
+VWN_ON_BOTH int64_t floatsShown(bool known) { return known ? warpsOfKnown * shownByWarp : 0; }
 /** Sums of rows that warps show each other: rows / 16 · parts is the number of warps, and squares have parts only where columns are shared. */
-VWN_ON_BOTH int64_t dotsOfRows(const ConnectionShape &s, const ConnectionTiles &t) { return 16 * (isKnown(s, t) ? warpsOfKnown : warpsOfOthers); }
-VWN_ON_BOTH int64_t squaresOfRows(const ConnectionShape &s, const ConnectionTiles &t) {
-  return isKnown(s, t) ? 16 * warpsOfKnown : t.tokens * rowsOfToken(s);
+VWN_ON_BOTH int64_t dotsOfRows(bool known) { return 16 * (known ? warpsOfKnown : warpsOfOthers); }
+VWN_ON_BOTH int64_t squaresOfRows(const ConnectionShape &s, const ConnectionTiles &t, bool known) {
+  return known ? 16 * warpsOfKnown : t.tokens * rowsOfToken(s);
 }
 
 /** The gradients of coefficients, slots · stride, and behind them what warps show; in their place what the sublayer's norm reads anew. */
 VWN_ON_BOTH int64_t productsOfTiles(const ConnectionShape &s, const ConnectionTiles &t) {
   return t.tokens * rowsOfToken(s) * (rowsOfToken(s) + columnsOfTile + ofChunk);
 }
-VWN_ON_BOTH int64_t bytesOfProducts(const ConnectionShape &s, const ConnectionTiles &t) {
+VWN_ON_BOTH int64_t bytesOfProducts(const ConnectionShape &s, const ConnectionTiles &t, bool known) {
   const int64_t read = s.normed ? 4 * t.tokens * s.m * (s.db + ofChunk) : 0;
-  const int64_t products = 2 * productsOfTiles(s, t) + 4 * floatsShown(s, t);
+  const int64_t products = 2 * productsOfTiles(s, t) + 4 * floatsShown(known);
   return read > products ? read : products;
 }
 
@@ -122,8 +149,10 @@ VWN_ON_BOTH int64_t bytesOfProducts(const ConnectionShape &s, const ConnectionTi
 inline int64_t bytesOfGradTiles(const ConnectionShape &s, const ConnectionTiles &t) {
   const int64_t stride = s.db + ofChunk, ofToken = rowsOfToken(s), slots = t.tokens * ofToken;
   const int64_t rows = t.buffers * (slots + t.tokens * s.m) + slots + weightRows(s);
-  const int64_t floats = 2 * slots * strideOfSums(s) + (s.normed ? s.m * s.db : 0) + slots + dotsOfRows(s, t) + squaresOfRows(s, t) + roomOfSums;
-  return 16 + 2 * (rows * stride + slots * (ofToken + columnsOfTile + ofChunk)) + bytesOfProducts(s, t) + 4 * floats;
+  const bool known = isKnown(s, t);
+  const int64_t ofRows = 2 * slots * strideOfSums(s) + slots + dotsOfRows(known) + squaresOfRows(s, t, known);
+  const int64_t floats = ofRows + (s.normed ? s.m * s.db : 0) + roomOfSums;
+  return 16 + 2 * (rows * stride + slots * (ofToken + columnsOfTile + ofChunk)) + bytesOfProducts(s, t, known) + 4 * floats;
 }
 
 inline ConnectionTiles gradTilesFor(const ConnectionShape &s, int64_t sharedBytes) {

@@ -55,9 +55,6 @@ struct Products {
   VWN_DEVICE FloatPair pair(int i, int half, int v) const { return {sums[i][half].values[v], sums[i][half].values[v + 1]}; }
 };
 
-struct alignas(16) FloatQuad {
-  float values[4];
-};
 VWN_DEVICE float *placeOfShown(const GradRoom &room, int warp, int half) {
   return room.shown() + warp * shownByWarp + half * (shownByWarp / 2) + laneOfWarp() * 4;
 }
@@ -68,10 +65,7 @@ VWN_DEVICE void show(const GradRoom &room, const Part<S, Tiles> &part, const typ
   if constexpr (Tiles::showsSums) {
     if (part.isFirst() || !part.isThere()) return;
 #pragma unroll
-    for (int half = 0; half < Tiles::halves; half++) {
-      const float *own = sums[0][half].values;
-      putWhole(placeOfShown(room, room.warp, half), FloatQuad{{own[0], own[1], own[2], own[3]}});
-    }
+    for (int half = 0; half < Tiles::halves; half++) putWhole(placeOfShown(room, room.warp, half), sums[0][half]);
   }
 }
 template <class S, class Tiles>
@@ -81,7 +75,7 @@ VWN_DEVICE void addShown(const GradRoom &room, const Part<S, Tiles> &part, typen
     for (int split = 1; split < part.splits; split++)
 #pragma unroll
       for (int half = 0; half < Tiles::halves; half++) {
-        const auto shown = wholeAt<FloatQuad>(placeOfShown(room, room.warp + split * part.warpsApart(), half));
+        const auto shown = wholeAt<Sum>(placeOfShown(room, room.warp + split * part.warpsApart(), half));
 #pragma unroll
         for (int i = 0; i < 4; i++) sums[0][half].values[i] += shown.values[i];
       }
@@ -156,7 +150,7 @@ VWN_DEVICE void sumNorms(const ConnectionShape &s, const GradRoom &room, const S
     const int row = part.row + laneOfWarp() / 4 + i * 8;
     float squares = 0;
     for (int split = 0; split < part.splits; split++) squares += room.squares[row * part.splits + split];
-    to[i] = row < present ? 1.0f / sqrtf(squares / static_cast<float>(s.db) + s.eps) : 0.0f;
+    to[i] = row < present ? rsqrtf(squares / static_cast<float>(s.db) + s.eps) : 0.0f;
     if (part.unit == 0 && laneOfWarp() % 4 == 0) room.reciprocal[row] = to[i];
   }
 }

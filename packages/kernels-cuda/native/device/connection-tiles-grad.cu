@@ -21,7 +21,7 @@ VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const 
   const int m = static_cast<int>(s.m), stride = strideOfRead(s.db);
   const TokenShare share = shareOfTokens(stage.rows / S::ofToken, room.warp, S::warps);
   float *read = room.read() + share.token * m * stride;
-  gatherRows(s, share, S::ofToken, room.coefficients, room.ofCoefficients, stage.state, room.stride,
+  gatherRows<S::ofToken>(s, share, room.coefficients, room.ofCoefficients, stage.state, room.stride,
              [&](int c, int d, const FloatPair &pair) {
                if (c < m) putPair(read + c * stride + d, pair);
              });
@@ -98,7 +98,7 @@ VWN_DEVICE void backboneGradient(const ConnectionShape &s, const GradRoom &room,
   const int m = static_cast<int>(s.m);
   const TokenShare share = shareOfTokens(stage.rows / S::ofToken, room.warp, S::warps);
   bf16 *dout = stage.backbone + share.token * m * room.stride;
-  gatherRows(s, share, S::ofToken, room.coefficients + S::ofToken, room.ofCoefficients, room.dNext, room.stride,
+  gatherRows<S::ofToken>(s, share, room.coefficients + S::ofToken, room.ofCoefficients, room.dNext, room.stride,
              [&](int j, int d, const FloatPair &pair) {
                if (j < m) pairAt(dout + j * room.stride + d) = packed(pair.lower, pair.upper);
              });
@@ -248,7 +248,7 @@ VWN_DEVICE void connectionTilesGrad(const ConnectionShape &shape, const Connecti
   const StateMoves moves(s, S::ofToken, static_cast<int>(s.db) + ofChunk, 32 * S::warps);
   WeightSums<S> sums = {};
   // Addresses that did not change from turn to turn would take all registers.
-  const auto roomAnew = [&] { return divide(s, t, shared + anew(0), warp()); };
+  const auto roomAnew = [&] { return divide<S>(s, t, shared + anew(0), warp()); };
   begin(s, t, write, read, io, roomAnew());
   if (t.buffers > 1) Turns<S>{s, t, io, roomAnew(), moves}.ask(0);
   for (int turn = 0; firstToken(s, t, turn) < s.tokens; turn++) {
@@ -277,7 +277,7 @@ VWN_DEVICE void connectionTilesGrad(const ConnectionShape &shape, const Connecti
   // What is computed anew from it is not kept until here.
   ConnectionShape again = s;
   if (!S::isKnown) again.db = anew(static_cast<int>(s.db));
-  end<S>(again, write, read, t.tokens, io, divide(again, t, shared, warp()), sums);
+  end<S>(again, write, read, t.tokens, io, divide<S>(again, t, shared, warp()), sums);
 }
 
 #define VWN_ENTRY_OF_GRAD(suffix, slots)                                                                                 \

@@ -52,12 +52,6 @@ struct Slots {
   static constexpr int stateTiles = isKnown && weightRows < 4 && count == 16 ? 4 : 2;
 };
 
-/** A kernel's arguments, with what is known of them. */
-template <class S>
-VWN_DEVICE ConnectionShape shapeOf(ConnectionShape s) {
-  if (S::isKnown) s.m = S::m, s.n = S::ofToken, s.db = S::columns, s.write = s.read = s.dynamic = s.normed = 1;
-  return s;
-}
 template <class S>
 VWN_DEVICE ConnectionTiles tilesOf(ConnectionTiles t) {
   if (S::isKnown) t.tokens = S::tokens, t.buffers = 2;
@@ -79,8 +73,9 @@ struct GradRoom {
   VWN_DEVICE float *shown() const { return reinterpret_cast<float *>(products + ofProducts); }
 };
 
+template <class S>
 VWN_DEVICE GradRoom divide(const ConnectionShape &s, const ConnectionTiles &t, bf16 *at, int warp) {
-  const int m = static_cast<int>(s.m), ofToken = static_cast<int>(rowsOfToken(s)), slots = t.tokens * ofToken;
+  const int m = static_cast<int>(s.m), ofToken = S::ofToken, slots = t.tokens * ofToken;
   GradRoom room{};
   room.stride = static_cast<int>(s.db) + ofChunk, room.ofCoefficients = ofToken + columnsOfTile + ofChunk;
   room.ofSums = static_cast<int>(strideOfSums(s)), room.ofProducts = static_cast<int>(productsOfTiles(s, t));
@@ -93,13 +88,13 @@ VWN_DEVICE GradRoom divide(const ConnectionShape &s, const ConnectionTiles &t, b
   room.dNext = at, at += slots * room.stride;
   room.coefficients = at, at += slots * room.ofCoefficients;
   room.products = at;
-  room.offsets = reinterpret_cast<float *>(at) + static_cast<int>(bytesOfProducts(s, t)) / 4;
+  room.offsets = reinterpret_cast<float *>(at) + static_cast<int>(bytesOfProducts(s, t, S::isKnown)) / 4;
   room.scales = room.offsets + slots * room.ofSums;
   room.ofNorm = room.scales + slots * room.ofSums;
   room.reciprocal = room.ofNorm + (s.normed ? m * static_cast<int>(s.db) : 0);
   room.dots = room.reciprocal + slots;
-  room.squares = room.dots + dotsOfRows(s, t);
-  room.sums = room.squares + squaresOfRows(s, t);
+  room.squares = room.dots + dotsOfRows(S::isKnown);
+  room.sums = room.squares + squaresOfRows(s, t, S::isKnown);
   return room;
 }
 
@@ -183,6 +178,42 @@ VWN_DEVICE void weightGradient(const ConnectionShape &s, const GradRoom &room, c
 #pragma unroll
     for (auto &column : sums)
       for (Sum &sum : column) sum = {};
+  }
+}
+
+/**
+ * Calls body(row, column, pair) for the pairs of neighbours, the first in an even column, that this lane holds of the tiles of 16
+ * columns whose sums its warp has: every `parts`-th from `first` on.
+ */
+template <int tilesAtOnce, class Body>
+VWN_DEVICE void eachPairOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &share, int first, int tiles, const Body &body) {
+#pragma unroll
+  for (int i = 0; i < tilesAtOnce; i++) {
+    const int tile = first + i * share.parts;
+    if (tile >= tiles) break;
+#pragma unroll
+    for (int half = 0; half < 2; half++) eachPairOf(sums[i][half], share.row, tile * 16 + half * 8, body);
+  }
+}
+
+/**
+ * sums[i] += the warp's row of tiles by its i-th column of them, over `depth`: of(k) is the left factor at k, by(tile, k, b)
+ * sets the right ones of a column of tiles.
+ */
+template <int tilesAtOnce, class Of, class By>
+VWN_DEVICE void multiplyTiles(int depth, const Share &share, int first, int tiles, const Of &of, const By &by,
+                              Sum (&sums)[tilesAtOnce][2]) {
+  for (int k = 0; k < depth; k += 16) {
+    const Left a = of(k);
+#pragma unroll
+    for (int i = 0; i < tilesAtOnce; i++) {
+      const int tile = first + i * share.parts;
+      if (tile >= tiles) break;
+      Right b[2];
+      by(tile, k, b);
+      multiplyAdd(sums[i][0], a, b[0]);
+      multiplyAdd(sums[i][1], a, b[1]);
+    }
   }
 }
 

@@ -6,172 +6,183 @@
  *   next [n, db] = Âᵀ·H + B·out           columns of Â by rows of H, rows of B by rows of out
  *   x [m, db] = A°ᵀ·next
  */
-#include "connection-tiles.h"
+#include "connection-tiles-forward.h"
 
 namespace vwn {
 namespace cuda {
 namespace {
 
-/** Column tiles of which a warp holds the sums at once. */
-constexpr int tilesAtOnce = 4;
-
-/** A block's shared memory; matrices of bf16 have rows of `stride`, coefficients of `ofCoefficients`. */
-struct TileRoom {
-  bf16 *next, *coefficients, *writing, *reading, *zeros, *states, *backbones;
-  float *sums;
-  int stride, ofCoefficients, ofToken; /* the last: rows of each token */
-};
-
-VWN_DEVICE TileRoom divide(const ConnectionShape &s, const ConnectionTiles &t, bf16 *at) {
-  const int64_t stride = s.db + ofChunk, ofToken = rowsOfToken(s), slots = t.tokens * ofToken;
-  const int64_t ofCoefficients = ofToken + columnsOfTile + ofChunk;
-  TileRoom room{};
-  room.stride = static_cast<int>(stride), room.ofCoefficients = static_cast<int>(ofCoefficients);
-  room.ofToken = static_cast<int>(ofToken);
-  room.zeros = at, at += ofChunk;
-  room.next = at, at += slots * stride;
-  room.coefficients = at, at += slots * ofCoefficients;
-  room.writing = at, at += (ofToken + columnsOfTile) * stride;
-  room.reading = at, at += columnsOfTile * stride;
-  room.states = at, at += t.buffers * slots * stride;
-  room.backbones = at, at += t.buffers * t.tokens * s.m * stride;
-  room.sums = reinterpret_cast<float *>(at);
-  return room;
-}
-
-/** Eqs. 11–14 for all rows: alpha = S ∘ tanh(norm(h)·W/√db) + static, zeros where there is no slot, or the set has no column. */
+/** Â and B of a token, or A°, behind a barrier: eqs. 11–14. */
+template <class S, bool isWrite>
 VWN_DEVICE void evaluateRows(const ConnectionShape &s, const CoefficientSet &set, const TileRoom &room, int rows, int tokens,
-                             int columns, const bf16 *state, const bf16 *weights) {
-  const Share share = shareOf(rows, warpOfBlock(), warpsOfBlock());
-  const int tiles = columns / 16;
-  float reciprocals[2];
-  for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
-    Sum sums[tilesAtOnce][2] = {};
-    RowNormsByTiles norms;
-    multiplyTiles(
-        static_cast<int>(s.db), share, first, tiles,
-        [&](int k) {
-          const Left a = leftAt(state + share.row * room.stride + k, room.stride);
-          norms.add(a);
-          return a;
-        },
-        [&](int tile, int k, Right(&b)[2]) { rightsOfRows(weights + tile * 16 * room.stride + k, room.stride, b); }, sums);
-    norms.reciprocals(s, share.row, endOfSlots(s, room.ofToken, share.row, tokens), reciprocals);
-    eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, const FloatPair &product) {
-      const TileColumn ofSet = tileColumnOf(s, set, room.ofToken, column);
-      const int slot = row & (room.ofToken - 1);
-      uint32_t alpha = 0;
-      if (slot < s.n && ofSet.left > 0) {
-        const PairOfColumns of = pairOfColumns(s, ofSet, slot);
-        const float r = row - share.row < 8 ? reciprocals[0] : reciprocals[1];
-        alpha = packed(shortTanh(product.lower * r) * of.scale.lower + of.offset.lower,
-                       shortTanh(product.upper * r) * of.scale.upper + of.offset.upper);
-      }
-      pairAt(room.coefficients + row * room.ofCoefficients + column) = alpha;
-    });
-  }
+                             const bf16 *state, const bf16 *weights, float *shown) {
+  const Share share = shareOf(rows, room.warp, warpsOfForward);
+  showProducts<S, isWrite>(s, room, share, state, weights, shown);
+  __syncthreads();
+  makeCoefficients<S, isWrite>(s, set, room, share, tokens, shown);
   __syncthreads();
 }
 
 /** next = Âᵀ·state + B·out, rounded as it is stored. */
+template <class S>
 VWN_DEVICE void writeRows(const ConnectionShape &s, const TileRoom &room, int rows, const bf16 *state, const bf16 *backbone) {
-  const Share share = shareOf(rows, warpOfBlock(), warpsOfBlock());
-  const int ofToken = room.ofToken, m = static_cast<int>(s.m), tiles = static_cast<int>(s.db) / 16;
-  const int token = tokenOf(share.row, ofToken), slot = share.row - token * ofToken;
-  const bf16 *own = room.coefficients + token * ofToken * room.ofCoefficients;
-  for (int first = share.part; first < tiles; first += tilesAtOnce * share.parts) {
-    Sum sums[tilesAtOnce][2] = {};
-    multiplyTiles(
-        ofToken, share, first, tiles,
-        [&](int k) { return leftAtTransposed(own + k * room.ofCoefficients + slot, room.ofCoefficients); },
-        [&](int tile, int k, Right(&b)[2]) { rightsAt(state + (token * ofToken + k) * room.stride + tile * 16, room.stride, b); },
-        sums);
-    multiplyTiles(
-        16, share, first, tiles, [&](int) { return leftAt(own + slot * room.ofCoefficients + ofToken, room.ofCoefficients); },
-        [&](int tile, int, Right(&b)[2]) {
-          rightsAtSomeRows(backbone + token * m * room.stride + tile * 16, room.stride, m, room.zeros, b);
-        },
-        sums);
-    eachPairOfTiles(sums, share, first, tiles, [&](int row, int column, const FloatPair &pair) {
-      pairAt(room.next + row * room.stride + column) = packed(pair.lower, pair.upper);
-    });
+  constexpr int ofToken = S::ofToken;
+  const Share share = shareOf(rows, room.warp, warpsOfForward);
+  const int m = static_cast<int>(s.m), token = tokenOf(share.row, ofToken), slot = share.row - token * ofToken;
+  const bf16 *coefficients = room.coefficients + token * ofToken * room.ofCoefficients;
+  const bf16 *own = state + token * ofToken * room.stride, *out = backbone + token * m * room.stride;
+  Left carry[ofToken / 16], beta = leftAt(coefficients + slot * room.ofCoefficients + ofToken, room.ofCoefficients);
+  // Behind the first 8 columns of B there are none where m is up to 8.
+  if (S::halvesOfBackbone == 1) beta.words[2] = beta.words[3] = 0;
+#pragma unroll
+  for (int k = 0; k < ofToken; k += 16) carry[k / 16] = leftAtTransposed(coefficients + k * room.ofCoefficients + slot, room.ofCoefficients);
+  const Stretch tiles = stretchOf(static_cast<int>(s.db) / 16, share.part, share.parts);
+#pragma unroll(S::turnsAtOnce)
+  for (int tile = tiles.begin; tile < tiles.end; tile++) {
+    Sum sums[2] = {};
+    const auto add = [&](const Left &a, const Right(&b)[2]) { multiplyAdd(sums[0], a, b[0]), multiplyAdd(sums[1], a, b[1]); };
+    Right b[2];
+#pragma unroll
+    for (int k = 0; k < ofToken; k += 16) {
+      rightsAt(own + k * room.stride + tile * 16, room.stride, b);
+      add(carry[k / 16], b);
+    }
+    rightsAtSomeRows(out + tile * 16, room.stride, m, room.zeros, b);
+    add(beta, b);
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+      eachPairOf(sums[half], share.row, tile * 16 + half * 8, [&](int row, int column, const FloatPair &pair) {
+        pairAt(room.next + row * room.stride + column) = packed(pair.lower, pair.upper);
+      });
   }
   __syncthreads();
 }
 
-/** x = A°ᵀ·state, [tokens, m, db] in float32. */
-VWN_DEVICE void readRows(const ConnectionShape &s, const TileRoom &room, int tokens, const bf16 *state, float *x) {
+/** x = A°ᵀ·state, [tokens, m, db] in float32, and each warp's part of its token's squares. */
+template <class S>
+VWN_DEVICE void readRows(const ConnectionShape &s, const TileRoom &room, const TokenShare &share, const bf16 *state, float *x) {
   const int m = static_cast<int>(s.m), stride = strideOfRead(s.db);
-  const TokenShare share = shareOfTokens(tokens, warpOfBlock(), warpsOfBlock());
-  float *own = x + share.token * m * stride;
-  gatherRows(s, share, room.ofToken, room.coefficients, room.ofCoefficients, state, room.stride, [&](int c, int d, const FloatPair &pair) {
-    if (c < m) putPair(own + c * stride + d, pair);
+  float *own = x + share.token * m * stride, squares = 0;
+  gatherRows<S::ofToken>(s, share, room.coefficients, room.ofCoefficients, state, room.stride, [&](int c, int d, const FloatPair &pair) {
+    if (c >= m) return;
+    putPair(own + c * stride + d, pair);
+    squares += pair.lower * pair.lower + pair.upper * pair.upper;
   });
+  squares = warpSum(squares);
+  if (laneOfWarp() == 0) room.squares[share.token * share.parts + share.part] = squares;
   __syncthreads();
 }
 
-template <class T>
-VWN_DEVICE void connectionTiles(const ConnectionShape &s, const ConnectionTiles &t, const ConnectionParameters &writing,
-                                const ConnectionParameters &reading, const T *h, const T *out, T *hNext, T *x) {
-  VWN_SHARED(bf16, shared);
-  const TileRoom room = divide(s, t, shared);
-  const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
-  const int ofToken = room.ofToken, m = static_cast<int>(s.m), slots = t.tokens * ofToken;
-  const int64_t ofState = s.n * s.db, ofBackbone = s.m * s.db;
-  const int64_t tiles = (s.tokens + t.tokens - 1) / t.tokens;
-  const auto countOf = [&](int64_t tile) {
-    const int64_t left = s.tokens - tile * t.tokens;
+/** What was read of a warp's token goes through the sublayer's norm, where there is one, to where it is stored. */
+VWN_DEVICE void storeRead(const ConnectionShape &s, const ConnectionParameters &reading, const TileRoom &room, const TokenShare &share,
+                          int tokens, const float *x, bf16 *to) {
+  if (share.token >= tokens) return;
+  const int m = static_cast<int>(s.m), stride = strideOfRead(s.db);
+  const Divisor chunks(s.db / ofChunk);
+  float squares = 0;
+  eachPart(share.parts, [&](int part) { squares += room.squares[share.token * share.parts + part]; });
+  const float r = s.normed ? reciprocalOfRead(s, squares) : 1.0f;
+#pragma unroll 2
+  for (int at = share.part * warpSize_ + laneOfWarp(); at < m * chunks.by; at += share.parts * warpSize_) {
+    const int c = chunks.quotient(at), d = (at - c * chunks.by) * ofChunk;
+    float read[ofChunk], weights[ofChunk];
+    load(x + (share.token * m + c) * stride + d, read);
+    if (s.normed) load(reading.sublayerNorm + at * ofChunk, weights);
+#pragma unroll
+    for (int i = 0; i < ofChunk; i++) read[i] *= s.normed ? r * weights[i] : 1.0f;
+    store(to + share.token * m * static_cast<int>(s.db) + at * ofChunk, read);
+  }
+}
+
+VWN_DEVICE int64_t firstToken(const ConnectionTiles &t, int turn) {
+  return (blockIdx.x + static_cast<int64_t>(turn) * gridDim.x) * t.tokens;
+}
+/** A block's way through its tokens, as many at once as it has room for. */
+template <class S>
+struct Turns {
+  const ConnectionShape &s;
+  const ConnectionTiles &t;
+  const StateMoves &moves;
+  const TileRoom &room;
+
+  VWN_DEVICE int64_t first(int turn) const { return firstToken(t, turn); }
+  /** Tokens that are there: none, or less, behind the last turn. */
+  VWN_DEVICE int count(int turn) const {
+    const int64_t left = s.tokens - first(turn);
     return left < t.tokens ? static_cast<int>(left) : t.tokens;
-  };
-  const auto stateOf = [&](int turn) { return room.states + turn % t.buffers * slots * room.stride; };
-  const auto backboneOf = [&](int turn) { return room.backbones + turn % t.buffers * t.tokens * m * room.stride; };
-  const StateMoves moves(s, ofToken, room.stride, static_cast<int>(blockDim.x));
-  const auto ask = [&](int64_t tile, int turn) {
-    const int64_t first = tile * t.tokens;
-    if (tile < tiles) {
-      moves.copy(h + first * ofState, t.tokens, countOf(tile), stateOf(turn));
-      if (s.write) copyRows(moves.chunks, out + first * ofBackbone, t.tokens * m, countOf(tile) * m, room.stride, backboneOf(turn));
+  }
+  VWN_DEVICE bf16 *state(int turn) const { return room.states + (turn & (t.buffers - 1)) * room.ofState; }
+  VWN_DEVICE bf16 *backbone(int turn) const {
+    return room.backbones + (turn & (t.buffers - 1)) * t.tokens * static_cast<int>(s.m) * room.stride;
+  }
+  /** Asks for a turn's state and backbone. */
+  VWN_DEVICE void ask(int turn, const bf16 *h, const bf16 *out) const {
+    const int m = static_cast<int>(s.m), tokens = count(turn);
+    if (tokens > 0) {
+      moves.copy(h + first(turn) * s.n * s.db, t.tokens, tokens, state(turn));
+      if (s.write) copyRows(moves.chunks, out + first(turn) * s.m * s.db, t.tokens * m, tokens * m, room.stride, backbone(turn));
     }
     commitCopies();
-  };
-  if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
-  if (s.write) loadWeights(s, write, ofToken + columnsOfTile, room.stride, room.writing);
-  if (s.read) loadWeights(s, read, columnsOfTile, room.stride, room.reading);
-  if (t.buffers > 1) ask(blockIdx.x, 0);
-  int turn = 0;
-  for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x, turn++) {
+  }
+};
+
+template <class S>
+VWN_DEVICE void connectionTiles(const ConnectionShape &shape, const ConnectionTiles &t, const ConnectionParameters &writing,
+                                const ConnectionParameters &reading, const bf16 *h, const bf16 *out, bf16 *hNext, bf16 *x) {
+  VWN_SHARED(bf16, shared);
+  const ConnectionShape s = shapeOf<S>(shape);
+  // Addresses that did not change from turn to turn would take all registers.
+  const auto roomAnew = [&] { return divide<S>(s, t, shared + anew(0)); };
+  const TileRoom fixed = divide<S>(s, t, shared);
+  const CoefficientSet write = writeSet(s, writing), read = readSet(s, reading);
+  const int rows = t.tokens * S::ofToken;
+  const StateMoves moves(s, S::ofToken, static_cast<int>(s.db) + ofChunk, 32 * warpsOfForward);
+  loadBothWeights(s, write, read, roomAnew());
+  if (t.buffers > 1) Turns<S>{s, t, moves, roomAnew()}.ask(0, h, out);
+  for (int turn = 0; firstToken(t, turn) < s.tokens; turn++) {
+    const TileRoom room = S::isKnown ? fixed : roomAnew();
+    const Turns<S> turns{s, t, moves, room};
     if (t.buffers > 1) {
-      ask(tile + gridDim.x, turn + 1);
+      turns.ask(turn + 1, h, out);
       awaitCopies<1>();
     } else {
-      ask(tile, turn);
+      turns.ask(turn, h, out);
       awaitCopies<0>();
     }
     __syncthreads();
-    const int64_t first = tile * t.tokens;
-    const int count = countOf(tile);
-    const bf16 *state = stateOf(turn);
+    const int count = turns.count(turn);
+    const bf16 *state = turns.state(turn);
     if (s.write) {
-      evaluateRows(s, write, room, slots, count, ofToken + columnsOfTile, state, room.writing);
-      writeRows(s, room, slots, state, backboneOf(turn));
-      moves.store(room.next, count, hNext + first * ofState);
+      evaluateRows<S, true>(s, write, room, rows, count, state, room.writing, reinterpret_cast<float *>(room.next));
+      writeRows<S>(s, room, rows, state, turns.backbone(turn));
+      moves.store(room.next, count, hNext + turns.first(turn) * s.n * s.db);
       state = room.next;
     }
     if (s.read) {
       // The state that is not needed any more, or not yet, has room for what is read.
-      float *what = reinterpret_cast<float *>(s.write ? stateOf(turn) : room.next);
-      evaluateRows(s, read, room, slots, count, columnsOfTile, state, room.reading);
-      readRows(s, room, t.tokens, state, what);
-      storeRead(s, reading, room.sums, count, what, x + first * ofBackbone);
+      float *what = reinterpret_cast<float *>(s.write ? turns.state(turn) : room.next);
+      const TokenShare share = shareOfTokens(t.tokens, room.warp, warpsOfForward);
+      evaluateRows<S, false>(s, read, room, rows, count, state, room.reading, what);
+      readRows<S>(s, room, share, state, what);
+      storeRead(s, reading, room, share, count, what, x + turns.first(turn) * s.m * s.db);
     }
     __syncthreads();
   }
 }
+
 // Two blocks at once: one computes while the other waits on memory.
-VWN_ENTRY_IN_BLOCKS(connectionTiles, bf16, ::vwn::cuda::bf16, 2,
-                    (ConnectionShape shape, ConnectionTiles tiles, ConnectionParameters writing, ConnectionParameters reading,
-                     const real *h, const real *out, real *hNext, real *x),
-                    (shape, tiles, writing, reading, h, out, hNext, x))
+#define VWN_ENTRY_OF_ROWS(suffix, rows)                                                                              \
+  VWN_ENTRY_IN_BOUNDS(connectionTiles, suffix, rows, 32 * warpsOfForward, 2,                                         \
+                      (ConnectionShape shape, ConnectionTiles tiles, ConnectionParameters writing, ConnectionParameters reading, \
+                       const bf16 *h, const bf16 *out, bf16 *hNext, bf16 *x),                                        \
+                      (shape, tiles, writing, reading, h, out, hNext, x))
+#define VWN_ENTRY_OF_KNOWN(m, n, db, tokens)        \
+  using Known##m##x##n##x##db = Rows<n, m, db>;     \
+  VWN_ENTRY_OF_ROWS(of##m##x##n##x##db, Known##m##x##n##x##db)
+VWN_EACH_KNOWN(VWN_ENTRY_OF_KNOWN)
+VWN_ENTRY_OF_ROWS(upTo16, Rows<16>)
+VWN_ENTRY_OF_ROWS(upTo32, Rows<32>)
+VWN_ENTRY_OF_ROWS(upTo64, Rows<64>)
 
 }  // namespace
 }  // namespace cuda

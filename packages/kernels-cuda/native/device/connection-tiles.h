@@ -22,6 +22,13 @@ VWN_DEVICE void addTo(float *at, float lower, float upper) {
 /** Two neighbours of a row of bf16, the first in an even column. */
 VWN_DEVICE uint32_t &pairAt(bf16 *at) { return *reinterpret_cast<uint32_t *>(at); }
 
+/** A kernel's arguments, with what is known of them when it is compiled. */
+template <class S>
+VWN_DEVICE ConnectionShape shapeOf(ConnectionShape s) {
+  if (S::isKnown) s.m = S::m, s.n = S::ofToken, s.db = S::columns, s.write = s.read = s.dynamic = s.normed = 1;
+  return s;
+}
+
 /** The first row behind the slots of a row's token, 0 where that is not among the first `tokens`. */
 VWN_DEVICE int endOfSlots(const ConnectionShape &s, int ofToken, int row, int tokens) {
   const int token = tokenOf(row, ofToken);
@@ -71,7 +78,7 @@ VWN_DEVICE void reciprocalsOfRows(const ConnectionShape &s, const float (&square
 #pragma unroll
   for (int i = 0; i < 2; i++) {
     const float all = sumOverLanes(squares[i]);
-    to[i] = row + laneOfWarp() / 4 + i * 8 < present ? 1.0f / sqrtf(all / static_cast<float>(s.db) + s.eps) : 0.0f;
+    to[i] = row + laneOfWarp() / 4 + i * 8 < present ? rsqrtf(all / static_cast<float>(s.db) + s.eps) : 0.0f;
   }
 }
 
@@ -130,8 +137,9 @@ VWN_DEVICE PairOfColumns pairOfColumns(const ConnectionShape &s, const TileColum
 /** In a third of tanhf's instructions, with an error of some 1e-7 where tanh is small, for what is rounded to bf16. NaN of NaN. */
 VWN_DEVICE float shortTanh(float x) {
 #if defined(__CUDACC__)
-  float inverse;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(1.0f + exp2f(x * 2.885390082f)));
+  float power, inverse;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * 2.885390082f));
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(1.0f + power));
   return 1.0f - 2.0f * inverse;
 #else
   return 1.0f - 2.0f / (1.0f + exp2f(x * 2.885390082f));
@@ -163,42 +171,6 @@ VWN_DEVICE void eachPairOf(const Sum &sum, int row, int column, const Body &body
     body(row + laneOfWarp() / 4 + i * 4, column + laneOfWarp() % 4 * 2, FloatPair{sum.values[i], sum.values[i + 1]});
 }
 
-/**
- * Calls body(row, column, pair) for the pairs of neighbours, the first in an even column, that this lane holds of the tiles of 16
- * columns whose sums its warp has: every `parts`-th from `first` on.
- */
-template <int tilesAtOnce, class Body>
-VWN_DEVICE void eachPairOfTiles(const Sum (&sums)[tilesAtOnce][2], const Share &share, int first, int tiles, const Body &body) {
-#pragma unroll
-  for (int i = 0; i < tilesAtOnce; i++) {
-    const int tile = first + i * share.parts;
-    if (tile >= tiles) break;
-#pragma unroll
-    for (int half = 0; half < 2; half++) eachPairOf(sums[i][half], share.row, tile * 16 + half * 8, body);
-  }
-}
-
-/**
- * sums[i] += the warp's row of tiles by its i-th column of them, over `depth`: of(k) is the left factor at k, by(tile, k, b)
- * sets the right ones of a column of tiles.
- */
-template <int tilesAtOnce, class Of, class By>
-VWN_DEVICE void multiplyTiles(int depth, const Share &share, int first, int tiles, const Of &of, const By &by,
-                              Sum (&sums)[tilesAtOnce][2]) {
-  for (int k = 0; k < depth; k += 16) {
-    const Left a = of(k);
-#pragma unroll
-    for (int i = 0; i < tilesAtOnce; i++) {
-      const int tile = first + i * share.parts;
-      if (tile >= tiles) break;
-      Right b[2];
-      by(tile, k, b);
-      multiplyAdd(sums[i][0], a, b[0]);
-      multiplyAdd(sums[i][1], a, b[1]);
-    }
-  }
-}
-
 /** Tokens are shared out to warps, and a token's columns to the warps that have it. */
 struct TokenShare {
   int token, part, parts;
@@ -208,22 +180,39 @@ VWN_DEVICE TokenShare shareOfTokens(int tokens, int warp, int warps) {
   return {share.row / 16, share.part, share.parts};
 }
 
+/** One of `parts` parts, a power of 2, of `count` neighbours: such of the same warp lie in steps that a compiler knows. */
+struct Stretch {
+  int begin, end;
+};
+VWN_DEVICE Stretch stretchOf(int count, int part, int parts) {
+  const int each = (count + parts - 1) >> bitsOf(static_cast<unsigned>(parts - 1));
+  const int begin = part * each;
+  return {begin, begin + each < count ? begin + each : count};
+}
+
 /**
  * Calls put(c, d, pair), of Σ_i coefficients[i, c]·rows[i, d] for d and d + 1, for 16 columns c and all d of the warp's token, i
- * being its n rows.
+ * being its rows, of which there are `ofToken`.
  */
-template <class Put>
-VWN_DEVICE void gatherRows(const ConnectionShape &s, const TokenShare &share, int n, const bf16 *coefficients, int ofCoefficients,
+template <int ofToken, class Put>
+VWN_DEVICE void gatherRows(const ConnectionShape &s, const TokenShare &share, const bf16 *coefficients, int ofCoefficients,
                            const bf16 *rows, int stride, const Put &put) {
-  const int begin = share.token * n;
-#pragma unroll 1
-  for (int tile = share.part; tile < static_cast<int>(s.db) / 16; tile += share.parts) {
+  // Those of 64 rows have no registers to stay in.
+  constexpr bool stay = ofToken < mostTileRows;
+  const int begin = share.token * ofToken;
+  const auto leftOf = [&](int k) { return leftAtTransposed(coefficients + k * ofCoefficients, ofCoefficients); };
+  Left staying[stay ? ofToken / 16 : 1];
+#pragma unroll
+  for (int k = 0; stay && k < ofToken; k += 16) staying[k / 16] = leftOf(begin + k);
+  const Stretch tiles = stretchOf(static_cast<int>(s.db) / 16, share.part, share.parts);
+#pragma unroll(stay ? 4 : 1)
+  for (int tile = tiles.begin; tile < tiles.end; tile++) {
     Sum sums[2] = {};
-#pragma unroll 4
-    for (int k = begin; k < begin + n; k += 16) {
-      const Left a = leftAtTransposed(coefficients + k * ofCoefficients, ofCoefficients);
+#pragma unroll
+    for (int k = 0; k < ofToken; k += 16) {
+      const Left a = stay ? staying[k / 16] : leftOf(begin + k);
       Right b[2];
-      rightsAt(rows + k * stride + tile * 16, stride, b);
+      rightsAt(rows + (begin + k) * stride + tile * 16, stride, b);
       multiplyAdd(sums[0], a, b[0]);
       multiplyAdd(sums[1], a, b[1]);
     }
@@ -253,22 +242,7 @@ VWN_DEVICE float squaresOfRead(const ConnectionShape &s, int columns, const floa
   return squares;
 }
 VWN_DEVICE float reciprocalOfRead(const ConnectionShape &s, float squares) {
-  return 1.0f / sqrtf(squares / static_cast<float>(s.m * s.db) + s.normEps);
-}
-
-/** What was read goes through the sublayer's norm, where there is one, to where it is stored. */
-VWN_DEVICE void storeRead(const ConnectionShape &s, const ConnectionParameters &reading, float *sums, int tokens, const float *x,
-                          bf16 *to) {
-  const int m = static_cast<int>(s.m), size = m * static_cast<int>(s.db), stride = strideOfRead(s.db);
-  for (int token = 0; token < tokens; token++) {
-    const float *own = x + token * m * stride;
-    const float r = s.normed ? reciprocalOfRead(s, blockSum(squaresOfRead(s, static_cast<int>(s.db), own), sums)) : 1.0f;
-    eachPairOfBackbone(s.m, s.db, [&](int c, int d, int i) {
-      const FloatPair read = pairAt(own + c * stride + d);
-      const FloatPair weight = s.normed ? pairAt(reading.sublayerNorm + i) : FloatPair{1.0f, 1.0f};
-      pairAt(to + token * size + i) = packed(read.lower * r * weight.lower, read.upper * r * weight.upper);
-    });
-  }
+  return rsqrtf(squares / static_cast<float>(s.m * s.db) + s.normEps);
 }
 
 /**

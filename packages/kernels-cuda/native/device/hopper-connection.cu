@@ -143,7 +143,7 @@ VWN_DEVICE void addPart(const ConnectionShape &s, const ConnectionParameters &re
     const FloatPair other = pairAt(room.products + slot * hopperBackbone + laneOfWarp() % 4 * 2);
     products.values[2 * half] += other.lower, products.values[2 * half + 1] += other.upper;
     const float squares = sumOverLanes(norms.ownSquares(half)) + room.squares[slot];
-    reciprocals[half] = 1.0f / sqrtf(squares / static_cast<float>(s.db) + s.eps);
+    reciprocals[half] = rsqrtf(squares / static_cast<float>(s.db) + s.eps);
   }
   putCoefficients(products, reciprocals, tileOfRead(s, reading), columnOfRead, room.others);
 }
@@ -159,7 +159,7 @@ VWN_DEVICE void readSlots(const ConnectionShape &s, const ConnectionParameters &
     gathered[i][0] = sums[0], gathered[i][1] = sums[1];
     eachGathered(s.m, db, i, sums, [&](int, int, const FloatPair &x) { squares += x.lower * x.lower + x.upper * x.upper; });
   });
-  const float r = s.normed ? 1.0f / sqrtf(blockSum(squares, room.sums) / static_cast<float>(s.m * s.db) + s.normEps) : 1.0f;
+  const float r = s.normed ? rsqrtf(blockSum(squares, room.sums) / static_cast<float>(s.m * s.db) + s.normEps) : 1.0f;
 #pragma unroll
   for (int i = 0; i < slabsOfGroup; i++)
     eachGathered(s.m, db, i, gathered[i], [&](int c, int d, const FloatPair &x) {

@@ -23,7 +23,7 @@ VWN_DEVICE float reciprocalRms(const T *x, int64_t size, bool byEights, float ep
     load(x + at, values);
     for (const float value : values) squares += value * value;
   });
-  return 1.0f / sqrtf(warpSum(squares) / static_cast<float>(size) + eps);
+  return rsqrtf(warpSum(squares) / static_cast<float>(size) + eps);
 }
 
 /** weight [groups·size] repeats from row to row. */
@@ -153,7 +153,7 @@ VWN_DEVICE void rmsNormRowsGrad(const bf16 *x, const float *weight, const bf16 *
 #pragma unroll
       for (int i = 0; i < 8; i++) squares += values[i] * values[i], dot += ups[i] * by[i] * values[i];
     });
-    const float s = 1.0f / sqrtf(warpSum(squares) / static_cast<float>(size) + eps);
+    const float s = rsqrtf(warpSum(squares) / static_cast<float>(size) + eps);
     const float shift = s * s * s * warpSum(dot) / static_cast<float>(size);
     eachOfLane([&](int j, int64_t at) {
       float values[8], ups[8], by[8];

@@ -43,6 +43,11 @@ void parameterGradients(const ConnectionShape &s, const ConnectionParameters &wr
   launch("connectionParameterGrad_f32", {blocksFor(items), 2}, 256, 0, s, writing, reading, sums, toWriting, toReading);
 }
 
+/** What the kernels for a shape whose numbers they know are called behind their underscore. */
+std::string suffixOfKnown(const ConnectionShape &s) {
+  return "of" + std::to_string(s.m) + "x" + std::to_string(s.n) + "x" + std::to_string(s.db);
+}
+
 /** The forward pass by tensor cores. False where the shape is not for them. */
 bool launchTiles(const ConnectionShape &s, const ConnectionParameters &writing, const ConnectionParameters &reading, void *h,
                  void *out, void *hNext, void *x) {
@@ -51,7 +56,8 @@ bool launchTiles(const ConnectionShape &s, const ConnectionParameters &writing, 
   if (tiles.tokens == 0) return false;
   const int64_t bytes = bytesOfTiles(s, tiles), atOnce = blocksAtOnce(bytes, sharedLimit()) * multiprocessors();
   const int64_t count = (s.tokens + tiles.tokens - 1) / tiles.tokens;
-  launch("connectionTiles_bf16", {count < atOnce ? count : atOnce}, 256, bytes, s, tiles, writing, reading,
+  const std::string suffix = isKnown(s) ? suffixOfKnown(s) : "upTo" + std::to_string(rowsOfToken(s));
+  launch("connectionTiles_" + suffix, {count < atOnce ? count : atOnce}, 32 * warpsOfForward, bytes, s, tiles, writing, reading,
          static_cast<const bf16 *>(h), static_cast<const bf16 *>(out), static_cast<bf16 *>(hNext), static_cast<bf16 *>(x));
   return true;
 }
@@ -113,8 +119,7 @@ GradBlocks gradBlocksFor(const ConnectionShape &s, int32_t type) {
 
 /** The kernel that is compiled for a token's rows, and for as many columns of A° as the shape has, or more. */
 std::string nameOfGradTiles(const ConnectionShape &s, const ConnectionTiles &tiles) {
-  if (isKnown(s, tiles))
-    return "connectionTilesGrad_of" + std::to_string(s.m) + "x" + std::to_string(s.n) + "x" + std::to_string(s.db);
+  if (isKnown(s, tiles)) return "connectionTilesGrad_" + suffixOfKnown(s);
   const int64_t rows = rowsOfToken(s), most = 4 * s.m <= rows ? rows / 4 : rows / 2;
   return "connectionTilesGrad_upTo" + std::to_string(most) + "x" + std::to_string(rows);
 }
@@ -124,9 +129,11 @@ void launchGrad(const ConnectionShape &s, const GradBlocks &blocks, const Connec
                 const ConnectionParameters &reading, int32_t type, const ConnectionGradTensors &io) {
   if (blocks.way == Way::few)
     return launch(nameOfFew("connectionFewGrad", s), {blocks.count}, threadsOfFew(s), bytesOfFewGrad(s), s, writing, reading, io);
-  if (blocks.way == Way::tiles)
-    return launch(nameOfGradTiles(s, blocks.tiles), {blocks.count}, 32 * (isKnown(s, blocks.tiles) ? warpsOfKnown : warpsOfOthers), bytesOfGradTiles(s, blocks.tiles), s, blocks.tiles, writing,
-                  reading, io);
+  if (blocks.way == Way::tiles) {
+    const int64_t warps = isKnown(s, blocks.tiles) ? warpsOfKnown : warpsOfOthers;
+    return launch(nameOfGradTiles(s, blocks.tiles), {blocks.count}, 32 * warps, bytesOfGradTiles(s, blocks.tiles), s, blocks.tiles,
+                  writing, reading, io);
+  }
   if (blocks.way == Way::warpgroups) {
     const std::string kernel = blocks.share.blocks > 1 ? "hopperConnectionGradInClusters_of" : "hopperConnectionGrad_of";
     return launch(kernel + std::to_string(blocks.share.slabsOfGroup), {blocks.count * blocks.share.blocks}, 2 * groupThreads,
