@@ -232,45 +232,8 @@ VWN_DEVICE void eachPairOfBackbone(int64_t m, int64_t columns, const Body &body)
     body(c, 2 * (at - c * ofRow.by), 2 * at);
   }
 }
-/** Of so many columns of what was read of a token, the squares that this thread has. */
-VWN_DEVICE float squaresOfRead(const ConnectionShape &s, int columns, const float *read) {
-  float squares = 0;
-  eachPairOfBackbone(s.m, columns, [&](int c, int d, int) {
-    const FloatPair pair = pairAt(read + c * strideOfRead(columns) + d);
-    squares += pair.lower * pair.lower + pair.upper * pair.upper;
-  });
-  return squares;
-}
 VWN_DEVICE float reciprocalOfRead(const ConnectionShape &s, float squares) {
   return rsqrtf(squares / static_cast<float>(s.m * s.db) + s.normEps);
-}
-
-/**
- * Through the sublayer's norm, for a token: dx, which has pairOf(c, d), becomes dRead. With g = dx·weight and r = 1/rms:
- * dRead = r·g − read·mean(g·read)·r³. Each thread adds to numbers of its own of the weight's gradient, `ofNorm`. Ends with a barrier.
- * A block has `columns` of db, which begin where `weight` does; total(i, own) is the i-th sum over its threads, and those that have the
- * rest.
- */
-template <class Total, class PairOf>
-VWN_DEVICE void sublayerNormGradient(const ConnectionShape &s, int columns, const float *weight, const float *read, float *ofNorm,
-                                     const Total &total, const PairOf &pairOf) {
-  const int stride = strideOfRead(columns), others = static_cast<int>(s.db) - columns;
-  const float r = reciprocalOfRead(s, total(0, squaresOfRead(s, columns, read)));
-  float dot = 0;
-  eachPairOfBackbone(s.m, columns, [&](int c, int d, int i) {
-    const FloatPair of = pairAt(weight + i + c * others), x = pairAt(read + c * stride + d);
-    const uint32_t up = pairOf(c, d);
-    dot += lowerOf(up) * of.lower * x.lower + upperOf(up) * of.upper * x.upper;
-  });
-  const float shift = total(1, dot) * r * r * r / static_cast<float>(s.m * s.db);
-  eachPairOfBackbone(s.m, columns, [&](int c, int d, int i) {
-    const FloatPair of = pairAt(weight + i + c * others), x = pairAt(read + c * stride + d);
-    uint32_t &at = pairOf(c, d);
-    const float lower = lowerOf(at), upper = upperOf(at);
-    addTo(ofNorm + i, lower * x.lower * r, upper * x.upper * r);
-    at = packed(lower * of.lower * r - x.lower * shift, upper * of.upper * r - x.upper * shift);
-  });
-  __syncthreads();
 }
 
 }  // namespace cuda

@@ -64,14 +64,22 @@ struct HopperColumns {
   VWN_DEVICE void endRoom() const {
     if constexpr (isShared) __syncthreads();
   }
-  /** Sum over the block, or both blocks, of a number of each thread. */
-  VWN_DEVICE float total(int number, float own, float *sums) const {
-    const float ofBlock = blockSum(own, sums);
-    if constexpr (!isShared) return ofBlock;
+  /** Sums over the block, or both blocks, of two numbers of each thread; `sums`: room for two of each warp. */
+  VWN_DEVICE FloatPair totals(int number, const FloatPair &own, float *sums) const {
+    const FloatPair ofWarp = {warpSum(own.lower), warpSum(own.upper)};
+    if (laneOfWarp() == 0) putPair(sums + 2 * warpOfBlock(), ofWarp);
+    __syncthreads();
+    FloatPair all = {0, 0};
+#pragma unroll
+    for (int warp = 0; warp < 2 * groupThreads / warpSize_; warp++) {
+      const FloatPair each = pairAt(sums + 2 * warp);
+      all.lower += each.lower, all.upper += each.upper;
+    }
+    if constexpr (!isShared) return all;
     float *const at = room + number * groupThreads;
-    if (threadIdx.x == 0) putInOther(at, ofBlock);
+    if (threadIdx.x == 0) putInOther(at, all.lower), putInOther(at + groupThreads, all.upper);
     pass();
-    return ofBlock + *at;
+    return {all.lower + at[0], all.upper + at[groupThreads]};
   }
 };
 

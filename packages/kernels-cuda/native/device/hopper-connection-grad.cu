@@ -27,18 +27,36 @@ VWN_DEVICE void readProducts(const ConnectionShape &s, const ConnectionParameter
   SlotDots{}.put(room.dots, 1);
 }
 
-/** What was read, once more, through the sublayer's norm: dx becomes dRead. */
+/**
+ * What was read, once more, through the sublayer's norm: dx becomes dRead. With g = dx·weight and r = 1/rms: dRead = r·g −
+ * read·mean(g·read)·r³. Each thread adds to numbers of its own of the weight's gradient.
+ */
 template <int slabsOfGroup, class Columns>
 VWN_DEVICE void normStage(const ConnectionShape &s, const ConnectionParameters &reading, const HopperGradRoom &room,
                           const HopperStage &stage, const Columns &of) {
-  const int stride = strideOfRead(of.count);
+  const int stride = strideOfRead(of.count), others = static_cast<int>(s.db) - of.count;
+  const float *weights = reading.sublayerNorm + of.first;
   gatherSlabs<slabsOfGroup>(of.count, room.others, columnOfRead, stage.ofState(), [&](int i, const Sum(&sums)[2]) {
     eachGathered(s.m, of.count, i, sums, [&](int c, int d, const FloatPair &pair) { putPair(room.read() + c * stride + d, pair); });
   });
   __syncthreads();
-  sublayerNormGradient(s, of.count, reading.sublayerNorm + of.first, room.read(), room.ofNorm,
-                       [&](int i, float own) { return of.total(placeOfNorm + i, own, room.sums); },
-                       [&](int c, int d) -> uint32_t & { return pairAt(stage.inBackbone(c, d)); });
+  FloatPair own = {0, 0};
+  eachPairOfBackbone(s.m, of.count, [&](int c, int d, int i) {
+    const FloatPair weight = pairAt(weights + i + c * others), x = pairAt(room.read() + c * stride + d);
+    const uint32_t up = pairAt(stage.inBackbone(c, d));
+    own.lower += x.lower * x.lower + x.upper * x.upper;
+    own.upper += lowerOf(up) * weight.lower * x.lower + upperOf(up) * weight.upper * x.upper;
+  });
+  const FloatPair all = of.totals(placeOfNorm, own, room.sums);
+  const float r = reciprocalOfRead(s, all.lower), shift = all.upper * r * r * r / static_cast<float>(s.m * s.db);
+  eachPairOfBackbone(s.m, of.count, [&](int c, int d, int i) {
+    const FloatPair weight = pairAt(weights + i + c * others), x = pairAt(room.read() + c * stride + d);
+    uint32_t &at = pairAt(stage.inBackbone(c, d));
+    const float lower = lowerOf(at) * r, upper = upperOf(at) * r;
+    addTo(room.ofNorm + i, lower * x.lower, upper * x.upper);
+    at = packed(lower * weight.lower - x.lower * shift, upper * weight.upper - x.upper * shift);
+  });
+  __syncthreads();
 }
 
 /** Through the read: to dNext, whose copy arrives meanwhile. */
@@ -204,10 +222,10 @@ struct HopperTurns {
   const HopperGradRoom &room;
   const Columns &of;
 
-  VWN_DEVICE int halves() const { return s.read + s.write; }
-  VWN_DEVICE int64_t token(int turn) const { return of.part() + static_cast<int64_t>(turn / halves()) * of.parts(); }
-  VWN_DEVICE bool isFirst(int turn) const { return turn % halves() == 0; }
-  VWN_DEVICE bool isLast(int turn) const { return (turn + 1) % halves() == 0; }
+  VWN_DEVICE bool hasBoth() const { return s.read && s.write; }
+  VWN_DEVICE int64_t token(int turn) const { return of.part() + static_cast<int64_t>(turn >> (hasBoth() ? 1 : 0)) * of.parts(); }
+  VWN_DEVICE bool isFirst(int turn) const { return !hasBoth() || turn % 2 == 0; }
+  VWN_DEVICE bool isLast(int turn) const { return !hasBoth() || turn % 2 == 1; }
   VWN_DEVICE bool isRead(int turn) const { return s.read && (!s.write || isFirst(turn)); }
   VWN_DEVICE HopperStage stage(int turn) const {
     const int place = turn % 2;

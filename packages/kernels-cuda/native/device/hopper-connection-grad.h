@@ -132,26 +132,32 @@ struct TilePlaces {
   int coefficient, product;
 };
 
-/** A tile of eight columns through its activation: its coefficients, sums for its parameters, and P, made with the gradients `up`. */
+/**
+ * A tile of eight columns through its activation: its coefficients, sums for its parameters, and P, made with the gradients `up`. A
+ * thread's numbers stand one, or eight, rows or columns from each other: from one place to the next it is a sum or an exclusive or.
+ */
 template <bool keepsCoefficients, class Sums>
 VWN_DEVICE void tileGradient(const ColumnTile &tile, const Sum &products, const Sum &up, const float (&reciprocals)[2],
                              const Sums &sums, SlotDots &dots, const TilePlaces &to) {
+  const int lane = anew(laneOfWarp()), first = slotsOfWarp() + lane / 4, column = lane % 4 * 2;
+  bf16 *const coefficients = to.coefficients + placeInSlab(first, to.coefficient + column);
+  const int place = placeInSlab(to.product + column, first);
 #pragma unroll
   for (int v = 0; v < 4; v += 2) {
-    const int lane = anew(laneOfWarp()), slot = slotsOfWarp() + lane / 4 + v * 4, column = lane % 4 * 2;
+    const int slot = first + v * 4;
     const float r = reciprocals[v / 2];
     uint32_t product = 0;
     if (tile.has(column)) {
       const FloatPair t = tanhOf({products.values[v], products.values[v + 1]}, r);
       const PairOfColumns of = tile.at(slot, column);
-      if constexpr (keepsCoefficients) pairAt(to.coefficients + placeInSlab(slot, to.coefficient + column)) = alphaOf(of, t);
+      if constexpr (keepsCoefficients) pairAt(coefficients + v * 4 * slabColumns) = alphaOf(of, t);
       sums.add(v, slot, column, {up.values[v], up.values[v + 1]}, {up.values[v] * t.lower, up.values[v + 1] * t.upper});
       product = packed(up.values[v] * of.scale.lower * (1.0f - t.lower * t.lower) * r,
                        up.values[v + 1] * of.scale.upper * (1.0f - t.upper * t.upper) * r);
       dots.values[v / 2] += lowerOf(product) * products.values[v] + upperOf(product) * products.values[v + 1];
     }
-    to.products[placeInSlab(to.product + column, slot)] = bf16{static_cast<uint16_t>(product & 0xffffu)};
-    to.products[placeInSlab(to.product + column + 1, slot)] = bf16{static_cast<uint16_t>(product >> 16)};
+    to.products[eightOn(place, v / 2)] = bf16{static_cast<uint16_t>(product & 0xffffu)};
+    to.products[eightOn(place, 1 - v / 2) + slabColumns] = bf16{static_cast<uint16_t>(product >> 16)};
   }
 }
 

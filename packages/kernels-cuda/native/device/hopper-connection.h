@@ -41,12 +41,13 @@ struct StateSlabs {
  */
 template <int rows, class Body>
 VWN_DEVICE void eachChunkOfSlabs(int firstSlab, int endSlab, const Body &body) {
-  constexpr int chunks = slabColumns / ofChunk;
-  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  const int atOnce = threads / chunks < rows ? threads / chunks : rows;
-  const int c = thread % chunks, first = thread / chunks % atOnce, inSlab = placeInSlab(first, c * ofChunk);
-  for (int slab = firstSlab + thread / chunks / atOnce; slab < endSlab; slab += threads / chunks / atOnce)
-    for (int row = first; row < rows; row += atOnce) body(slab, row, c, inSlab + (row - first) * slabColumns);
+  constexpr int chunks = slabColumns / ofChunk, inRows = 2 * groupThreads / chunks, atOnce = inRows < rows ? inRows : rows;
+  const unsigned thread = threadIdx.x, c = thread % chunks, first = thread / chunks % atOnce;
+  const int inSlab = placeInSlab(first, c * ofChunk), ownSlab = static_cast<int>(thread / chunks / atOnce);
+  for (int slab = firstSlab + ownSlab; slab < endSlab; slab += inRows / atOnce)
+#pragma unroll 1
+    for (int row = 0; row < rows; row += atOnce)
+      body(slab, static_cast<int>(first) + row, static_cast<int>(c), inSlab + row * slabColumns);
 }
 /** Asks for the first `present` of so many rows of db, from one slab's columns to another's, to slabAt(slab). */
 template <int rows, class SlabAt>
@@ -136,12 +137,11 @@ VWN_DEVICE ColumnTile tileOfRead(const ConnectionShape &s, const ConnectionParam
 
 /** Coefficients of eight columns to a slab's from `first` on. */
 VWN_DEVICE void putCoefficients(const Sum &products, const float (&reciprocals)[2], const ColumnTile &tile, int first, bf16 *slab) {
-  const int lane = laneOfWarp(), column = lane % 4 * 2;
+  const int lane = laneOfWarp(), column = lane % 4 * 2, slot = slotsOfWarp() + lane / 4, place = placeInSlab(slot, first + column);
 #pragma unroll
   for (int half = 0; half < 2 && tile.has(column); half++) {
-    const int slot = slotsOfWarp() + lane / 4 + half * 8;
     const FloatPair t = tanhOf({products.values[2 * half], products.values[2 * half + 1]}, reciprocals[half]);
-    pairAt(slab + placeInSlab(slot, first + column)) = alphaOf(tile.at(slot, column), t);
+    pairAt(slab + place + half * 8 * slabColumns) = alphaOf(tile.at(slot + half * 8, column), t);
   }
 }
 
