@@ -99,10 +99,33 @@ struct FewBlock {
   BlockSums sums;
   float *rooms;
 
+  struct Coefficients {
+    Coefficient write, read;
+  };
+  /** Whether one sum over the block has lanes enough for both sets. */
+  static constexpr int sumsOfWrite = F::n * (F::ofWrite + 1), sumsOfBoth = sumsOfWrite + F::n * (F::ofRead + 1);
+  VWN_DEVICE bool evaluatesBoth() const { return sumsOfBoth <= warpSize_ && s.write && s.read; }
+  VWN_DEVICE Coefficients evaluateBoth(const Own<F::n, F::columns> &written, const Own<F::n, F::columns> &stateRead) {
+    if constexpr (sumsOfBoth > warpSize_) return {};
+    else {
+      float values[sumsOfBoth];
+      putProducts<F::n, F::ofWrite>(written, ofWrite, place, 0, values);
+      putProducts<F::n, F::ofRead>(stateRead, ofRead, place, sumsOfWrite, values);
+      const float sum = sums(values), behind = __shfl_sync(allLanes, sum, (laneOfWarp() + sumsOfWrite) % warpSize_);
+      return {coefficientOf<F::n, F::ofWrite>(s, writeLane, sum), coefficientOf<F::n, F::ofRead>(s, readLane, behind)};
+    }
+  }
+  VWN_DEVICE Coefficient evaluateWrite(const Own<F::n, F::columns> &state) {
+    return evaluate<F::n, F::ofWrite>(s, writeLane, state, ofWrite, place, sums);
+  }
+  VWN_DEVICE Coefficient evaluateRead(const Own<F::n, F::columns> &state) {
+    return evaluate<F::n, F::ofRead>(s, readLane, state, ofRead, place, sums);
+  }
+
   /** Adds to dNext, the gradient of the state that was read; dx is used up. */
-  VWN_DEVICE void throughRead(const Own<F::n, F::columns> &state, Own<F::m, F::columns> &dx, Own<F::n, F::columns> &dNext) {
+  VWN_DEVICE void throughRead(const Coefficient &own, const Own<F::n, F::columns> &state, Own<F::m, F::columns> &dx,
+                              Own<F::n, F::columns> &dNext) {
     constexpr int m = F::m, n = F::n;
-    const Coefficient own = evaluate<n, m>(s, readLane, state, ofRead, place, sums);
     const float *alpha = shown(rooms, 0, own.alpha);
     if (s.normed) normGradient<F>(s, norm, place, alpha, state, dx, ofNorm, sums);
     float values[n * m];
@@ -118,10 +141,9 @@ struct FewBlock {
   }
 
   /** From dNext to dh, which is returned, and dout, in the place of out. */
-  VWN_DEVICE Own<F::n, F::columns> throughWrite(const Own<F::n, F::columns> &state, Own<F::m, F::columns> &out,
-                                                const Own<F::n, F::columns> &dNext) {
+  VWN_DEVICE Own<F::n, F::columns> throughWrite(const Coefficient &own, const Own<F::n, F::columns> &state,
+                                                Own<F::m, F::columns> &out, const Own<F::n, F::columns> &dNext) {
     constexpr int m = F::m, n = F::n, all = F::ofWrite;
-    const Coefficient own = evaluate<n, all>(s, writeLane, state, ofWrite, place, sums);
     float values[n * all];
 #pragma unroll
     for (int i = 0; i < n; i++)
@@ -172,27 +194,32 @@ VWN_DEVICE void connectionFewGrad(const ConnectionShape &s, const ConnectionPara
   const auto ask = [&](int64_t token) {
     if (token < s.tokens && s.read) staging.template ask<n>((s.write ? io.hNext : io.h) + token * ofState, place, 0);
     if (token < s.tokens && s.read) staging.template ask<m>(io.dx + token * ofBackbone, place, 2 * n);
-    if (token < s.tokens && io.dhNext) staging.template ask<n>(io.dhNext + token * ofState, place, n);
+    if (token < s.tokens && s.write) staging.template ask<n>(io.h + token * ofState, place, n);
     commitCopies();
   };
   ask(blockIdx.x);
   for (int64_t token = blockIdx.x; token < s.tokens; token += gridDim.x) {
     awaitCopies<0>();
     const auto stored = staging.template take<n>(place, 0, s.read);
-    const auto storedNext = staging.template take<n>(place, n, io.dhNext != nullptr);
+    const auto storedH = staging.template take<n>(place, n, s.write);
     const auto storedX = staging.template take<m>(place, 2 * n, s.read);
     ask(token + gridDim.x);
     // These are wanted later, and asked for now.
-    const auto storedH = fetch<n, columns>(io.h + token * ofState, place, s.write);
+    const auto storedNext = fetch<n, columns>(io.dhNext + token * ofState, place, io.dhNext != nullptr);
     const auto storedOut = fetch<m, columns>(io.out + token * ofBackbone, place, s.write);
+    const bool areThere = block.evaluatesBoth();
+    typename FewBlock<F>::Coefficients own{};
+    if (areThere) own = block.evaluateBoth(unpacked(storedH), unpacked(stored));
     Own<n, columns> dNext = unpacked(storedNext);
     if (s.read) {
+      const Own<n, columns> state = unpacked(stored);
       Own<m, columns> dx = unpacked(storedX);
-      block.throughRead(unpacked(stored), dx, dNext);
+      block.throughRead(areThere ? own.read : block.evaluateRead(state), state, dx, dNext);
     }
     if (s.write) {
+      const Own<n, columns> state = unpacked(storedH);
       Own<m, columns> out = unpacked(storedOut);
-      dNext = block.throughWrite(unpacked(storedH), out, dNext);
+      dNext = block.throughWrite(areThere ? own.write : block.evaluateWrite(state), state, out, dNext);
       store(packedRows(out), place, io.dout + token * ofBackbone);
     }
     store(packedRows(dNext), place, io.dh + token * ofState);

@@ -39,7 +39,7 @@ inline int threadsOfFew(const ConnectionShape &s) {
   return static_cast<int>((s.db / fewColumns(s) + 31) / 32 * 32);
 }
 
-/** The same of the backward pass, with room for the next token's state that was read, its gradient, and dx. */
+/** The same of the backward pass, with room for the next token's states and dx. */
 inline int64_t bytesOfFewGrad(const ConnectionShape &s) {
   return bytesOfFew(s) + 2 * (2 * s.n + s.m) * threadsOfFew(s) * fewColumns(s);
 }

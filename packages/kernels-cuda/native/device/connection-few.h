@@ -155,10 +155,15 @@ constexpr int powerFrom = 2 * powerFrom<(count + 1) / 2>;
 template <>
 constexpr int powerFrom<1> = 1;
 
-/** Sums over a block. Two rooms take turns: who writes into one knows by the barrier between that all have read it. */
+/**
+ * Sums over a block. Two rooms take turns: who writes into one knows by the barrier between that all have read it. In place of
+ * warps that a block does not have there are zeros, from its first barrier on.
+ */
 class BlockSums {
  public:
-  VWN_DEVICE explicit BlockSums(float *room) : room_(room) {}
+  VWN_DEVICE explicit BlockSums(float *room) : room_(room) {
+    for (int i = static_cast<int>(threadIdx.x); i < 2 * fewThreads; i += static_cast<int>(blockDim.x)) room[i] = 0;
+  }
 
   /** Lane l of every warp gets the sum of the `count` values of index l % power of two; values are used up. */
   template <int count>
@@ -186,12 +191,21 @@ class BlockSums {
         own[i] = mine + __shfl_xor_sync(allLanes, others, step);
       }
     }
+    static_assert(fewThreads == 8 * warpSize_);
     float *room = room_ + turn_ * fewThreads;
     turn_ = 1 - turn_;
     room[threadIdx.x] = own[0];
     __syncthreads();
+    const int warps = warpsOfBlock();
     float sum = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x) / warpSize_; warp++) sum += room[warp * warpSize_ + lane];
+    const auto add = [&](int from, int to) {
+#pragma unroll
+      for (int warp = from; warp < to; warp++) sum += room[warp * warpSize_ + lane];
+    };
+    add(0, 1);
+    if (warps > 1) add(1, 2);
+    if (warps > 2) add(2, 4);
+    if (warps > 4) add(4, 8);
     return sum;
   }
 
@@ -219,23 +233,31 @@ struct Coefficient {
   float product, reciprocal, activation, alpha;
 };
 
-/** `state` by W, [columns, db] in shared memory, and its squares, of the whole block: each lane's coefficient. */
-template <int n, int columnsOfSet, int columns>
-VWN_DEVICE Coefficient evaluate(const ConnectionShape &s, const LaneOfSet &lane, const Own<n, columns> &state, const float *weights,
-                                const Place &place, BlockSums &sums) {
-  float values[n * (columnsOfSet + 1)];
+/** A thread's part of `state` by W, [columns, db] in shared memory, and of its squares, to `values` from `first` on. */
+template <int n, int columnsOfSet, int columns, int count>
+VWN_DEVICE void putProducts(const Own<n, columns> &state, const float *weights, const Place &place, int first, float (&values)[count]) {
 #pragma unroll
   for (int c = 0; c < columnsOfSet; c++) {
     const Own<1, columns> row = floatsOf<1, columns>(weights, c, place);
 #pragma unroll
-    for (int i = 0; i < n; i++) values[i * columnsOfSet + c] = dot(state.at[i], row.at[0]);
+    for (int i = 0; i < n; i++) values[first + i * columnsOfSet + c] = dot(state.at[i], row.at[0]);
   }
 #pragma unroll
-  for (int i = 0; i < n; i++) values[n * columnsOfSet + i] = dot(state.at[i], state.at[i]);
-  const float sum = sums(values);
+  for (int i = 0; i < n; i++) values[first + n * columnsOfSet + i] = dot(state.at[i], state.at[i]);
+}
+/** From the block's sums of these, one in each lane. */
+template <int n, int columnsOfSet>
+VWN_DEVICE Coefficient coefficientOf(const ConnectionShape &s, const LaneOfSet &lane, float sum) {
   const float squares = __shfl_sync(allLanes, sum, n * columnsOfSet + lane.slot);
-  const float reciprocal = rsqrtf(squares / static_cast<float>(s.db) + s.eps), t = tanhf(sum * reciprocal);
+  const float reciprocal = rsqrtf(squares / static_cast<float>(s.db) + s.eps), t = shortTanh(sum * reciprocal);
   return {sum, reciprocal, t, t * lane.scale + lane.offset};
+}
+template <int n, int columnsOfSet, int columns>
+VWN_DEVICE Coefficient evaluate(const ConnectionShape &s, const LaneOfSet &lane, const Own<n, columns> &state, const float *weights,
+                                const Place &place, BlockSums &sums) {
+  float values[n * (columnsOfSet + 1)];
+  putProducts<n, columnsOfSet>(state, weights, place, 0, values);
+  return coefficientOf<n, columnsOfSet>(s, lane, sums(values));
 }
 
 /** What all lanes of a warp have, in room `index` of six: for a set [n, columns]. Rooms are free again behind a block's barrier. */

@@ -51,7 +51,8 @@ VWN_ON_BOTH int64_t weightRows(const ConnectionShape &s) { return writeColumnsOf
 /**
  * The (m, n) and db that both passes are compiled for, of steps that write, read and norm: (4,16) and (8,32) with D of 1024, 2048 and
  * 4096; and the tokens at once of the backward pass where a block has Hopper's room, to which GPUs with less may come, too. Known
- * numbers take half of the registers, so that a block of the backward pass has twice the warps, and forward a third of the instructions.
+ * numbers take half of the registers, so that a block of the backward pass has twice the warps; forward they spare a third of the
+ * instructions, or half.
  */
 #define VWN_EACH_KNOWN(kernel)                                                                   \
   kernel(4, 16, 256, 4) kernel(4, 16, 512, 2) kernel(4, 16, 1024, 1) kernel(8, 32, 128, 2)       \

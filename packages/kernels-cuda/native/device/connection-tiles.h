@@ -134,18 +134,6 @@ VWN_DEVICE PairOfColumns pairOfColumns(const ConnectionShape &s, const TileColum
   return {{of.offset[at], both ? of.offset[at + 1] : 0.0f}, {of.scale[at], both ? of.scale[at + 1] : 0.0f}};
 }
 
-/** In a third of tanhf's instructions, with an error of some 1e-7 where tanh is small, for what is rounded to bf16. NaN of NaN. */
-VWN_DEVICE float shortTanh(float x) {
-#if defined(__CUDACC__)
-  float power, inverse;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * 2.885390082f));
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(1.0f + power));
-  return 1.0f - 2.0f * inverse;
-#else
-  return 1.0f - 2.0f / (1.0f + exp2f(x * 2.885390082f));
-#endif
-}
-
 /** Eqs. 11–14 for a pair of coefficients: tanh of what products with W are by 1/rms, and S ∘ tanh + static, rounded. */
 VWN_DEVICE FloatPair tanhOf(const FloatPair &product, float r) { return {shortTanh(product.lower * r), shortTanh(product.upper * r)}; }
 VWN_DEVICE uint32_t alphaOf(const PairOfColumns &of, const FloatPair &tanh) {

@@ -41,6 +41,18 @@ VWN_DEVICE float foldedWeight(const Column &of, const float *norm, int d, float 
   return of.fn[d * static_cast<int>(of.stride) + static_cast<int>(of.at)] * norm[d] * root;
 }
 
+/** In a third of tanhf's instructions, with an error of some 1e-7 where tanh is small, for steps in bf16. NaN of NaN. */
+VWN_DEVICE float shortTanh(float x) {
+#if defined(__CUDACC__)
+  float power, inverse;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * 2.885390082f));
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(1.0f + power));
+  return 1.0f - 2.0f * inverse;
+#else
+  return 1.0f - 2.0f / (1.0f + exp2f(x * 2.885390082f));
+#endif
+}
+
 template <class T>
 VWN_DEVICE void loadToken(const T *from, int64_t count, float *to) {
   for (int64_t i = threadIdx.x; i < count; i += blockDim.x) to[i] = toFloat(from[i]);
