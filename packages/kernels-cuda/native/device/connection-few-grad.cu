@@ -105,6 +105,7 @@ struct FewBlock {
   /** Whether one sum over the block has lanes enough for both sets. */
   static constexpr int sumsOfWrite = F::n * (F::ofWrite + 1), sumsOfBoth = sumsOfWrite + F::n * (F::ofRead + 1);
   VWN_DEVICE bool evaluatesBoth() const { return sumsOfBoth <= warpSize_ && s.write && s.read; }
+  /** By that one sum, in which what the read's are made of stands behind the write's. */
   VWN_DEVICE Coefficients evaluateBoth(const Own<F::n, F::columns> &written, const Own<F::n, F::columns> &stateRead) {
     if constexpr (sumsOfBoth > warpSize_) return {};
     else {

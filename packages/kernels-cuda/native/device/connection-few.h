@@ -245,13 +245,14 @@ VWN_DEVICE void putProducts(const Own<n, columns> &state, const float *weights, 
 #pragma unroll
   for (int i = 0; i < n; i++) values[first + n * columnsOfSet + i] = dot(state.at[i], state.at[i]);
 }
-/** From the block's sums of these, one in each lane. */
+/** Each lane's coefficient, of the block's sums of these, one in each lane. */
 template <int n, int columnsOfSet>
 VWN_DEVICE Coefficient coefficientOf(const ConnectionShape &s, const LaneOfSet &lane, float sum) {
   const float squares = __shfl_sync(allLanes, sum, n * columnsOfSet + lane.slot);
   const float reciprocal = rsqrtf(squares / static_cast<float>(s.db) + s.eps), t = shortTanh(sum * reciprocal);
   return {sum, reciprocal, t, t * lane.scale + lane.offset};
 }
+/** Both, for one set. */
 template <int n, int columnsOfSet, int columns>
 VWN_DEVICE Coefficient evaluate(const ConnectionShape &s, const LaneOfSet &lane, const Own<n, columns> &state, const float *weights,
                                 const Place &place, BlockSums &sums) {

@@ -47,14 +47,6 @@ VWN_DEVICE TileRoom divide(const ConnectionShape &s, const ConnectionTiles &t, b
   return room;
 }
 
-/** W of both sets, and zeros. */
-VWN_DEVICE void loadBothWeights(const ConnectionShape &s, const CoefficientSet &write, const CoefficientSet &read, const TileRoom &room) {
-  if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
-  if (s.write) loadWeights(s, write, static_cast<int>(writeColumnsOfTiles(s)), room.stride, room.writing);
-  // Tiles of the write's W reach into the read's, which must be finite even where there is none.
-  loadWeights(s, {read.parameters, s.read ? s.m : 0, false}, static_cast<int>(readWeightRows(s)), room.stride, room.reading);
-}
-
 /** Calls body(part) for each of 2, 4 or 8 parts, as many as warps of a block have the same rows or token. */
 template <class Body>
 VWN_DEVICE void eachPart(int parts, const Body &body) {

@@ -22,9 +22,9 @@ VWN_DEVICE void readAgain(const ConnectionShape &s, const GradRoom &room, const 
   const TokenShare share = shareOfTokens(stage.rows / S::ofToken, room.warp, S::warps);
   float *read = room.read() + share.token * m * stride;
   gatherRows<S::ofToken>(s, share, room.coefficients, room.ofCoefficients, stage.state, room.stride,
-             [&](int c, int d, const FloatPair &pair) {
-               if (c < m) putPair(read + c * stride + d, pair);
-             });
+                         [&](int c, int d, const FloatPair &pair) {
+                           if (c < m) putPair(read + c * stride + d, pair);
+                         });
   __syncthreads();
 }
 
@@ -160,10 +160,7 @@ VWN_DEVICE void begin(const ConnectionShape &s, const ConnectionTiles &t, const 
   for (int64_t i = threadIdx.x; i < ofStep; i += blockDim.x) sums[i] = 0;
   for (int64_t i = threadIdx.x; i < ofRoom; i += blockDim.x) room.offsets[i] = 0;
   for (int64_t i = threadIdx.x; s.normed && i < s.m * s.db; i += blockDim.x) room.ofNorm[i] = 0;
-  if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
-  if (s.write) loadWeights(s, write, static_cast<int>(writeColumnsOfTiles(s)), room.stride, room.writing);
-  // Tiles of the write's W reach into the read's, which must be finite even where there is none.
-  loadWeights(s, {read.parameters, s.read ? s.m : 0, false}, static_cast<int>(readWeightRows(s)), room.stride, room.reading);
+  loadBothWeights(s, write, read, room);
 }
 
 /** What a block has added up goes to the device's memory. */

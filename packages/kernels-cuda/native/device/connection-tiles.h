@@ -73,6 +73,15 @@ VWN_DEVICE void loadWeights(const ConnectionShape &s, const CoefficientSet &set,
       [&](int c, int d, const Chunk &chunk) { putWhole(to + c * stride + d, chunk); });
 }
 
+/** W of both sets, and zeros, to where a block's room has them. */
+template <class Room>
+VWN_DEVICE void loadBothWeights(const ConnectionShape &s, const CoefficientSet &write, const CoefficientSet &read, const Room &room) {
+  if (threadIdx.x < ofChunk) room.zeros[threadIdx.x] = toBf16(0.0f);
+  if (s.write) loadWeights(s, write, static_cast<int>(writeColumnsOfTiles(s)), room.stride, room.writing);
+  // Tiles of the write's W reach into the read's, which must be finite even where there is none.
+  loadWeights(s, {read.parameters, s.read ? s.m : 0, false}, static_cast<int>(readWeightRows(s)), room.stride, room.reading);
+}
+
 /** 1/rms of two rows of db from what lanes have of their squares, `row` + g and g + 8; 0 for rows from `present` on. */
 VWN_DEVICE void reciprocalsOfRows(const ConnectionShape &s, const float (&squares)[2], int row, int present, float (&to)[2]) {
 #pragma unroll
