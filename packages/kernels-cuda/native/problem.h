@@ -8,7 +8,7 @@
 namespace vwn {
 namespace cuda {
 
-enum class Problem { tokenId, target, offsets, routedRows, count };
+enum class Problem { tokenId, target, offsets, routedRows, turn, count };
 
 /** A flag of the device, for a kernel to set to 1. */
 int32_t *problemFlag(Problem problem);

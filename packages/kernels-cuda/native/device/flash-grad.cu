@@ -110,7 +110,7 @@ VWN_DEVICE void flashKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const 
   VWN_SHARED(bf16, keys);
   bf16 *values = keys + keyRows * (D + 8), *dOut = values + keyRows * (D + 8), *queries = dOut + rows * (D + 8);
   const int key = static_cast<int>(blockIdx.x) * keyRows;
-  StepsOf<D> step(s, key);
+  StepsOf<D> step(s, static_cast<int>(blockIdx.y), key);
   askFor<D, keyRows>(keyHead(k, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d, keys);
   askFor<D, keyRows>(keyHead(v, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d, values);
   if (step.left > 0) askForStep<D>(q, statistics.logSums, step, s, queries);

@@ -29,9 +29,10 @@ struct QueryWalk {
   static constexpr int rows = rowsOfStep;
   int head, query, left; /* of all sequences' heads; the first of this step's rows; steps, this one among them */
 
-  VWN_DEVICE QueryWalk(const AttentionSizes &s, int key) : query(firstQuery(s, key)) {
+  /** Of a key head, which counts those of all sequences. */
+  VWN_DEVICE QueryWalk(const AttentionSizes &s, int keyHead, int key) : query(firstQuery(s, key)) {
     const int group = static_cast<int>(s.H / s.K), queries = static_cast<int>(s.T) - query;
-    head = static_cast<int>(blockIdx.y) * group;
+    head = keyHead * group;
     left = queries > 0 ? (queries + rows - 1) / rows * group : 0;
   }
   VWN_DEVICE static int firstQuery(const AttentionSizes &s, int key) {

@@ -1,71 +1,44 @@
 /**
- * Gradients of causal attention by warpgroups, without atomics, as flash-grad.cu, which makes the dots: dq, a block 128 queries;
- * dk and dv, a block 64 or 128 keys and all queries that see them. The next tiles arrive while this step computes.
+ * Gradients of causal attention by warpgroups, in one kernel behind flash-grad.cu's, which makes the dots: a block takes 128 or 192 keys
+ * past all queries that see them. It keeps dk and dv; what it has for dq it adds in its turn to what blocks of later keys have added, so
+ * that results repeat. Five products of tiles: scores, dy·v, and what these weigh for each gradient. The next queries arrive meanwhile.
  */
 #include "flash-grad.h"
 #include "hopper-flash.h"
+#include "turns.h"
 
 namespace vwn {
 namespace cuda {
 namespace {
 
 #if defined(VWN_HAS_WARPGROUPS)
-/** Shared: queries, their dy, twice keys, twice values. */
+/** A block's keys, of one key head of all sequences'. Grid: tiles of keys, the last ones first, of one head after another. */
 template <int D>
-VWN_DEVICE void hopperQueryGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const Statistics &statistics,
-                                bf16 *dq, const AttentionSizes &s) {
-  constexpr int keyRows = HopperTiles<D>::keysOfGradStep, tiles = keyRows / 8, ofTile = keyRows * D;
-  VWN_SHARED_SLABS(queries);
-  bf16 *dOut = queries + hopperRows * D, *keys = dOut + hopperRows * D, *values = keys + 2 * ofTile;
-  const HopperQueries tile(s);
-  const int group = groupOfBlock();
-  const auto ask = [&](int key, int place) {
-    if (key >= tile.end) return;
-    askForSlabs<D, keyRows>(tile.keyHead(k, s), key, s.S, s.d, keys + place * ofTile);
-    askForSlabs<D, keyRows>(tile.keyHead(v, s), key, s.S, s.d, values + place * ofTile);
-  };
-  askForSlabs<D, hopperRows>(headOfQueries(q, s, tile.head), tile.first, s.T, s.d, queries);
-  askForSlabs<D, hopperRows>(headOfQueries(dy, s, tile.head), tile.first, s.T, s.d, dOut);
-  ask(0, 0);
-  commitCopies();
-  float logSum[2], dot[2];
-#pragma unroll
-  for (int half = 0; half < 2; half++) {
-    const Statistic of = statistics.of(s, tile.head, tile.first + rowOfSum<1>(0, half));
-    logSum[half] = of.logSum * log2OfE;
-    dot[half] = of.dot;
+struct HopperKeys {
+  static constexpr int rows = HopperTiles<D>::gradRows;
+  int head, tile;
+
+  VWN_DEVICE explicit HopperKeys(const AttentionSizes &s) {
+    const int tiles = static_cast<int>((s.S + rows - 1) / rows), block = static_cast<int>(blockIdx.x);
+    head = block / tiles;
+    tile = tiles - 1 - block % tiles;
   }
-  Sum sums[1][D / 8] = {};
-  for (int key = 0, place = 0; key < tile.end; key += keyRows, place ^= 1) {
-    const int ahead = tile.ahead(s, key);
-    arriveForProducts();
-    ask(key + keyRows, place ^ 1);
-    commitCopies();
-    if (!groupSees(group, ahead)) continue;
-    Sum scores[1][tiles], products[tiles];
-    beginProducts();
-    groupRowsByRows<D>(queries, hopperRows, group * groupRows, keys + place * ofTile, scores[0]);
-    commitProducts();
-    groupRowsByRows<D>(dOut, hopperRows, group * groupRows, values + place * ofTile, products);
-    commitProducts();
-    // Exponentials are made while dy·v is.
-    awaitProducts<1>();
-    holdSums(scores[0]);
-    hideUnseen<1>(ahead, scores);
-    toOwnProbabilities(s.scale * log2OfE, logSum, scores[0]);
-    awaitProducts<0>();
-    holdSums(products);
-    timesOwnDifferences(dot, products, scores[0]);
-    Left factors[tiles / 2];
-    toLefts(scores[0], factors);
-    beginProducts();
-    addGroupWeightedRows<D>(factors, keys + place * ofTile, sums[0]);
-    commitProducts();
-    awaitProducts<0>();
-    holdSums(sums[0]);
+  VWN_DEVICE int first() const { return tile * rows; }
+  template <class T>
+  VWN_DEVICE Head<T> of(T *k, const AttentionSizes &s) const {
+    return keyHead(k, s, head / static_cast<int>(s.K), head % static_cast<int>(s.K));
   }
-  writeRows<D>(sums, s.scale, headOfQueries(dq, s, tile.head), tile.first, s.T, s.d);
-}
+  /** How many of the block's groups have keys that a query of a step sees; the last query sees the most. */
+  VWN_DEVICE int groupsSeen(const AttentionSizes &s, int ahead) const {
+    const int seen = (ahead + HopperTiles<D>::queriesOfStep - 1) / groupRows + 1, left = static_cast<int>(s.S) - first();
+    return seen * groupRows < left ? seen : (left + groupRows - 1) / groupRows;
+  }
+  /** How many blocks, of later keys, see a step of queries. */
+  VWN_DEVICE uint32_t turnOf(const AttentionSizes &s, int query) const {
+    const int64_t seen = s.S - s.T + query + HopperTiles<D>::queriesOfStep;
+    return static_cast<uint32_t>(static_cast<int>((seen < s.S ? seen : s.S) - 1) / rows - tile);
+  }
+};
 
 /** Where a step's queries and dy lie, and what is known of each query. */
 struct StepRoom {
@@ -73,93 +46,226 @@ struct StepRoom {
   float *logSums, *dots;
 };
 
+/** Shared: keys, values, twice a step's queries and dy, gradients of its scores, and twice what is known of queries. */
+template <int D>
+struct GradRoom {
+  static constexpr int queryRows = HopperTiles<D>::queriesOfStep, keyRows = HopperTiles<D>::gradRows;
+  bf16 *keys, *values, *steps, *scoreGrads;
+  float *known;
+
+  VWN_DEVICE explicit GradRoom(bf16 *at) {
+    keys = at, at += keyRows * D;
+    values = at, at += keyRows * D;
+    steps = at, at += 4 * queryRows * D;
+    scoreGrads = at, at += keyRows * queryRows;
+    known = reinterpret_cast<float *>(at);
+  }
+  VWN_DEVICE StepRoom step(int place) const {
+    bf16 *queries = steps + place * 2 * queryRows * D;
+    float *logSums = known + place * 2 * queryRows;
+    return {queries, queries + queryRows * D, logSums, logSums + queryRows};
+  }
+};
+
+/** The first group asks for queries, the second for dy, and the last for what is known of them. */
+template <int D>
+VWN_DEVICE void askForStep(const bf16 *q, const bf16 *dy, const Statistics &statistics, const AttentionSizes &s,
+                           const QueryWalk<HopperTiles<D>::queriesOfStep> &step, const StepRoom &to) {
+  constexpr int rows = HopperTiles<D>::queriesOfStep;
+  if (step.left <= 0) return;
+  const int group = groupOfBlock(), thread = anew(static_cast<int>(threadIdx.x)) % groupThreads;
+  if (group < 2)
+    askForSlabs<D, rows, groupThreads>(headOfQueries(group ? dy : q, s, step.head), step.query, s.T, s.d,
+                                       group ? to.dOut : to.queries, thread);
+  if (group < HopperTiles<D>::gradGroups - 1) return;
+  const int row = thread % rows, of = thread / rows;
+  const float *from = (of ? statistics.dots : statistics.logSums) + step.head * s.T;
+  const bool isThere = step.query + row < s.T;
+  copyAsync<4>((of ? to.dots : to.logSums) + row, isThere ? from + step.query + row : from, isThere);
+}
+
+/** A group's factors [64, 8·tiles] into a slab whose rows are the block's, and columns 64. */
+template <int depth>
+VWN_DEVICE void showFactors(const Left (&factors)[depth], bf16 *slab) {
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const int place = placeInSlab(static_cast<unsigned>(rowOfSum<1>(0, half)), static_cast<unsigned>(columnOfSum(0, 0)));
+#pragma unroll
+    for (int j = 0; j < 2 * depth; j++)
+      *reinterpret_cast<uint32_t *>(slab + eightOn(place, j)) = factors[j / 2].words[j % 2 * 2 + half];
+  }
+}
+
+/**
+ * Gradients of scores: p ∘ (dy·v − dot), with p as it weighs dy, rounded to bf16, lest registers hold it twice; 0 where a query does
+ * not see a key, whatever its dot may be.
+ */
+template <bool hides, int tiles, class Dots>
+VWN_DEVICE void toScoreGrads(const Left (&probabilities)[tiles / 2], const Sum (&products)[tiles], const Dots &dotOf,
+                             Left (&factors)[tiles / 2]) {
+  Sum grads[tiles];
+  eachQuery<tiles>(dotOf, [&](int j, int i, float dot) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const uint32_t pair = probabilities[j / 2].words[j % 2 * 2 + half];
+      const float probability = i ? upperOf(pair) : lowerOf(pair), grad = probability * (products[j].values[2 * half + i] - dot);
+      grads[j].values[2 * half + i] = hides && probability == 0.0f ? 0.0f : grad;
+    }
+  });
+  toLefts(grads, factors);
+}
+
 /**
  * One step of queries, whose scores and dy·v have been asked for, in this order: probabilities are made while dy·v is, and what they are
- * multiplied by while they weigh dy. `hides`: whether a query does not see one of the group's keys.
+ * multiplied by, `factors`, while they weigh dy. `hides`: whether a query does not see one of the group's keys.
  */
 template <bool hides, int D, int tiles>
 VWN_DEVICE void addStep(const StepRoom &step, float exponentScale, int ahead, Sum (&scores)[1][tiles], Sum (&products)[1][tiles],
-                        Sum (&keySums)[1][D / 8], Sum (&valueSums)[1][D / 8]) {
+                        Sum (&valueSums)[1][D / 8], Left (&factors)[tiles / 2]) {
   awaitProducts<1>();
   holdSums(scores[0]);
-  Left probabilities[tiles / 2], factors[tiles / 2];
+  Left probabilities[tiles / 2];
   toProbabilities<hides>(exponentScale, ahead, [&](int query) { return step.logSums[query]; }, scores);
   toLefts(scores[0], probabilities);
+  holdFactors(probabilities);
   beginProducts();
   addGroupWeightedRows<D>(probabilities, step.dOut, valueSums[0]);
   commitProducts();
   awaitProducts<1>();
   holdSums(products[0]);
-  timesDifferences<hides>(products, [&](int query) { return step.dots[query]; }, scores);
-  toLefts(scores[0], factors);
-  beginProducts();
-  addGroupWeightedRows<D>(factors, step.queries, keySums[0]);
-  commitProducts();
+  toScoreGrads<hides>(probabilities, products[0], [&](int query) { return step.dots[query]; }, factors);
   awaitProducts<0>();
+  holdSums(valueSums[0]);
 }
 
-/** Grid: tiles of keys by x, key heads of all sequences by y. Shared: keys, values, twice a step's queries and dy. */
+/** Asks for 64 columns of a step's dq: what groups have shown, keys by queries, by their keys. */
 template <int D>
-VWN_DEVICE void hopperKeyGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const Statistics &statistics, bf16 *dk,
-                              bf16 *dv, const AttentionSizes &s) {
-  using Tiles = HopperTiles<D>;
-  constexpr int rows = Tiles::queriesOfStep, tiles = rows / 8, ofTile = rows * D, keyRows = Tiles::keyRows, threads = Tiles::keyThreads;
-  VWN_SHARED_SLABS(keys);
-  bf16 *values = keys + keyRows * D, *steps = values + keyRows * D;
-  const auto roomAt = [&](int place) {
-    float *known = reinterpret_cast<float *>(steps + 4 * ofTile) + place * 2 * rows;
-    return StepRoom{steps + place * 2 * ofTile, steps + (place * 2 + 1) * ofTile, known, known + rows};
-  };
-  const int key = static_cast<int>(blockIdx.x) * keyRows, group = groupOfBlock();
-  QueryWalk<rows> step(s, key);
-  const auto ask = [&](const StepRoom &to) {
-    if (step.left <= 0) return;
-    askForSlabs<D, rows, threads>(headOfQueries(q, s, step.head), step.query, s.T, s.d, to.queries);
-    askForSlabs<D, rows, threads>(headOfQueries(dy, s, step.head), step.query, s.T, s.d, to.dOut);
-    const int row = static_cast<int>(threadIdx.x) % rows, of = static_cast<int>(threadIdx.x) / rows;
-    if (of > 1) return;
-    const float *from = (of ? statistics.dots : statistics.logSums) + step.head * s.T;
-    const bool isThere = step.query + row < s.T;
-    copyAsync<4>((of ? to.dots : to.logSums) + row, isThere ? from + step.query + row : from, isThere);
-  };
-  askForSlabs<D, keyRows, threads>(keyHead(k, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d, keys);
-  askForSlabs<D, keyRows, threads>(keyHead(v, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d, values);
-  ask(roomAt(0));
-  commitCopies();
-  Sum keySums[1][D / 8] = {}, valueSums[1][D / 8] = {};
-  for (int place = 0; step.left > 0; place ^= 1) {
-    const StepRoom now = roomAt(place);
-    const int ahead = static_cast<int>(s.S - s.T) + step.query - key;
-    // The last of these queries sees the most.
-    const bool isSeen = group * groupRows <= ahead + rows - 1;
-    arriveForProducts();
-    step.next(s, key);
-    ask(roomAt(place ^ 1));
-    commitCopies();
-    if (!isSeen) continue;
-    Sum scores[1][tiles], products[1][tiles];
-    beginProducts();
-    groupRowsByRows<D>(keys, keyRows, group * groupRows, now.queries, scores[0]);
-    commitProducts();
-    groupRowsByRows<D>(values, keyRows, group * groupRows, now.dOut, products[0]);
-    commitProducts();
-    if (group * groupRows + groupRows - 1 > ahead) addStep<true, D>(now, s.scale * log2OfE, ahead, scores, products, keySums, valueSums);
-    else addStep<false, D>(now, s.scale * log2OfE, ahead, scores, products, keySums, valueSums);
-    holdSums(valueSums[0]);
-    holdSums(keySums[0]);
+VWN_DEVICE void weighKeys(const GradRoom<D> &room, int slab, Sum (&sums)[8]) {
+  constexpr int keyRows = HopperTiles<D>::gradRows;
+  const ColumnsFactor a = factorOfColumns(room.scoreGrads, 0), b = factorOfColumns(room.keys + slab * keyRows * slabColumns, 0);
+#pragma unroll
+  for (int k = 0; k < keyRows; k += 16) multiplyGroup(sums, a + k * slabColumns, b + k * slabColumns, k > 0);
+}
+
+/** How a block's parts of dq come to those of other blocks: that of the last keys puts its own down, that of the first writes dq. */
+template <int D>
+struct QueryTurns {
+  static constexpr int rows = HopperTiles<D>::queriesOfStep, slabs = D / slabColumns, groups = HopperTiles<D>::gradGroups;
+  const QuerySums &room;
+  const HopperKeys<D> &keys;
+  const AttentionSizes &s;
+  int tile = -1; /* of the queries that were added last */
+  uint32_t turn = 0;
+
+  /** Which 64 columns of a step's dq a group makes: where there are fewer than groups, these relieve each other. −1: none. */
+  VWN_DEVICE static int slabOf(int step, int group) {
+    if constexpr (slabs == groups) return group;
+    return group == groups - 1 - step % groups ? 0 : -1;
   }
-  writeRows<D>(keySums, s.scale, keyHead(dk, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d);
-  writeRows<D>(valueSums, 1.0f, keyHead(dv, s, blockIdx.y / s.K, blockIdx.y % s.K), key, s.S, s.d);
+  /** What this block had for the step before `step` has been added, and all have come to a barrier since: others may add. */
+  VWN_DEVICE void pass(int step, int group) const {
+    if (step > 0 && keys.tile > 0 && slabOf(step - 1, group) == 0 && threadIdx.x % groupThreads == 0)
+      passTurn(room.turns + tile, turn + 1);
+  }
+  VWN_DEVICE void begin(int head, int query) {
+    tile = head * ((static_cast<int>(s.T) + rows - 1) / rows) + query / rows;
+    turn = keys.turnOf(s, query);
+  }
+  /** A group's sums of the step that has begun, of the slab that it makes. The block of the first keys gets the sums of all. */
+  VWN_DEVICE void add(int slab, Sum (&sums)[1][8]) const {
+    float *place = room.sums + (static_cast<int64_t>(tile * slabs + slab) * 8 * groupThreads + threadIdx.x % groupThreads) * 4;
+    const auto eachSum = [&](const auto &body) {
+#pragma unroll
+      for (int j = 0; j < 8; j++) body(place + j * groupThreads * 4, sums[0][j]);
+    };
+    if (keys.tile > 0 && turn > 0) eachSum([](float *at, Sum &sum) { addInTurn(at, sum); });
+    else if (keys.tile > 0) eachSum([](float *at, Sum &sum) { putInTurn(at, sum); });
+    else if (turn > 0) eachSum([](float *at, Sum &sum) { sum = sumOf(takeInTurn(at), sum); });
+  }
+};
+
+/** A group's 64 columns of a step's dq. */
+template <int D>
+VWN_DEVICE void writeQueries(const Sum (&sums)[1][8], const AttentionSizes &s, int head, int query, int slab, bf16 *dq) {
+  const Head<bf16> all = headOfQueries(dq, s, head);
+  writeRows<slabColumns>(sums, s.scale, {all.data + slab * slabColumns, all.stride}, query - groupOfBlock() * groupRows, s.T,
+                         s.d - slab * slabColumns);
+}
+
+template <int D>
+VWN_DEVICE void hopperGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const Statistics &statistics,
+                           const QuerySums &querySums, bf16 *dq, bf16 *dk, bf16 *dv, const AttentionSizes &s) {
+  using Tiles = HopperTiles<D>;
+  constexpr int rows = Tiles::queriesOfStep, tiles = rows / 8, keyRows = Tiles::gradRows;
+  VWN_SHARED_SLABS(shared);
+  const GradRoom<D> room(shared);
+  const HopperKeys<D> block(s);
+  const int key = block.first(), group = groupOfBlock();
+  askForSlabs<D, keyRows, Tiles::gradThreads>(block.of(k, s), key, s.S, s.d, room.keys);
+  askForSlabs<D, keyRows, Tiles::gradThreads>(block.of(v, s), key, s.S, s.d, room.values);
+  QueryWalk<rows> walk(s, block.head, key);
+  askForStep<D>(q, dy, statistics, s, walk, room.step(0));
+  commitCopies();
+  // dy·v, and then the step's dq: registers that are free for it.
+  Sum keySums[1][D / 8] = {}, valueSums[1][D / 8] = {}, products[1][tiles] = {};
+  QueryTurns<D> turns{querySums, block, s};
+  int step = 0;
+  for (; walk.left > 0; step++) {
+    const StepRoom now = room.step(step % 2);
+    const int head = walk.head, query = walk.query, ahead = static_cast<int>(s.S - s.T) + query - key;
+    const int seen = block.groupsSeen(s, ahead);
+    arriveForProducts();
+    walk.next(s, key);
+    askForStep<D>(q, dy, statistics, s, walk, room.step((step + 1) % 2));
+    commitCopies();
+    Left factors[tiles / 2] = {};
+    if (group < seen) {
+      Sum scores[1][tiles];
+      beginProducts();
+      groupRowsByRows<D>(room.keys, keyRows, group * groupRows, now.queries, scores[0]);
+      commitProducts();
+      groupRowsByRows<D>(room.values, keyRows, group * groupRows, now.dOut, products[0]);
+      commitProducts();
+      turns.pass(step, group);
+      const float exponentScale = s.scale * log2OfE;
+      if (group * groupRows + groupRows - 1 > ahead) addStep<true, D>(now, exponentScale, ahead, scores, products, valueSums, factors);
+      else addStep<false, D>(now, exponentScale, ahead, scores, products, valueSums, factors);
+    } else {
+      turns.pass(step, group);
+    }
+    showFactors(factors, room.scoreGrads);
+    fenceForProducts();
+    __syncthreads();
+    const int slab = turns.slabOf(step, group);
+    turns.begin(head, query);
+    if (group < seen) {
+      beginProducts();
+      addGroupWeightedRows<D>(factors, now.queries, keySums[0]);
+      commitProducts();
+    }
+    if (slab >= 0) {
+      beginProducts();
+      weighKeys<D>(room, slab, products[0]);
+      commitProducts();
+    }
+    if (slab >= 0 && turns.turn > 0) awaitTurn(querySums.turns + turns.tile, turns.turn, querySums.problem);
+    awaitProducts<0>();
+    holdSums(keySums[0]);
+    holdSums(products[0]);
+    if (slab < 0) continue;
+    turns.add(slab, products);
+    if (block.tile == 0) writeQueries<D>(products, s, head, query, slab, dq);
+  }
+  __syncthreads();
+  turns.pass(step, group);
+  writeRows<D>(keySums, s.scale, block.of(dk, s), key, s.S, s.d);
+  writeRows<D>(valueSums, 1.0f, block.of(dv, s), key, s.S, s.d);
 }
 #endif
-VWN_HOPPER_FLASH(hopperQueryGrad, hopperThreads, blocks,
-                 (const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const float *logSums, const float *dots, bf16 *dq,
-                  AttentionSizes sizes),
-                 (q, k, v, dy, {logSums, dots}, dq, sizes))
-VWN_HOPPER_FLASH(hopperKeyGrad, Tiles::keyThreads, keyBlocks,
-                 (const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const float *logSums, const float *dots, bf16 *dk,
-                  bf16 *dv, AttentionSizes sizes),
-                 (q, k, v, dy, {logSums, dots}, dk, dv, sizes))
+VWN_HOPPER_FLASH(hopperGrad, Tiles::gradThreads, gradBlocks,
+                 (const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const float *logSums, const float *dots,
+                  QuerySums querySums, bf16 *dq, bf16 *dk, bf16 *dv, AttentionSizes sizes),
+                 (q, k, v, dy, {logSums, dots}, querySums, dq, dk, dv, sizes))
 
 }  // namespace
 }  // namespace cuda

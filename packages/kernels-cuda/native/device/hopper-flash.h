@@ -1,10 +1,11 @@
 /**
  * What the kernels of causal attention by warpgroups share: bf16, heads of a multiple of 8 columns from 33 to 128, on compute
- * capability 9.0; flash.h has the others. A block has two warpgroups, each of which makes 64 rows of a tile of 128. Tiles lie in
- * slabs of D = 64 or 128 columns, of which those from d on are zero. (dk and dv of 64 columns: a warpgroup a block.)
+ * capability 9.0; flash.h has the others. Each warpgroup of a block makes 64 rows of a tile. Tiles lie in slabs of D = 64 or 128
+ * columns, of which those from d on are zero.
  */
 #pragma once
 #include "flash.h"
+#include "warpgroup-shape.h"
 
 namespace vwn {
 namespace cuda {
@@ -14,16 +15,31 @@ constexpr int hopperThreads = 256, hopperRows = 128, hopperLeastColumns = 33;
 /** For heads of D columns: what one step past keys, or past queries, takes, as registers allow; and bytes of shared memory. */
 template <int D>
 struct HopperTiles {
-  static constexpr int keysOfStep = D, keysOfGradStep = 64, queriesOfStep = 64;
-  /** Of dk and dv: warpgroups of a block, and their keys. */
-  static constexpr int keyGroups = D == 64 ? 1 : 2, keyThreads = 128 * keyGroups, keyRows = 64 * keyGroups;
+  static constexpr int keysOfStep = D, queriesOfStep = 64;
+  /** Of gradients: warpgroups of a block, and their keys. */
+  static constexpr int gradGroups = D == 64 ? 3 : 2, gradThreads = groupThreads * gradGroups, gradRows = groupRows * gradGroups;
   /** Blocks that a multiprocessor holds at once. */
-  static constexpr int blocks = D == 64 ? 2 : 1, keyBlocks = D == 64 ? 3 : 1;
-  /** Queries, twice keys and values; queries, dy, twice keys and values; keys, values, twice queries and dy with a number each. */
+  static constexpr int blocks = D == 64 ? 2 : 1, gradBlocks = 1;
+  /** Queries, twice keys and values; keys, values, twice queries and dy, with two numbers each, and a step's score gradients. */
   static constexpr int64_t forwardBytes = (hopperRows + 4 * keysOfStep) * D * 2,
-                           queryGradBytes = (2 * hopperRows + 4 * keysOfGradStep) * D * 2,
-                           keyGradBytes = (2 * keyRows + 4 * queriesOfStep) * D * 2 + 4 * queriesOfStep * 4;
+                           gradBytes = (2 * gradRows * D + 4 * queriesOfStep * D + gradRows * queriesOfStep) * 2 +
+                                       4 * queriesOfStep * 4;
 };
+
+/**
+ * Sums of dq until all keys have added theirs, and how many of the blocks of keys have, for each 64 queries of each head: queryTiles.
+ * Sums are D for each query, as a warpgroup's threads hold them.
+ */
+struct QuerySums {
+  float *sums;
+  uint32_t *turns;
+  int32_t *problem;
+};
+template <int D>
+int64_t queryTiles(const AttentionSizes &s) {
+  constexpr int rows = HopperTiles<D>::queriesOfStep;
+  return s.B * s.H * ((s.T + rows - 1) / rows);
+}
 
 }  // namespace cuda
 }  // namespace vwn
@@ -38,12 +54,16 @@ namespace cuda {
 /** A block's queries: two warpgroups' rows, where flash.h counts bands of four warps. */
 using HopperQueries = FlashQueries<hopperRows / flashBandRows>;
 
-/** Asks for rows [first, first + rows) of one head; zeros beyond `count` and d. A thread has the same chunk of all its rows. */
+/**
+ * Asks for rows [first, first + rows) of one head, by `threads` of which this is one; zeros beyond `count` and d. A thread has the same
+ * chunk of all its rows.
+ */
 template <int D, int rows, int threads = hopperThreads>
-VWN_DEVICE void askForSlabs(const Head<const bf16> &head, int64_t first, int64_t count, int64_t d, bf16 *slabs) {
+VWN_DEVICE void askForSlabs(const Head<const bf16> &head, int64_t first, int64_t count, int64_t d, bf16 *slabs,
+                            int thread = static_cast<int>(threadIdx.x)) {
   constexpr int chunks = D / 8, rowsAtOnce = threads / chunks;
   static_assert(rows % rowsAtOnce == 0 && rowsAtOnce % 8 == 0, "rows that not all threads have, or whose chunks change places");
-  const int thread = static_cast<int>(threadIdx.x), row = thread / chunks, column = thread % chunks * 8;
+  const int row = thread / chunks, column = thread % chunks * 8;
   const int left = static_cast<int>(column >= d ? 0 : count - first < rows ? count - first : rows);
   const bf16 *from = head.data + (first + row) * head.stride + column;
   bf16 *to = slabs + placeInSlabs(rows, row, column);

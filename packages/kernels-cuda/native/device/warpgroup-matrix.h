@@ -129,6 +129,14 @@ VWN_DEVICE void holdSums(Sum (&sums)[tiles]) {
 #pragma unroll
     for (int i = 0; i < 4; i++) asm volatile("" : "+f"(sums[j].values[i])::"memory");
 }
+/** What registers hold as left factors is there before products of them begin, and not made among them. */
+template <int depth>
+VWN_DEVICE void holdFactors(Left (&factors)[depth]) {
+#pragma unroll
+  for (int k = 0; k < depth; k++)
+#pragma unroll
+    for (int i = 0; i < 4; i++) asm volatile("" : "+r"(factors[k].words[i])::"memory");
+}
 
 template <int tiles>
 struct GroupProduct;
@@ -195,6 +203,8 @@ VWN_DEVICE void awaitProducts() {
 VWN_DEVICE void fenceForProducts() { emulation::fenceForProducts(); }
 template <int tiles>
 VWN_DEVICE void holdSums(Sum (&)[tiles]) {}
+template <int depth>
+VWN_DEVICE void holdFactors(Left (&)[depth]) {}
 template <int tiles, bool ofA, bool ofB>
 VWN_DEVICE void multiplyGroup(Sum (&sums)[tiles], Factor<ofA> a, Factor<ofB> b, bool adds) {
   emulation::multiplyLater(sums[0].values, 8 * tiles, nullptr, {a.descriptor(), ofA}, {b.descriptor(), ofB}, adds);

@@ -25,7 +25,7 @@ constexpr unsigned warp = 32;
 
 /** Who reads or writes a byte, and when: how many barriers its block has passed, how often its warp has met. */
 struct Access {
-  uint64_t block : 20, thread : 8, barriers : 18, meetings : 18;
+  uint64_t block : 20, thread : 10, barriers : 17, meetings : 17;
 };
 
 /** Of one byte, since the launch began (or the block, of shared memory). */

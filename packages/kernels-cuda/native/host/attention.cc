@@ -8,6 +8,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "../problem.h"
 #include "../runtime.h"
 #include "../warpgroups.h"
 #include "functions.h"
@@ -88,14 +89,21 @@ void forwardByTensorCores(const AttentionSizes &s, const bf16 *q, const bf16 *k,
   });
 }
 
+/** No block has had its turn yet. */
+template <int D>
+QuerySums querySumsFor(const AttentionSizes &s, HopperTiles<D>) {
+  const int64_t tiles = queryTiles<D>(s), bytes = tiles * 4, ofTurns = (bytes + 255) / 256 * 256;
+  char *room = static_cast<char *>(scratch(Slot::partial, ofTurns + tiles * HopperTiles<D>::queriesOfStep * D * 4));
+  zero(room, bytes);
+  return {reinterpret_cast<float *>(room + ofTurns), reinterpret_cast<uint32_t *>(room), problemFlag(Problem::turn)};
+}
+
 void gradientByTensorCores(const AttentionSizes &s, const Gradient<bf16> &x) {
   const float *dots = x.dots;
   launch("flashDots_bf16", {blocksFor(s.B * s.T * s.H, 256 / flashLanesOfDot)}, 256, 0, x.y, x.dy, x.dots, s);
   const auto byWarpgroups = [&](auto tiles) {
-    launch(forHeads("hopperQueryGrad", s.d, VWN_BF16), {tilesOf(s.T, hopperRows), s.B * s.H}, hopperThreads, tiles.queryGradBytes,
-           x.q, x.k, x.v, x.dy, x.logSums, dots, x.dq, s);
-    launch(forHeads("hopperKeyGrad", s.d, VWN_BF16), {tilesOf(s.S, tiles.keyRows), s.B * s.K}, tiles.keyThreads,
-           tiles.keyGradBytes, x.q, x.k, x.v, x.dy, x.logSums, dots, x.dk, x.dv, s);
+    launch(forHeads("hopperGrad", s.d, VWN_BF16), {tilesOf(s.S, tiles.gradRows) * s.B * s.K}, tiles.gradThreads, tiles.gradBytes, x.q,
+           x.k, x.v, x.dy, x.logSums, dots, querySumsFor(s, tiles), x.dq, x.dk, x.dv, s);
   };
   if (withWarpgroups(s.d, byWarpgroups)) return;
   withTiles(s.d, [&](auto tiles) {

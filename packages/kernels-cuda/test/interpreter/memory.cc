@@ -61,6 +61,22 @@ Steps stepsFor(const Opcode &opcode, bool isOfLocal) {
   return {loadStep<Space::any>, storeStep<Space::any>};
 }
 
+/** red.global.add of float32: each lane's numbers to those at its address, one lane after another. */
+bool addStep(const Instruction &in, Warp &warp, Mask mask) {
+  for (unsigned lane = 0; lane < lanes; lane++) {
+    if (!(mask >> lane & 1)) continue;
+    unsigned char *at = hostAddress(warp, lane, Space::global, addressOf(in, warp, in.a, lane), in.bytes * in.list.size());
+    for (const Place place : in.list) {
+      float sum;
+      std::memcpy(&sum, at, sizeof sum);
+      sum += warp.at<float>(place.slot)[lane];
+      std::memcpy(at, &sum, sizeof sum);
+      at += in.bytes;
+    }
+  }
+  return true;
+}
+
 /** Halves of a register, lowest first, from one or to one. */
 bool splitStep(const Instruction &in, Warp &warp, Mask mask) {
   eachLane(mask, [&](unsigned lane) {
@@ -111,6 +127,14 @@ void assembleAccess(const Opcode &opcode, const Statement &statement, Assembler 
   listOf(statement.operands.at(isLoad ? 0 : 1), widthOf(opcode.type()), assembler, in);
 }
 
+void assembleReduction(const Opcode &opcode, const Statement &statement, Assembler &assembler, Instruction &in) {
+  if (!opcode.has("global") || !opcode.has("add") || opcode.type() != "f32") assembler.refuse(statement, "is not known here");
+  in.bytes = 4;
+  in.a = assembler.baseOf(statement.operands.at(0), in);
+  listOf(statement.operands.at(1), Width::four, assembler, in);
+  in.step = addStep;
+}
+
 }  // namespace
 
 bool assembleMove(const Opcode &opcode, const Statement &statement, Assembler &assembler, Instruction &in) {
@@ -127,6 +151,7 @@ bool assembleMove(const Opcode &opcode, const Statement &statement, Assembler &a
 }
 
 bool assembleMemory(const Opcode &opcode, const Statement &statement, Assembler &assembler, Instruction &in) {
+  if (opcode.base == "red") return assembleReduction(opcode, statement, assembler, in), true;
   if (opcode.base == "ld" || opcode.base == "st") return assembleAccess(opcode, statement, assembler, in), true;
   if (opcode.base != "cvta" && opcode.base != "mapa") return false;
   in.to = assembler.placeOf(statement.operands.at(0), Width::eight);
