@@ -10,27 +10,40 @@ namespace vwn {
 namespace cuda {
 namespace {
 
-enum class Found { none, right, withoutClusters, wrong, unchecked };
-Found found = Found::none;
+struct Found {
+  bool wereTried = false, products = false, clusters = false, turns = false;
+};
+Found found;
+/** Of a GPU that has them. */
+bool areWanted = false;
 
-/** Whether a kernel of device/warpgroup-check.cu says that something is wrong. */
-bool isWrong(const char *kernel, int64_t blocks, int64_t sharedBytes, int32_t *wrong) {
+/** Whether a kernel of device/warpgroup-check.cu has nothing to tell. */
+template <class... A>
+bool isRight(const char *kernel, int64_t blocks, int64_t sharedBytes, int32_t *wrong, A... more) {
   int32_t told = 0;
   zero(wrong, sizeof told);
-  launch(kernel, {blocks}, 256, sharedBytes, wrong);
+  launch(kernel, {blocks}, 256, sharedBytes, wrong, more...);
   copyFromDevice(&told, wrong, sizeof told);
-  return told != 0;
+  return told == 0;
+}
+
+/** By more blocks than run at once. */
+bool areTurnsRight(int32_t *wrong) {
+  constexpr int64_t ofTurns = 256, ofSums = 1024 * 4;
+  char *room = static_cast<char *>(scratch(Slot::partial, ofTurns + ofSums));
+  zero(room, ofTurns);
+  return isRight("turnCheck_f32", 16 * multiprocessors(), 0, wrong, reinterpret_cast<uint32_t *>(room), reinterpret_cast<float *>(room + ofTurns));
 }
 
 Found check(int32_t *wrong) {
   constexpr int64_t ofProducts = 64 << 10;
-  if (isWrong("warpgroupCheck_f32", 1, ofProducts, wrong)) return Found::wrong;
-  return isWrong("clusterCheck_f32", 2, sharedLimit(), wrong) ? Found::withoutClusters : Found::right;
+  if (!isRight("warpgroupCheck_f32", 1, ofProducts, wrong)) return {true};
+  return {true, true, isRight("clusterCheck_f32", 2, sharedLimit(), wrong), areTurnsRight(wrong)};
 }
 
 Found tryThem() {
   auto *wrong = static_cast<int32_t *>(allocateOnDevice(sizeof(int32_t)));
-  if (!wrong) return Found::unchecked;
+  if (!wrong) return {};
   try {
     const Found result = check(wrong);
     freeOnDevice(wrong);
@@ -45,17 +58,22 @@ Found tryThem() {
 
 void openWarpgroups() {
   const char *wanted = std::getenv("VWN_CUDA_WARPGROUPS");
-  if (isHopper() && !(wanted && std::string(wanted) == "0")) found = tryThem();
+  areWanted = isHopper() && !(wanted && std::string(wanted) == "0");
+  if (areWanted) found = tryThem();
 }
 
-bool usesWarpgroups() { return found == Found::right || found == Found::withoutClusters; }
-bool usesClusters() { return found == Found::right; }
+bool usesWarpgroups() { return found.products; }
+bool usesClusters() { return found.clusters; }
+bool usesTurns() { return found.turns; }
 
 std::string warpgroupsName() {
-  if (found == Found::right) return ", warpgroups";
-  if (found == Found::withoutClusters) return ", warpgroups, no clusters (what their blocks show each other is wrong)";
-  if (found == Found::wrong) return ", no warpgroups (their products are wrong)";
-  return found == Found::unchecked ? ", no warpgroups (no memory to try them)" : "";
+  if (!areWanted) return "";
+  if (!found.wereTried) return ", no warpgroups (no memory to try them)";
+  if (!found.products) return ", no warpgroups (their products are wrong)";
+  std::string name = ", warpgroups";
+  if (!found.clusters) name += ", no clusters (what their blocks show each other is wrong)";
+  if (!found.turns) name += ", no turns (what blocks add one after the other is wrong)";
+  return name;
 }
 
 }  // namespace cuda

@@ -34,6 +34,10 @@ const shapes: readonly (readonly number[])[] = [
   [1, 128, 129, 1, 1, 128],
   [1, 129, 200, 3, 1, 64],
   [1, 129, 193, 6, 2, 40],
+  // Gradients of queries from several blocks of keys, the last of which have few: of one query head, and of two to a key head.
+  [1, 390, 390, 1, 1, 64],
+  [1, 260, 390, 2, 1, 128],
+  [2, 66, 450, 2, 1, 40],
 ];
 
 /** As the emulation has where nothing else is said; GPUs of data centres have more. */

@@ -88,6 +88,10 @@ describe('emulation', () => {
     expect(after('sums not awaited')).toEqual(['done', 'numbers 0']);
   });
 
+  it('lets blocks add to the same sums in turn', () => {
+    expect(after('turns')).toEqual(['done', 'sums 10 10, problem 0']);
+  });
+
   it('lets two blocks of a cluster show each other what they have', () => {
     expect(after('a cluster meets')).toEqual(['done', 'shown 101 1 300 201']);
   });
@@ -107,6 +111,7 @@ describe('emulation', () => {
     ['a block left out', 'some threads of a cluster wait at a barrier that others have left out'],
     ['not come before', "a thread waits at a cluster's barrier that it has not come to"],
     ['not awaited', "a thread comes to a cluster's barrier before it has waited for the last one"],
+    ['a turn of a later block', 'a block waits for the turn of one that was not begun before it'],
     ['half a cluster', 'kernel meet_f32 was launched on a grid that is not of whole clusters'],
     ['other types', 'kernel right_f32 was launched with arguments of other types than its own'],
     ['missing', 'there is no kernel left_f32'],

@@ -40,6 +40,19 @@ describe('the interpreter of PTX', () => {
     expect(words).toEqual(lanes.map(source));
   });
 
+  it('adds each lane’s numbers to those in memory, lanes of one address one after another', () => {
+    const words = wordsOf(`
+      st.global.f32 [%own], 0f3F800000;
+      cvt.rn.f32.u32 %f1, %thread;
+      and.b32 %r1, %thread, 3;
+      mul.wide.u32 %d1, %r1, 16;
+      add.s64 %d1, %d1, %buffer;
+      mov.f32 %f2, 0f00000000;
+      mov.f32 %f3, 0f40000000;
+      red.relaxed.gpu.global.add.v4.f32 [%d1], {%f1, %f1, %f2, %f3};`);
+    expect(words.map(floatOf).slice(0, 5)).toEqual([113, 113, 1, 17, 121]);
+  });
+
   it.each([
     ['add.s32 %r1, %thread, -1', (x: number) => (x - 1) >>> 0],
     ['mul.hi.s32 %r1, %thread, -2147483648', (x: number) => (x === 0 ? 0 : -Math.ceil(x / 2) >>> 0)],

@@ -1,8 +1,10 @@
 /**
  * Whether products by warpgroups are here what the kernels of this library take them for: of small whole numbers, every kind of
- * product that they ask for, beside plain sums. And whether two blocks of a cluster see what they show each other.
+ * product that they ask for, beside plain sums. Whether two blocks of a cluster see what they show each other. And whether blocks that
+ * add to the same sums in turn all have their turn, and find what those before them have added.
  */
 #include "block-cluster.h"
+#include "turns.h"
 #include "warpgroup-matrix.h"
 
 namespace vwn {
@@ -135,6 +137,26 @@ VWN_DEVICE void clusterCheck(int32_t *wrong) {
   }
   if (!right) tell(wrong);
 }
+
+/** Each block adds one to 1024 sums. `turns` is zero. */
+VWN_DEVICE void turnCheck(int32_t *wrong, uint32_t *turns, float *sums) {
+  const uint32_t turn = blockIdx.x;
+  float *own = sums + threadIdx.x * 4;
+  const Sum ones{{1, 1, 1, 1}};
+  if (turn == 0) {
+    putInTurn(own, ones);
+  } else {
+    awaitTurn(turns, turn, wrong);
+    const Sum before = takeInTurn(own);
+    bool right = true;
+#pragma unroll
+    for (int i = 0; i < 4; i++) right = right && before.values[i] == static_cast<float>(turn);
+    if (!right) tell(wrong);
+    addInTurn(own, ones);
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) passTurn(turns, turn + 1);
+}
 #endif
 extern "C" __global__ void __launch_bounds__(256, 1) warpgroupCheck_f32(int32_t *wrong)
     VWN_BODY_BY_WARPGROUPS(warpgroupCheck(wrong))
@@ -142,6 +164,9 @@ VWN_REGISTER(warpgroupCheck_f32)
 extern "C" __global__ void __launch_bounds__(256, 1) VWN_IN_CLUSTERS clusterCheck_f32(int32_t *wrong)
     VWN_BODY_BY_WARPGROUPS(clusterCheck(wrong))
 VWN_REGISTER_IN_CLUSTERS(clusterCheck_f32)
+extern "C" __global__ void __launch_bounds__(256, 1) turnCheck_f32(int32_t *wrong, uint32_t *turns, float *sums)
+    VWN_BODY_BY_WARPGROUPS(turnCheck(wrong, turns, sums))
+VWN_REGISTER(turnCheck_f32)
 
 }  // namespace
 }  // namespace cuda

@@ -105,7 +105,7 @@ void gradientByTensorCores(const AttentionSizes &s, const Gradient<bf16> &x) {
     launch(forHeads("hopperGrad", s.d, VWN_BF16), {tilesOf(s.S, tiles.gradRows) * s.B * s.K}, tiles.gradThreads, tiles.gradBytes, x.q,
            x.k, x.v, x.dy, x.logSums, dots, querySumsFor(s, tiles), x.dq, x.dk, x.dv, s);
   };
-  if (withWarpgroups(s.d, byWarpgroups)) return;
+  if (usesTurns() && withWarpgroups(s.d, byWarpgroups)) return;
   withTiles(s.d, [&](auto tiles) {
     launch(forHeads("flashQueryGrad", s.d, VWN_BF16), {tilesOf(s.T, tiles.queryRows), s.B * s.H}, flashThreads,
            tiles.queryGradBytes, x.q, x.k, x.v, x.dy, x.logSums, dots, x.dq, s);

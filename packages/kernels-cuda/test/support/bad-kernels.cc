@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "cluster-kernels.h"
+#include "device/turns.h"
 #include "group-kernels.h"
 
 namespace vwn {
@@ -91,6 +92,19 @@ VWN_DEVICE void products(T *to, int offset) {
 }
 VWN_SINGLE(products, (real *to, int offset), (to, offset))
 
+/** Each block of a warp adds its number from one on to 128 sums, behind those before it, and `late` more. */
+template <class T>
+VWN_DEVICE void turns(T *sums, uint32_t *passed, int32_t *problem, uint32_t late) {
+  const auto number = static_cast<float>(blockIdx.x + 1);
+  const Sum sum{{number, number, number, number}};
+  if (blockIdx.x + late > 0) awaitTurn(passed, blockIdx.x + late, problem);
+  if (blockIdx.x == 0) putInTurn(sums + 4 * threadIdx.x, sum);
+  else addInTurn(sums + 4 * threadIdx.x, sum);
+  __syncthreads();
+  if (threadIdx.x == 0) passTurn(passed, blockIdx.x + 1);
+}
+VWN_SINGLE(turns, (real *sums, uint32_t *passed, int32_t *problem, uint32_t late), (sums, passed, problem, late))
+
 /** How many of the 512 numbers that `products` leaves are not those of two plain loops. */
 int wrongProducts(const float *got) {
   int wrong = 0;
@@ -171,6 +185,12 @@ int main() {
   std::printf("read %g %g %g\n", copied[0], copied[1], copied[2]);
   report("copies not awaited", "copies_f32", {1}, 32, 4096, source, copied + 0, 0);
   std::printf("read %g %g %g\n", copied[0], copied[1], copied[2]);
+  uint32_t passed = 0;
+  int32_t problem = 0;
+  report("turns", "turns_f32", {4}, 32, 0, multiplied + 0, &passed, &problem, 0u);
+  std::printf("sums %g %g, problem %d\n", multiplied[0], multiplied[127], problem);
+  passed = 0;
+  report("a turn of a later block", "turns_f32", {4}, 32, 0, multiplied + 0, &passed, &problem, 1u);
   report("products", "products_f32", {1}, 32, 4096, multiplied + 0, 0);
   std::printf("wrong %d\n", wrongProducts(multiplied));
   report("odd row", "products_f32", {1}, 32, 4096, multiplied + 0, 1);

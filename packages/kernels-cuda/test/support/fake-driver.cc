@@ -1,7 +1,7 @@
 /**
  * A CUDA driver without a GPU, for tests of the loader: memory is the host's, kernels do nothing, and FAKE_CUDA says what
  * is wrong: no-gpu, old, no-kernels, no-memory, broken-before (a kernel, so that none is found), broken-kernel, wrong-products,
- * wrong-clusters, no-capture, broken-capture or broken-graph; or that the GPU is newer than compute capability 9.0. FAKE_CUDA_LOG names a file that gets a line for each launch of
+ * wrong-clusters, wrong-turns, no-capture, broken-capture or broken-graph; or that the GPU is newer than compute capability 9.0. FAKE_CUDA_LOG names a file that gets a line for each launch of
  * a kernel or of a graph.
  */
 #include <cstdio>
@@ -104,7 +104,8 @@ int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *
 }
 int cuLaunchKernel(const char *name, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **arguments, void **) {
   const auto isOf = [&](const char *wrong, const char *check) { return isWrong(wrong) && std::strcmp(name, check) == 0; };
-  if (isOf("wrong-products", "warpgroupCheck_f32") || isOf("wrong-clusters", "clusterCheck_f32")) **static_cast<int **>(arguments[0]) = 1;
+  if (isOf("wrong-products", "warpgroupCheck_f32") || isOf("wrong-clusters", "clusterCheck_f32") || isOf("wrong-turns", "turnCheck_f32"))
+    **static_cast<int **>(arguments[0]) = 1;
   if (isCapturing) captured.launches++;
   else note("kernel %s\n", name);
   return isWrong("broken-kernel") ? 700 : 0;
