@@ -28,12 +28,14 @@ template <int rowsOfStep>
 struct QueryWalk {
   static constexpr int rows = rowsOfStep;
   int head, query, left; /* of all sequences' heads; the first of this step's rows; steps, this one among them */
+  int64_t place;         /* where that row is in q */
 
   /** Of a key head, which counts those of all sequences. */
   VWN_DEVICE QueryWalk(const AttentionSizes &s, int keyHead, int key) : query(firstQuery(s, key)) {
     const int group = static_cast<int>(s.H / s.K), queries = static_cast<int>(s.T) - query;
     head = keyHead * group;
     left = queries > 0 ? (queries + rows - 1) / rows * group : 0;
+    find(s);
   }
   VWN_DEVICE static int firstQuery(const AttentionSizes &s, int key) {
     const int past = static_cast<int>(s.S - s.T);
@@ -42,9 +44,17 @@ struct QueryWalk {
   VWN_DEVICE void next(const AttentionSizes &s, int key) {
     left--;
     query += rows;
+    place += rows * s.H * s.d;
     if (query < s.T) return;
     query = firstQuery(s, key);
     head++;
+    find(s);
+  }
+
+ private:
+  VWN_DEVICE void find(const AttentionSizes &s) {
+    const int H = static_cast<int>(s.H);
+    place = ((head / H * s.T + query) * s.H + head % H) * s.d;
   }
 };
 

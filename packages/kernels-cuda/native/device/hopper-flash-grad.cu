@@ -74,9 +74,10 @@ VWN_DEVICE void askForStep(const bf16 *q, const bf16 *dy, const Statistics &stat
   constexpr int rows = HopperTiles<D>::queriesOfStep;
   if (step.left <= 0) return;
   const int group = groupOfBlock(), thread = anew(static_cast<int>(threadIdx.x)) % groupThreads;
-  if (group < 2)
-    askForSlabs<D, rows, groupThreads>(headOfQueries(group ? dy : q, s, step.head), step.query, s.T, s.d,
-                                       group ? to.dOut : to.queries, thread);
+  if (group < 2) {
+    const bf16 *known = group ? dy : q;
+    askForSlabs<D, rows, groupThreads>(known + step.place, s.H * s.d, s.T - step.query, s.d, known, group ? to.dOut : to.queries, thread);
+  }
   if (group < HopperTiles<D>::gradGroups - 1) return;
   const int row = thread % rows, of = thread / rows;
   const float *from = (of ? statistics.dots : statistics.logSums) + step.head * s.T;
@@ -87,12 +88,13 @@ VWN_DEVICE void askForStep(const bf16 *q, const bf16 *dy, const Statistics &stat
 /** A group's factors [64, 8·tiles] into a slab whose rows are the block's, and columns 64. */
 template <int depth>
 VWN_DEVICE void showFactors(const Left (&factors)[depth], bf16 *slab) {
+  const int first = placeInSlab(static_cast<unsigned>(rowOfSum<1>(0, 0)), static_cast<unsigned>(columnOfSum(0, 0)));
 #pragma unroll
-  for (int half = 0; half < 2; half++) {
-    const int place = placeInSlab(static_cast<unsigned>(rowOfSum<1>(0, half)), static_cast<unsigned>(columnOfSum(0, 0)));
+  for (int j = 0; j < 2 * depth; j++) {
+    bf16 *at = slab + eightOn(first, j);
 #pragma unroll
-    for (int j = 0; j < 2 * depth; j++)
-      *reinterpret_cast<uint32_t *>(slab + eightOn(place, j)) = factors[j / 2].words[j % 2 * 2 + half];
+    for (int half = 0; half < 2; half++)
+      *reinterpret_cast<uint32_t *>(at + half * 8 * slabColumns) = factors[j / 2].words[j % 2 * 2 + half];
   }
 }
 

@@ -55,23 +55,31 @@ namespace cuda {
 using HopperQueries = FlashQueries<hopperRows / flashBandRows>;
 
 /**
- * Asks for rows [first, first + rows) of one head, by `threads` of which this is one; zeros beyond `count` and d. A thread has the same
- * chunk of all its rows.
+ * Asks for `rows` rows, of which the first is at `from`, by `threads` of which this is one; zeros beyond the first `left` and d columns.
+ * A thread has the same chunk of all its rows. `known`: some address of the same memory that may be read.
  */
 template <int D, int rows, int threads = hopperThreads>
-VWN_DEVICE void askForSlabs(const Head<const bf16> &head, int64_t first, int64_t count, int64_t d, bf16 *slabs,
+VWN_DEVICE void askForSlabs(const bf16 *from, int64_t stride, int64_t left, int64_t d, const bf16 *known, bf16 *slabs,
                             int thread = static_cast<int>(threadIdx.x)) {
   constexpr int chunks = D / 8, rowsAtOnce = threads / chunks;
   static_assert(rows % rowsAtOnce == 0 && rowsAtOnce % 8 == 0, "rows that not all threads have, or whose chunks change places");
   const int row = thread / chunks, column = thread % chunks * 8;
-  const int left = static_cast<int>(column >= d ? 0 : count - first < rows ? count - first : rows);
-  const bf16 *from = head.data + (first + row) * head.stride + column;
+  from += row * stride + column;
   bf16 *to = slabs + placeInSlabs(rows, row, column);
+  if (left >= rows && d == D) {
 #pragma unroll
-  for (int i = 0; i < rows; i += rowsAtOnce, from += rowsAtOnce * head.stride) {
-    const bool isThere = row + i < left;
-    copyAsync(to + i * slabColumns, isThere ? from : head.data, isThere);
+    for (int i = 0; i < rows; i += rowsAtOnce, from += rowsAtOnce * stride) copyAsync(to + i * slabColumns, from, true);
+    return;
   }
+  const int ofThread = column >= d ? 0 : static_cast<int>(left < rows ? left : rows) - row;
+#pragma unroll
+  for (int i = 0; i < rows; i += rowsAtOnce, from += rowsAtOnce * stride)
+    copyAsync(to + i * slabColumns, i < ofThread ? from : known, i < ofThread);
+}
+/** Rows [first, first + rows) of one head's `count`. */
+template <int D, int rows, int threads = hopperThreads>
+VWN_DEVICE void askForSlabs(const Head<const bf16> &head, int64_t first, int64_t count, int64_t d, bf16 *slabs) {
+  askForSlabs<D, rows, threads>(head.data + first * head.stride, head.stride, count - first, d, head.data, slabs);
 }
 
 /** Copies that were asked for have arrived, products may read them, and all are done with what they did before. */
