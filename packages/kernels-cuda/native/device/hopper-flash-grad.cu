@@ -122,12 +122,12 @@ VWN_DEVICE void toScoreGrads(const Left (&probabilities)[tiles / 2], const Sum (
  * multiplied by, `factors`, while they weigh dy. `hides`: whether a query does not see one of the group's keys.
  */
 template <bool hides, int D, int tiles>
-VWN_DEVICE void addStep(const StepRoom &step, float exponentScale, int ahead, Sum (&scores)[1][tiles], Sum (&products)[1][tiles],
+VWN_DEVICE void addStep(const StepRoom &step, const AttentionSizes &s, int ahead, Sum (&scores)[1][tiles], Sum (&products)[1][tiles],
                         Sum (&valueSums)[1][D / 8], Left (&factors)[tiles / 2]) {
   awaitProducts<1>();
   holdSums(scores[0]);
   Left probabilities[tiles / 2];
-  toProbabilities<hides>(exponentScale, ahead, [&](int query) { return step.logSums[query]; }, scores);
+  toProbabilities<hides>(s.scale * log2OfE, ahead, [&](int query) { return step.logSums[query]; }, scores);
   toLefts(scores[0], probabilities);
   holdFactors(probabilities);
   beginProducts();
@@ -136,7 +136,8 @@ VWN_DEVICE void addStep(const StepRoom &step, float exponentScale, int ahead, Su
   awaitProducts<1>();
   holdSums(products[0]);
   toScoreGrads<hides>(probabilities, products[0], [&](int query) { return step.dots[query]; }, factors);
-  awaitProducts<0>();
+  holdFactors(factors);
+  awaitProductsLast(s.T);
   holdSums(valueSums[0]);
 }
 
@@ -229,9 +230,8 @@ VWN_DEVICE void hopperGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf
       groupRowsByRows<D>(room.values, keyRows, group * groupRows, now.dOut, products[0]);
       commitProducts();
       turns.pass(step, group);
-      const float exponentScale = s.scale * log2OfE;
-      if (group * groupRows + groupRows - 1 > ahead) addStep<true, D>(now, exponentScale, ahead, scores, products, valueSums, factors);
-      else addStep<false, D>(now, exponentScale, ahead, scores, products, valueSums, factors);
+      if (group * groupRows + groupRows - 1 > ahead) addStep<true, D>(now, s, ahead, scores, products, valueSums, factors);
+      else addStep<false, D>(now, s, ahead, scores, products, valueSums, factors);
     } else {
       turns.pass(step, group);
     }

@@ -86,7 +86,8 @@ VWN_DEVICE void hopperFlash(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y
       commitProducts();
       awaitProducts<1>();
       takeScores(next);
-      awaitProducts<0>();
+      holdSums(scores[0]);
+      awaitProductsLast(s.T);
       holdSums(sums[0]);
       shrinkSums(shrink, sums[0]);
       toLefts(scores[0], weights);

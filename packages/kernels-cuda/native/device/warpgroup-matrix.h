@@ -115,10 +115,19 @@ VWN_DEVICE ColumnsFactor factorOfColumns(const bf16 *at, int apart) {
 
 VWN_DEVICE void beginProducts() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 VWN_DEVICE void commitProducts() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-/** Waits for products but for the last `pending` groups of them. */
-template <int pending>
+/** Waits for products but for the last `pending` groups of them. Waits of other sides are not made one by the compiler. */
+template <int pending, int side = 0>
 VWN_DEVICE void awaitProducts() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
+  asm volatile("wgmma.wait_group.sync.aligned %0; // %1" ::"n"(pending), "n"(side) : "memory");
+}
+/**
+ * As awaitProducts, for all of them, and not before what stands before it, of which holdSums or holdFactors holds the results: ptxas
+ * moves a wait up past arithmetic, which would be done meanwhile, but not past a branch. `size` is some number, 0 or more, of which the
+ * compiler does not know that.
+ */
+VWN_DEVICE void awaitProductsLast(int64_t size) {
+  if (size >= 0) awaitProducts<0>();
+  else awaitProducts<0, 1>();
 }
 VWN_DEVICE void fenceForProducts() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 /** Nothing that is done with these sums moves to the other side of this. */
@@ -196,10 +205,11 @@ VWN_DEVICE void multiplyGroup(Sum (&sums)[tiles], const A &a, Factor<ofB> b, boo
 
 VWN_DEVICE void beginProducts() { emulation::beginProducts(); }
 VWN_DEVICE void commitProducts() { emulation::commitProducts(); }
-template <int pending>
+template <int pending, int side = 0>
 VWN_DEVICE void awaitProducts() {
   emulation::awaitProducts(pending);
 }
+VWN_DEVICE void awaitProductsLast(int64_t) { awaitProducts<0>(); }
 VWN_DEVICE void fenceForProducts() { emulation::fenceForProducts(); }
 template <int tiles>
 VWN_DEVICE void holdSums(Sum (&)[tiles]) {}
