@@ -76,7 +76,8 @@ VWN_DEVICE void askForStep(const bf16 *q, const bf16 *dy, const Statistics &stat
   const int group = groupOfBlock(), thread = anew(static_cast<int>(threadIdx.x)) % groupThreads;
   if (group < 2) {
     const bf16 *known = group ? dy : q;
-    askForSlabs<D, rows, groupThreads>(known + step.place, s.H * s.d, s.T - step.query, s.d, known, group ? to.dOut : to.queries, thread);
+    askForSlabs<D, rows, groupThreads>(known + step.place, static_cast<int>(s.H * s.d), static_cast<int>(s.T) - step.query,
+                                       static_cast<int>(s.d), known, group ? to.dOut : to.queries, thread);
   }
   if (group < HopperTiles<D>::gradGroups - 1) return;
   const int row = thread % rows, of = thread / rows;

@@ -43,15 +43,18 @@ VWN_DEVICE void hopperFlash(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y
   bf16 *keys = queries + hopperRows * D, *values = keys + 2 * ofTile;
   const HopperQueries tile(s);
   const int group = groupOfBlock();
-  const auto keysAt = [&](const bf16 *from, int key, bf16 *to) {
-    if (key < tile.end) askForSlabs<D, keyRows>(tile.keyHead(from, s), key, s.S, s.d, to);
+  const int stride = static_cast<int>(s.K * s.d), count = static_cast<int>(s.S), d = static_cast<int>(s.d);
+  const auto keysAt = [&](const bf16 *from, int64_t place, int key, bf16 *to) {
+    if (key < tile.end) askForSlabs<D, keyRows>(from + place, stride, count - key, d, from, to);
   };
   askForSlabs<D, hopperRows>(headOfQueries(q, s, tile.head), tile.first, s.T, s.d, queries);
-  keysAt(k, 0, keys);
+  int64_t place = tile.ofKeys; /* where the next step's values are in v */
+  keysAt(k, place, 0, keys);
   commitCopies();
   arriveForProducts();
-  keysAt(v, 0, values);
-  keysAt(k, keyRows, keys + ofTile);
+  keysAt(v, place, 0, values);
+  place += keyRows * stride;
+  keysAt(k, place, keyRows, keys + ofTile);
   commitCopies();
   Left own[D / 16];
 #pragma unroll
@@ -71,18 +74,19 @@ VWN_DEVICE void hopperFlash(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y
   awaitProducts<0>();
   takeScores(0);
   toLefts(scores[0], weights);
-  for (int key = 0, place = 0; key < tile.end; key += keyRows, place ^= 1) {
+  for (int key = 0, part = 0; key < tile.end; key += keyRows, part ^= 1) {
     const int next = key + keyRows;
     const bool sees = groupSees(group, tile.ahead(s, key)), seesNext = next < tile.end && groupSees(group, tile.ahead(s, next));
     arriveForProducts();
-    keysAt(v, next, values + (place ^ 1) * ofTile);
-    keysAt(k, next + keyRows, keys + place * ofTile);
+    keysAt(v, place, next, values + (part ^ 1) * ofTile);
+    place += keyRows * stride;
+    keysAt(k, place, next + keyRows, keys + part * ofTile);
     commitCopies();
     if (seesNext) {
       beginProducts();
-      groupRowsByRows<D>(own, keys + (place ^ 1) * ofTile, scores[0]);
+      groupRowsByRows<D>(own, keys + (part ^ 1) * ofTile, scores[0]);
       commitProducts();
-      addGroupWeightedRows<D>(weights, values + place * ofTile, sums[0]);
+      addGroupWeightedRows<D>(weights, values + part * ofTile, sums[0]);
       commitProducts();
       awaitProducts<1>();
       takeScores(next);
@@ -93,7 +97,7 @@ VWN_DEVICE void hopperFlash(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *y
       toLefts(scores[0], weights);
     } else if (sees) {
       beginProducts();
-      addGroupWeightedRows<D>(weights, values + place * ofTile, sums[0]);
+      addGroupWeightedRows<D>(weights, values + part * ofTile, sums[0]);
       commitProducts();
       awaitProducts<0>();
       holdSums(sums[0]);

@@ -59,7 +59,7 @@ using HopperQueries = FlashQueries<hopperRows / flashBandRows>;
  * A thread has the same chunk of all its rows. `known`: some address of the same memory that may be read.
  */
 template <int D, int rows, int threads = hopperThreads>
-VWN_DEVICE void askForSlabs(const bf16 *from, int64_t stride, int64_t left, int64_t d, const bf16 *known, bf16 *slabs,
+VWN_DEVICE void askForSlabs(const bf16 *from, int stride, int left, int d, const bf16 *known, bf16 *slabs,
                             int thread = static_cast<int>(threadIdx.x)) {
   constexpr int chunks = D / 8, rowsAtOnce = threads / chunks;
   static_assert(rows % rowsAtOnce == 0 && rowsAtOnce % 8 == 0, "rows that not all threads have, or whose chunks change places");
@@ -71,7 +71,7 @@ VWN_DEVICE void askForSlabs(const bf16 *from, int64_t stride, int64_t left, int6
     for (int i = 0; i < rows; i += rowsAtOnce, from += rowsAtOnce * stride) copyAsync(to + i * slabColumns, from, true);
     return;
   }
-  const int ofThread = column >= d ? 0 : static_cast<int>(left < rows ? left : rows) - row;
+  const int ofThread = column >= d ? 0 : (left < rows ? left : rows) - row;
 #pragma unroll
   for (int i = 0; i < rows; i += rowsAtOnce, from += rowsAtOnce * stride)
     copyAsync(to + i * slabColumns, i < ofThread ? from : known, i < ofThread);
@@ -79,7 +79,8 @@ VWN_DEVICE void askForSlabs(const bf16 *from, int64_t stride, int64_t left, int6
 /** Rows [first, first + rows) of one head's `count`. */
 template <int D, int rows, int threads = hopperThreads>
 VWN_DEVICE void askForSlabs(const Head<const bf16> &head, int64_t first, int64_t count, int64_t d, bf16 *slabs) {
-  askForSlabs<D, rows, threads>(head.data + first * head.stride, head.stride, count - first, d, head.data, slabs);
+  askForSlabs<D, rows, threads>(head.data + first * head.stride, static_cast<int>(head.stride), static_cast<int>(count - first),
+                                static_cast<int>(d), head.data, slabs);
 }
 
 /** Copies that were asked for have arrived, products may read them, and all are done with what they did before. */
