@@ -158,7 +158,7 @@ struct QueryTurns {
   const QuerySums &room;
   const HopperKeys<D> &keys;
   const AttentionSizes &s;
-  int tile = -1; /* of the queries that were added last */
+  int tile = 0; /* of queries: those of the step that has met */
   uint32_t turn = 0;
 
   /** Which 64 columns of a step's dq a group makes: where there are fewer than groups, these relieve each other. −1: none. */
@@ -171,11 +171,14 @@ struct QueryTurns {
     if (step > 0 && keys.tile > 0 && slabOf(step - 1, group) == 0 && threadIdx.x % groupThreads == 0)
       passTurn(room.turns + tile, turn + 1);
   }
-  VWN_DEVICE void begin(int head, int query) {
+  /** Passes the last turn on; then it is this block's turn to add to queries from `query` on. All that takes a while. */
+  VWN_DEVICE void meet(int step, int group, int head, int query) {
+    pass(step, group);
     tile = head * ((static_cast<int>(s.T) + rows - 1) / rows) + query / rows;
     turn = keys.turnOf(s, query);
+    if (turn > 0 && slabOf(step, group) >= 0) awaitTurn(room.turns + tile, turn, room.problem);
   }
-  /** A group's sums of the step that has begun, of the slab that it makes. The block of the first keys gets the sums of all. */
+  /** A group's sums of the step that has met, of the slab that it makes. The block of the first keys gets the sums of all. */
   VWN_DEVICE void add(int slab, Sum (&sums)[1][8]) const {
     float *place = room.sums + (static_cast<int64_t>(tile * slabs + slab) * 8 * groupThreads + threadIdx.x % groupThreads) * 4;
     const auto eachSum = [&](const auto &body) {
@@ -194,6 +197,42 @@ VWN_DEVICE void writeQueries(const Sum (&sums)[1][8], const AttentionSizes &s, i
   const Head<bf16> all = headOfQueries(dq, s, head);
   writeRows<slabColumns>(sums, s.scale, {all.data + slab * slabColumns, all.stride}, query - groupOfBlock() * groupRows, s.T,
                          s.d - slab * slabColumns);
+}
+
+/** A step's gradients of scores, of a group whose keys its queries see; `meanwhile` is done while scores are made. */
+template <int D, int tiles, class Meanwhile>
+VWN_DEVICE void makeFactors(const GradRoom<D> &room, const StepRoom &step, const AttentionSizes &s, int group, int ahead,
+                            const Meanwhile &meanwhile, Sum (&products)[1][tiles], Sum (&valueSums)[1][D / 8],
+                            Left (&factors)[tiles / 2]) {
+  constexpr int keyRows = HopperTiles<D>::gradRows;
+  Sum scores[1][tiles];
+  beginProducts();
+  groupRowsByRows<D>(room.keys, keyRows, group * groupRows, step.queries, scores[0]);
+  commitProducts();
+  groupRowsByRows<D>(room.values, keyRows, group * groupRows, step.dOut, products[0]);
+  commitProducts();
+  meanwhile();
+  if (group * groupRows + groupRows - 1 > ahead) addStep<true, D>(step, s, ahead, scores, products, valueSums, factors);
+  else addStep<false, D>(step, s, ahead, scores, products, valueSums, factors);
+}
+
+/** What gradients of scores weigh: a group's queries where they see its keys, and keys, a slab of them where it is one. */
+template <int D, int tiles>
+VWN_DEVICE void addFactors(const GradRoom<D> &room, const StepRoom &step, bool isSeen, int slab, const Left (&factors)[tiles / 2],
+                           Sum (&keySums)[1][D / 8], Sum (&sums)[1][tiles]) {
+  if (isSeen) {
+    beginProducts();
+    addGroupWeightedRows<D>(factors, step.queries, keySums[0]);
+    commitProducts();
+  }
+  if (slab >= 0) {
+    beginProducts();
+    weighKeys<D>(room, slab, sums[0]);
+    commitProducts();
+  }
+  awaitProducts<0>();
+  holdSums(keySums[0]);
+  holdSums(sums[0]);
 }
 
 template <int D>
@@ -223,38 +262,14 @@ VWN_DEVICE void hopperGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf
     askForStep<D>(q, dy, statistics, s, walk, room.step((step + 1) % 2));
     commitCopies();
     Left factors[tiles / 2] = {};
-    if (group < seen) {
-      Sum scores[1][tiles];
-      beginProducts();
-      groupRowsByRows<D>(room.keys, keyRows, group * groupRows, now.queries, scores[0]);
-      commitProducts();
-      groupRowsByRows<D>(room.values, keyRows, group * groupRows, now.dOut, products[0]);
-      commitProducts();
-      turns.pass(step, group);
-      if (group * groupRows + groupRows - 1 > ahead) addStep<true, D>(now, s, ahead, scores, products, valueSums, factors);
-      else addStep<false, D>(now, s, ahead, scores, products, valueSums, factors);
-    } else {
-      turns.pass(step, group);
-    }
+    const auto meet = [&] { turns.meet(step, group, head, query); };
+    if (group < seen) makeFactors(room, now, s, group, ahead, meet, products, valueSums, factors);
+    else meet();
     showFactors(factors, room.scoreGrads);
     fenceForProducts();
     __syncthreads();
     const int slab = turns.slabOf(step, group);
-    turns.begin(head, query);
-    if (group < seen) {
-      beginProducts();
-      addGroupWeightedRows<D>(factors, now.queries, keySums[0]);
-      commitProducts();
-    }
-    if (slab >= 0) {
-      beginProducts();
-      weighKeys<D>(room, slab, products[0]);
-      commitProducts();
-    }
-    if (slab >= 0 && turns.turn > 0) awaitTurn(querySums.turns + turns.tile, turns.turn, querySums.problem);
-    awaitProducts<0>();
-    holdSums(keySums[0]);
-    holdSums(products[0]);
+    addFactors(room, now, group < seen, slab, factors, keySums, products);
     if (slab < 0) continue;
     turns.add(slab, products);
     if (block.tile == 0) writeQueries<D>(products, s, head, query, slab, dq);
