@@ -35,33 +35,34 @@ struct StateSlabs {
 };
 
 /**
- * Shares out the chunks of `rows` rows of slabs to the block's threads, eight of which have a row of one slab: body(slab, row, c,
- * inSlab), the chunk's number in the row and where it stands. (No thread divides for a chunk: what it has differs by whole slabs and
- * eights of rows.)
+ * Shares out the chunks of the first `present` of `rows` rows of db, from one slab's columns to another's, to the block's threads, eight
+ * of which have a row of one slab: body(shared, at), where a chunk stands in slabAt(slab) and in the device's memory. (No thread divides
+ * for a chunk: what it has differs by whole slabs and eights of rows.)
  */
-template <int rows, class Body>
-VWN_DEVICE void eachChunkOfSlabs(int firstSlab, int endSlab, const Body &body) {
+template <int rows, class T, class SlabAt, class Body>
+VWN_DEVICE void eachChunkOfSlabs(int db, T *all, int present, int firstSlab, int endSlab, const SlabAt &slabAt, const Body &body) {
   constexpr int chunks = slabColumns / ofChunk, inRows = 2 * groupThreads / chunks, atOnce = inRows < rows ? inRows : rows;
-  const unsigned thread = threadIdx.x, c = thread % chunks, first = thread / chunks % atOnce;
+  const unsigned thread = static_cast<unsigned>(anew(static_cast<int>(threadIdx.x))), c = thread % chunks, first = thread / chunks % atOnce;
   const int inSlab = placeInSlab(first, c * ofChunk), ownSlab = static_cast<int>(thread / chunks / atOnce);
-  for (int slab = firstSlab + ownSlab; slab < endSlab; slab += inRows / atOnce)
+  T *const own = all + static_cast<int>(first) * db + c * ofChunk;
 #pragma unroll 1
+  for (int slab = firstSlab + ownSlab; slab < endSlab; slab += inRows / atOnce) {
+    const auto shared = slabAt(slab) + inSlab;
+#pragma unroll
     for (int row = 0; row < rows; row += atOnce)
-      body(slab, static_cast<int>(first) + row, static_cast<int>(c), inSlab + row * slabColumns);
+      if (static_cast<int>(first) + row < present) body(shared + row * slabColumns, own + slab * slabColumns + row * db);
+  }
 }
 /** Asks for the first `present` of so many rows of db, from one slab's columns to another's, to slabAt(slab). */
 template <int rows, class SlabAt>
 VWN_DEVICE void copySlabs(int db, const bf16 *from, int present, int firstSlab, int endSlab, const SlabAt &slabAt) {
-  eachChunkOfSlabs<rows>(firstSlab, endSlab, [&](int slab, int row, int c, int inSlab) {
-    if (row < present) copyAsync(slabAt(slab) + inSlab, from + row * db + slab * slabColumns + c * ofChunk, true);
-  });
+  eachChunkOfSlabs<rows>(db, from, present, firstSlab, endSlab, slabAt,
+                         [](bf16 *shared, const bf16 *at) { copyAsync(shared, at, true); });
 }
 /** So many slabs of such rows from slabAt(slab) to the device's memory. */
 template <int rows, class SlabAt>
 VWN_DEVICE void storeSlabs(int db, int present, int slabs, const SlabAt &slabAt, bf16 *to) {
-  eachChunkOfSlabs<rows>(0, slabs, [&](int slab, int row, int c, int inSlab) {
-    if (row < present) storeChunk(to + row * db + slab * slabColumns + c * ofChunk, wholeAt<Chunk>(slabAt(slab) + inSlab));
-  });
+  eachChunkOfSlabs<rows>(db, to, present, 0, slabs, slabAt, [](const bf16 *shared, bf16 *at) { storeChunk(at, wholeAt<Chunk>(shared)); });
 }
 VWN_DEVICE void clearSlabs(int elements, bf16 *to) {
   for (int at = static_cast<int>(threadIdx.x) * ofChunk; at < elements; at += static_cast<int>(blockDim.x) * ofChunk)
@@ -162,6 +163,7 @@ VWN_DEVICE void eachGathered(int64_t m, int columns, int i, const Sum (&sums)[2]
 template <int most, class Body>
 VWN_DEVICE void gatherSlabs(int db, const bf16 *coefficients, int column, const StateSlabs &rows, const Body &body) {
   Left a[4];
+  const int lane = anew(laneOfWarp());
 #pragma unroll
   for (int k = 0; k < 4; k++) a[k] = leftOfSlabsTransposed(coefficients, hopperSlots, k * 16, column);
 #pragma unroll
@@ -172,7 +174,7 @@ VWN_DEVICE void gatherSlabs(int db, const bf16 *coefficients, int column, const 
 #pragma unroll
     for (int k = 0; k < 4; k++) {
       Right b[2];
-      rightsOfSlabs(rows.at(d / slabColumns), hopperSlots, k * 16, d % slabColumns, b);
+      rightsOfSlabs(rows.at(d / slabColumns), hopperSlots, k * 16, d % slabColumns, lane, b);
       multiplyAdd(sums[0], a[k], b[0]);
       multiplyAdd(sums[1], a[k], b[1]);
     }

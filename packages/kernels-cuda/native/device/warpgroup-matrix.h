@@ -66,9 +66,9 @@ VWN_DEVICE Left leftOfSlabsTransposed(const bf16 *slabs, int rows, int row, int 
   return left;
 }
 /** Two right factors, of which slabs have 16 rows and 16 columns, as warp-matrix.h has them. */
-VWN_DEVICE void rightsOfSlabs(const bf16 *slabs, int rows, int row, int column, Right (&rights)[2]) {
+VWN_DEVICE void rightsOfSlabs(const bf16 *slabs, int rows, int row, int column, int lane, Right (&rights)[2]) {
   uint32_t words[4];
-  loadFourTransposed(slabs + placeInSlabs(rows, row + laneOfWarp() % 16, column + laneOfWarp() / 16 * 8), words);
+  loadFourTransposed(slabs + placeInSlabs(rows, row + lane % 16, column + lane / 16 * 8), words);
   rights[0] = {words[0], words[1]};
   rights[1] = {words[2], words[3]};
 }
