@@ -27,29 +27,31 @@ bool isRight(const char *kernel, int64_t blocks, int64_t sharedBytes, int32_t *w
   return told == 0;
 }
 
-/** By more blocks than run at once. */
-bool areTurnsRight(int32_t *wrong) {
-  constexpr int64_t ofTurns = 256, ofSums = 1024 * 4;
-  char *room = static_cast<char *>(scratch(Slot::partial, ofTurns + ofSums));
-  zero(room, ofTurns);
-  return isRight("turnCheck_f32", 16 * multiprocessors(), 0, wrong, reinterpret_cast<uint32_t *>(room), reinterpret_cast<float *>(room + ofTurns));
-}
+/** A flag, and what turnCheck needs: turns, and 1024 sums. */
+struct CheckRoom {
+  int32_t wrong[64];
+  uint32_t turns[64];
+  float sums[1024];
+};
 
-Found check(int32_t *wrong) {
+/** Of turns by more blocks than run at once. `room` is the device's. */
+Found check(CheckRoom *room) {
   constexpr int64_t ofProducts = 64 << 10;
-  if (!isRight("warpgroupCheck_f32", 1, ofProducts, wrong)) return {true};
-  return {true, true, isRight("clusterCheck_f32", 2, sharedLimit(), wrong), areTurnsRight(wrong)};
+  if (!isRight("warpgroupCheck_f32", 1, ofProducts, room->wrong)) return {true};
+  const bool clusters = isRight("clusterCheck_f32", 2, sharedLimit(), room->wrong);
+  zero(room->turns, sizeof room->turns);
+  return {true, true, clusters, isRight("turnCheck_f32", 16 * multiprocessors(), 0, room->wrong, room->turns + 0, room->sums + 0)};
 }
 
 Found tryThem() {
-  auto *wrong = static_cast<int32_t *>(allocateOnDevice(sizeof(int32_t)));
-  if (!wrong) return {};
+  auto *room = static_cast<CheckRoom *>(allocateOnDevice(sizeof(CheckRoom)));
+  if (!room) return {};
   try {
-    const Found result = check(wrong);
-    freeOnDevice(wrong);
+    const Found result = check(room);
+    freeOnDevice(room);
     return result;
   } catch (const std::runtime_error &error) {
-    freeOnDevice(wrong);
+    freeOnDevice(room);
     throw std::runtime_error(std::string("trying products by warpgroups: ") + error.what() + "; VWN_CUDA_WARPGROUPS=0 does without them");
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Kernels by warpgroups, which GPUs of compute capability 9.0 have and no others, and those of them by clusters of two blocks, or by
- * blocks that add to sums in turn: whether to use them. VWN_CUDA_WARPGROUPS=0 says no, and so does a GPU on which what they make is not what it should be.
+ * blocks that add to sums in turn: whether to use them.
+ * VWN_CUDA_WARPGROUPS=0 says no, and so does a GPU on which what they make is not what it should be.
  */
 #pragma once
 #include <string>

@@ -37,6 +37,21 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 VWN_REGISTER(flashDots_bf16)
 }  // namespace entry_flashDots
 
+/** p = exp(score·scale − logSum) of scores of one band; 0 where a score is −∞. `logSum` is times log2(e). */
+template <int tiles>
+VWN_DEVICE void toOwnProbabilities(float exponentScale, const float (&logSum)[2], Sum (&scores)[tiles]) {
+#pragma unroll
+  for (int j = 0; j < tiles; j++)
+    for (int i = 0; i < 4; i++) scores[j].values[i] = powerOf2(scores[j].values[i] * exponentScale - logSum[i / 2]);
+}
+/** p·(dP − dot), dP = dy·v. */
+template <int tiles>
+VWN_DEVICE void timesOwnDifferences(const float (&dot)[2], const Sum (&products)[tiles], Sum (&probabilities)[tiles]) {
+#pragma unroll
+  for (int j = 0; j < tiles; j++)
+    for (int i = 0; i < 4; i++) probabilities[j].values[i] *= products[j].values[i] - dot[i / 2];
+}
+
 /** Shared: queries, their dy, keys, values. Keys arrive while dy·v is made, the next values during the rest. */
 template <int D>
 VWN_DEVICE void flashQueryGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const Statistics &statistics, bf16 *dq,
@@ -96,6 +111,25 @@ template <int D>
 VWN_DEVICE void askForStep(const bf16 *q, const float *known, const StepsOf<D> &step, const AttentionSizes &s, bf16 *tile) {
   askFor<D, StepsOf<D>::rows>(headOfQueries(q, s, step.head), step.query, s.T, s.d, tile);
   askFor<D, StepsOf<D>::rows>(known + step.head * s.T, step.query, s.T, tile);
+}
+
+/** Whether a query of a step does not see a key of this warp's bands, rows: query i sees those up to row `ahead` + i. */
+template <int bands>
+VWN_DEVICE bool hidesKeys(int ahead) {
+  return firstRowOfWarp<bands>() + 16 * bands - 1 > ahead;
+}
+
+/** scores ∘ (products − dot) of keys (rows) and queries (columns); 0 where a query does not see a key, whatever its dot may be. */
+template <bool hides, int bands, int tiles, class Dots>
+VWN_DEVICE void timesDifferences(const Sum (&products)[bands][tiles], const Dots &dotOf, Sum (&scores)[bands][tiles]) {
+  eachQuery<tiles>(dotOf, [&](int j, int i, float dot) {
+#pragma unroll
+    for (int band = 0; band < bands; band++)
+      for (int at = i; at < 4; at += 2) {
+        float &score = scores[band][j].values[at];
+        score = hides && score == 0.0f ? 0.0f : score * (products[band][j].values[at] - dot);
+      }
+  });
 }
 
 /**

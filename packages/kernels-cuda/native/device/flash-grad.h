@@ -8,21 +8,6 @@
 namespace vwn {
 namespace cuda {
 
-/** p = exp(score·scale − logSum) of scores of one band; 0 where a score is −∞. `logSum` is times log2(e). */
-template <int tiles>
-VWN_DEVICE void toOwnProbabilities(float exponentScale, const float (&logSum)[2], Sum (&scores)[tiles]) {
-#pragma unroll
-  for (int j = 0; j < tiles; j++)
-    for (int i = 0; i < 4; i++) scores[j].values[i] = powerOf2(scores[j].values[i] * exponentScale - logSum[i / 2]);
-}
-/** p·(dP − dot), dP = dy·v. */
-template <int tiles>
-VWN_DEVICE void timesOwnDifferences(const float (&dot)[2], const Sum (&products)[tiles], Sum (&probabilities)[tiles]) {
-#pragma unroll
-  for (int j = 0; j < tiles; j++)
-    for (int i = 0; i < 4; i++) probabilities[j].values[i] *= products[j].values[i] - dot[i / 2];
-}
-
 /** Steps of a block of keys past the queries that see them, heads of its group one after the other. */
 template <int rowsOfStep>
 struct QueryWalk {
@@ -66,12 +51,6 @@ VWN_DEVICE void eachQuery(const Numbers &numberOf, const Body &body) {
     for (int i = 0; i < 2; i++) body(j, i, numberOf(columnOfSum(j, i)));
 }
 
-/** Whether a query of a step does not see a key of this warp's bands, rows: query i sees those up to row `ahead` + i. */
-template <int bands>
-VWN_DEVICE bool hidesKeys(int ahead) {
-  return firstRowOfWarp<bands>() + 16 * bands - 1 > ahead;
-}
-
 /**
  * p of keys (rows) and queries (columns) from their scores; 0 where a query does not see a key: `hides` is whether there is one, which
  * most warps are spared to look for. Beyond the last query p is 1, but what it multiplies is 0.
@@ -85,19 +64,6 @@ VWN_DEVICE void toProbabilities(float exponentScale, int ahead, const LogSums &l
         float &score = scores[band][j].values[2 * half + i];
         const bool sees = !hides || rowOfSum<bands>(band, half) <= ahead + columnOfSum(j, i);
         score = sees ? powerOf2(score * exponentScale - logSum * log2OfE) : 0.0f;
-      }
-  });
-}
-
-/** scores ∘ (products − dot) of keys (rows) and queries (columns); 0 where a query does not see a key, whatever its dot may be. */
-template <bool hides, int bands, int tiles, class Dots>
-VWN_DEVICE void timesDifferences(const Sum (&products)[bands][tiles], const Dots &dotOf, Sum (&scores)[bands][tiles]) {
-  eachQuery<tiles>(dotOf, [&](int j, int i, float dot) {
-#pragma unroll
-    for (int band = 0; band < bands; band++)
-      for (int at = i; at < 4; at += 2) {
-        float &score = scores[band][j].values[at];
-        score = hides && score == 0.0f ? 0.0f : score * (products[band][j].values[at] - dot);
       }
   });
 }

@@ -12,7 +12,7 @@ namespace cuda {
 namespace {
 
 #if defined(VWN_HAS_WARPGROUPS)
-/** A block's keys, of one key head of all sequences'. Grid: tiles of keys, the last ones first, of one head after another. */
+/** A block's keys, of one key head; heads count through all sequences. Grid: tiles of keys, the last ones first, of one head after another. */
 template <int D>
 struct HopperKeys {
   static constexpr int rows = HopperTiles<D>::gradRows;
@@ -33,7 +33,7 @@ struct HopperKeys {
     const int seen = (ahead + HopperTiles<D>::queriesOfStep - 1) / groupRows + 1, left = static_cast<int>(s.S) - first();
     return seen * groupRows < left ? seen : (left + groupRows - 1) / groupRows;
   }
-  /** How many blocks, of later keys, see a step of queries. */
+  /** How many blocks of later keys a step of queries sees: they add to its dq before this one. */
   VWN_DEVICE uint32_t turnOf(const AttentionSizes &s, int query) const {
     const int64_t seen = s.S - s.T + query + HopperTiles<D>::queriesOfStep;
     return static_cast<uint32_t>(static_cast<int>((seen < s.S ? seen : s.S) - 1) / rows - tile);
@@ -75,9 +75,9 @@ VWN_DEVICE void askForStep(const bf16 *q, const bf16 *dy, const Statistics &stat
   if (step.left <= 0) return;
   const int group = groupOfBlock(), thread = anew(static_cast<int>(threadIdx.x)) % groupThreads;
   if (group < 2) {
-    const bf16 *known = group ? dy : q;
-    askForSlabs<D, rows, groupThreads>(known + step.place, static_cast<int>(s.H * s.d), static_cast<int>(s.T) - step.query,
-                                       static_cast<int>(s.d), known, group ? to.dOut : to.queries, thread);
+    const bf16 *all = group ? dy : q;
+    askForSlabs<D, rows, groupThreads>(all + step.place, static_cast<int>(s.H * s.d), static_cast<int>(s.T) - step.query,
+                                       static_cast<int>(s.d), all, group ? to.dOut : to.queries, thread);
   }
   if (group < HopperTiles<D>::gradGroups - 1) return;
   const int row = thread % rows, of = thread / rows;
@@ -100,8 +100,8 @@ VWN_DEVICE void showFactors(const Left (&factors)[depth], bf16 *slab) {
 }
 
 /**
- * Gradients of scores: p ∘ (dy·v − dot), with p as it weighs dy, rounded to bf16, lest registers hold it twice; 0 where a query does
- * not see a key, whatever its dot may be.
+ * Gradients of scores: p ∘ (dy·v − dot), with p as it weighs dy, rounded to bf16, lest registers hold it in float32 too; 0 where a query
+ * does not see a key, whatever its dot may be.
  */
 template <bool hides, int tiles, class Dots>
 VWN_DEVICE void toScoreGrads(const Left (&probabilities)[tiles / 2], const Sum (&products)[tiles], const Dots &dotOf,
@@ -120,23 +120,26 @@ VWN_DEVICE void toScoreGrads(const Left (&probabilities)[tiles / 2], const Sum (
 
 /**
  * One step of queries, whose scores and dy·v have been asked for, in this order: probabilities are made while dy·v is, and what they are
- * multiplied by, `factors`, while they weigh dy. `hides`: whether a query does not see one of the group's keys.
+ * multiplied by, `factors`, while they weigh dy, and so is `meanwhile`. `hides`: whether a query does not see one of the group's keys.
  */
-template <bool hides, int D, int tiles>
-VWN_DEVICE void addStep(const StepRoom &step, const AttentionSizes &s, int ahead, Sum (&scores)[1][tiles], Sum (&products)[1][tiles],
-                        Sum (&valueSums)[1][D / 8], Left (&factors)[tiles / 2]) {
+template <bool hides, int D, int tiles, class Meanwhile>
+VWN_DEVICE void addStep(const StepRoom &step, const AttentionSizes &s, int ahead, const Meanwhile &meanwhile, Sum (&scores)[1][tiles],
+                        Sum (&products)[1][tiles], Sum (&valueSums)[1][D / 8], Left (&factors)[tiles / 2]) {
   awaitProducts<1>();
   holdSums(scores[0]);
-  Left probabilities[tiles / 2];
+  Left probabilities[tiles / 2], own[tiles / 2];
   toProbabilities<hides>(s.scale * log2OfE, ahead, [&](int query) { return step.logSums[query]; }, scores);
   toLefts(scores[0], probabilities);
+  // Products' factors may not even be read until these are there.
+  copyFactors(probabilities, own);
   holdFactors(probabilities);
   beginProducts();
   addGroupWeightedRows<D>(probabilities, step.dOut, valueSums[0]);
   commitProducts();
+  meanwhile();
   awaitProducts<1>();
   holdSums(products[0]);
-  toScoreGrads<hides>(probabilities, products[0], [&](int query) { return step.dots[query]; }, factors);
+  toScoreGrads<hides>(own, products[0], [&](int query) { return step.dots[query]; }, factors);
   holdFactors(factors);
   awaitProductsLast(s.T);
   holdSums(valueSums[0]);
@@ -151,14 +154,20 @@ VWN_DEVICE void weighKeys(const GradRoom<D> &room, int slab, Sum (&sums)[8]) {
   for (int k = 0; k < keyRows; k += 16) multiplyGroup(sums, a + k * slabColumns, b + k * slabColumns, k > 0);
 }
 
+/** A step of a block of keys: how many keys from the block's first on its first query sees, and the block's groups whose keys it sees. */
+struct GradStep {
+  int number, head, query, ahead, seen;
+};
+
 /** How a block's parts of dq come to those of other blocks: that of the last keys puts its own down, that of the first writes dq. */
 template <int D>
 struct QueryTurns {
   static constexpr int rows = HopperTiles<D>::queriesOfStep, slabs = D / slabColumns, groups = HopperTiles<D>::gradGroups;
-  const QuerySums &room;
+  const QuerySums &all;
   const HopperKeys<D> &keys;
   const AttentionSizes &s;
-  int tile = 0; /* of queries: those of the step that has met */
+  /** Of the step that has begun: which queries of all these are, and how many blocks add to them before this one. */
+  int queries = 0;
   uint32_t turn = 0;
 
   /** Which 64 columns of a step's dq a group makes: where there are fewer than groups, these relieve each other. −1: none. */
@@ -166,21 +175,29 @@ struct QueryTurns {
     if constexpr (slabs == groups) return group;
     return group == groups - 1 - step % groups ? 0 : -1;
   }
-  /** What this block had for the step before `step` has been added, and all have come to a barrier since: others may add. */
-  VWN_DEVICE void pass(int step, int group) const {
-    if (step > 0 && keys.tile > 0 && slabOf(step - 1, group) == 0 && threadIdx.x % groupThreads == 0)
-      passTurn(room.turns + tile, turn + 1);
+  VWN_DEVICE int queriesOf(const GradStep &step) const {
+    return step.head * ((static_cast<int>(s.T) + rows - 1) / rows) + step.query / rows;
   }
-  /** Passes the last turn on; then it is this block's turn to add to queries from `query` on. All that takes a while. */
-  VWN_DEVICE void meet(int step, int group, int head, int query) {
-    pass(step, group);
-    tile = head * ((static_cast<int>(s.T) + rows - 1) / rows) + query / rows;
-    turn = keys.turnOf(s, query);
-    if (turn > 0 && slabOf(step, group) >= 0) awaitTurn(room.turns + tile, turn, room.problem);
+  VWN_DEVICE void begin(const GradStep &step) {
+    queries = queriesOf(step);
+    turn = keys.turnOf(s, step.query);
   }
-  /** A group's sums of the step that has met, of the slab that it makes. The block of the first keys gets the sums of all. */
+  /** Until a group may add to a step that is yet to begin. Takes as long as the device's memory does at least. */
+  VWN_DEVICE void await(const GradStep &step, int group) const {
+    const uint32_t before = keys.turnOf(s, step.query);
+    if (before > 0 && slabOf(step.number, group) >= 0) awaitTurn(all.turns + queriesOf(step), before, all.problem);
+  }
+  /**
+   * What this block had for the step before one of this number has been added, and all have come to a barrier since: others may add. It
+   * takes longer while what was added is on its way.
+   */
+  VWN_DEVICE void pass(int number, int group) const {
+    if (number > 0 && keys.tile > 0 && slabOf(number - 1, group) == slabs - 1 && threadIdx.x % groupThreads == 0)
+      passTurn(all.turns + queries, turn + 1);
+  }
+  /** A group's sums of the step that has begun, of the slab that it makes. The block of the first keys gets the sums of all. */
   VWN_DEVICE void add(int slab, Sum (&sums)[1][8]) const {
-    float *place = room.sums + (static_cast<int64_t>(tile * slabs + slab) * 8 * groupThreads + threadIdx.x % groupThreads) * 4;
+    float *place = all.sums + (static_cast<int64_t>(queries * slabs + slab) * 8 * groupThreads + threadIdx.x % groupThreads) * 4;
     const auto eachSum = [&](const auto &body) {
 #pragma unroll
       for (int j = 0; j < 8; j++) body(place + j * groupThreads * 4, sums[0][j]);
@@ -193,36 +210,37 @@ struct QueryTurns {
 
 /** A group's 64 columns of a step's dq. */
 template <int D>
-VWN_DEVICE void writeQueries(const Sum (&sums)[1][8], const AttentionSizes &s, int head, int query, int slab, bf16 *dq) {
-  const Head<bf16> all = headOfQueries(dq, s, head);
-  writeRows<slabColumns>(sums, s.scale, {all.data + slab * slabColumns, all.stride}, query - groupOfBlock() * groupRows, s.T,
+VWN_DEVICE void writeQueries(const Sum (&sums)[1][8], const AttentionSizes &s, const GradStep &step, int slab, bf16 *dq) {
+  const Head<bf16> all = headOfQueries(dq, s, step.head);
+  writeRows<slabColumns>(sums, s.scale, {all.data + slab * slabColumns, all.stride}, step.query - groupOfBlock() * groupRows, s.T,
                          s.d - slab * slabColumns);
 }
 
-/** A step's gradients of scores, of a group whose keys its queries see; `meanwhile` is done while scores are made. */
-template <int D, int tiles, class Meanwhile>
-VWN_DEVICE void makeFactors(const GradRoom<D> &room, const StepRoom &step, const AttentionSizes &s, int group, int ahead,
-                            const Meanwhile &meanwhile, Sum (&products)[1][tiles], Sum (&valueSums)[1][D / 8],
+/** A step's gradients of scores, of a group whose keys its queries see. Turns are asked for, and passed on, while products are made. */
+template <int D, int tiles>
+VWN_DEVICE void makeFactors(const GradRoom<D> &room, const StepRoom &from, const AttentionSizes &s, const GradStep &step, int group,
+                            const QueryTurns<D> &turns, Sum (&products)[1][tiles], Sum (&valueSums)[1][D / 8],
                             Left (&factors)[tiles / 2]) {
   constexpr int keyRows = HopperTiles<D>::gradRows;
   Sum scores[1][tiles];
   beginProducts();
-  groupRowsByRows<D>(room.keys, keyRows, group * groupRows, step.queries, scores[0]);
+  groupRowsByRows<D>(room.keys, keyRows, group * groupRows, from.queries, scores[0]);
   commitProducts();
-  groupRowsByRows<D>(room.values, keyRows, group * groupRows, step.dOut, products[0]);
+  groupRowsByRows<D>(room.values, keyRows, group * groupRows, from.dOut, products[0]);
   commitProducts();
-  meanwhile();
-  if (group * groupRows + groupRows - 1 > ahead) addStep<true, D>(step, s, ahead, scores, products, valueSums, factors);
-  else addStep<false, D>(step, s, ahead, scores, products, valueSums, factors);
+  turns.await(step, group);
+  const auto pass = [&] { turns.pass(step.number, group); };
+  if (group * groupRows + groupRows - 1 > step.ahead) addStep<true, D>(from, s, step.ahead, pass, scores, products, valueSums, factors);
+  else addStep<false, D>(from, s, step.ahead, pass, scores, products, valueSums, factors);
 }
 
 /** What gradients of scores weigh: a group's queries where they see its keys, and keys, a slab of them where it is one. */
 template <int D, int tiles>
-VWN_DEVICE void addFactors(const GradRoom<D> &room, const StepRoom &step, bool isSeen, int slab, const Left (&factors)[tiles / 2],
+VWN_DEVICE void addFactors(const GradRoom<D> &room, const StepRoom &from, bool isSeen, int slab, const Left (&factors)[tiles / 2],
                            Sum (&keySums)[1][D / 8], Sum (&sums)[1][tiles]) {
   if (isSeen) {
     beginProducts();
-    addGroupWeightedRows<D>(factors, step.queries, keySums[0]);
+    addGroupWeightedRows<D>(factors, from.queries, keySums[0]);
     commitProducts();
   }
   if (slab >= 0) {
@@ -236,46 +254,51 @@ VWN_DEVICE void addFactors(const GradRoom<D> &room, const StepRoom &step, bool i
 }
 
 template <int D>
+VWN_DEVICE void askForKeys(const GradRoom<D> &room, const HopperKeys<D> &block, const bf16 *k, const bf16 *v, const AttentionSizes &s) {
+  constexpr int rows = HopperTiles<D>::gradRows, threads = HopperTiles<D>::gradThreads;
+  askForSlabs<D, rows, threads>(block.of(k, s), block.first(), s.S, s.d, room.keys);
+  askForSlabs<D, rows, threads>(block.of(v, s), block.first(), s.S, s.d, room.values);
+}
+
+template <int D>
 VWN_DEVICE void hopperGrad(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *dy, const Statistics &statistics,
                            const QuerySums &querySums, bf16 *dq, bf16 *dk, bf16 *dv, const AttentionSizes &s) {
-  using Tiles = HopperTiles<D>;
-  constexpr int rows = Tiles::queriesOfStep, tiles = rows / 8, keyRows = Tiles::gradRows;
+  constexpr int rows = HopperTiles<D>::queriesOfStep, tiles = rows / 8;
   VWN_SHARED_SLABS(shared);
   const GradRoom<D> room(shared);
   const HopperKeys<D> block(s);
   const int key = block.first(), group = groupOfBlock();
-  askForSlabs<D, keyRows, Tiles::gradThreads>(block.of(k, s), key, s.S, s.d, room.keys);
-  askForSlabs<D, keyRows, Tiles::gradThreads>(block.of(v, s), key, s.S, s.d, room.values);
   QueryWalk<rows> walk(s, block.head, key);
+  askForKeys(room, block, k, v, s);
   askForStep<D>(q, dy, statistics, s, walk, room.step(0));
   commitCopies();
   // dy·v, and then the step's dq: registers that are free for it.
   Sum keySums[1][D / 8] = {}, valueSums[1][D / 8] = {}, products[1][tiles] = {};
   QueryTurns<D> turns{querySums, block, s};
-  int step = 0;
-  for (; walk.left > 0; step++) {
-    const StepRoom now = room.step(step % 2);
-    const int head = walk.head, query = walk.query, ahead = static_cast<int>(s.S - s.T) + query - key;
-    const int seen = block.groupsSeen(s, ahead);
+  int number = 0;
+  for (; walk.left > 0; number++) {
+    const StepRoom now = room.step(number % 2);
+    const int ahead = static_cast<int>(s.S - s.T) + walk.query - key;
+    const GradStep step{number, walk.head, walk.query, ahead, block.groupsSeen(s, ahead)};
     arriveForProducts();
     walk.next(s, key);
-    askForStep<D>(q, dy, statistics, s, walk, room.step((step + 1) % 2));
+    askForStep<D>(q, dy, statistics, s, walk, room.step((number + 1) % 2));
     commitCopies();
     Left factors[tiles / 2] = {};
-    const auto meet = [&] { turns.meet(step, group, head, query); };
-    if (group < seen) makeFactors(room, now, s, group, ahead, meet, products, valueSums, factors);
-    else meet();
+    if (group < step.seen) makeFactors(room, now, s, step, group, turns, products, valueSums, factors);
+    else turns.await(step, group), turns.pass(number, group);
     showFactors(factors, room.scoreGrads);
     fenceForProducts();
     __syncthreads();
-    const int slab = turns.slabOf(step, group);
-    addFactors(room, now, group < seen, slab, factors, keySums, products);
+    const int slab = turns.slabOf(number, group);
+    turns.begin(step);
+    addFactors(room, now, group < step.seen, slab, factors, keySums, products);
     if (slab < 0) continue;
     turns.add(slab, products);
-    if (block.tile == 0) writeQueries<D>(products, s, head, query, slab, dq);
+    if (block.tile == 0) writeQueries<D>(products, s, step, slab, dq);
   }
   __syncthreads();
-  turns.pass(step, group);
+  turns.pass(number, group);
   writeRows<D>(keySums, s.scale, block.of(dk, s), key, s.S, s.d);
   writeRows<D>(valueSums, 1.0f, block.of(dv, s), key, s.S, s.d);
 }

@@ -27,19 +27,17 @@ struct HopperTiles {
 };
 
 /**
- * Sums of dq until all keys have added theirs, and how many of the blocks of keys have, for each 64 queries of each head: queryTiles.
- * Sums are D for each query, as a warpgroup's threads hold them.
+ * For each tile of 64 queries of each head, sums of dq until all keys have added theirs, and how many blocks of keys have. Sums are D for
+ * each query, as a warpgroup's threads hold them.
  */
 struct QuerySums {
   float *sums;
   uint32_t *turns;
   int32_t *problem;
 };
+/** Of a tile's sums. */
 template <int D>
-int64_t queryTiles(const AttentionSizes &s) {
-  constexpr int rows = HopperTiles<D>::queriesOfStep;
-  return s.B * s.H * ((s.T + rows - 1) / rows);
-}
+constexpr int64_t bytesOfQuerySums = HopperTiles<D>::queriesOfStep * D * 4;
 
 }  // namespace cuda
 }  // namespace vwn

@@ -74,17 +74,20 @@ VWN_DEVICE void addInTurn(float *to, const Sum &sum) {
 
 #endif
 
+/** Whether so many have passed their turns; true, too, where a problem has been told, of this wait or another, lest every one lasts as long. */
+VWN_DEVICE bool isTurn(const uint32_t *turns, uint32_t before, int asked, int32_t *problem) {
+  if (turnsPassed(turns) >= before) return true;
+  if (asked == mostTurnsAsked) tell(problem);
+  return asked % 1024 == 0 && *static_cast<const volatile int32_t *>(problem) != 0;
+}
+
 /** Waits, by a whole warp, until `before` blocks have passed their turns. */
 VWN_DEVICE void awaitTurn(const uint32_t *turns, uint32_t before, int32_t *problem) {
 #if !defined(__CUDACC__)
   if (turnsPassed(turns) != before) throw std::runtime_error("a block waits for the turn of one that was not begun before it");
 #endif
   if (laneOfWarp() == 0)
-    for (int asked = 0; turnsPassed(turns) != before; asked++)
-      if (asked == mostTurnsAsked) {
-        tell(problem);
-        break;
-      }
+    for (int asked = 1; !isTurn(turns, before, asked, problem); asked++) continue;
   __syncwarp();
 }
 

@@ -8,7 +8,7 @@
  * chunks of 16 change places by the row, so that neither 8 rows of a chunk nor 8 chunks of a row meet in a bank.
  *
  * Products are made while the threads go on. Every warp of a group must take part in: beginProducts, multiplyGroup …,
- * commitProducts; until awaitProducts nobody may touch the sums, or write what is read. A warp that has waited knows of its own rows
+ * commitProducts; until awaitProducts nobody may touch the sums or a factor's registers, or write what is read. A warp that has waited knows of its own rows
  * only: before what products have read is written, all must have waited. What threads have written for them to read, copies
  * included, needs each writer's fenceForProducts and then a barrier.
  */
@@ -147,6 +147,15 @@ VWN_DEVICE void holdFactors(Left (&factors)[depth]) {
     for (int i = 0; i < 4; i++) asm volatile("" : "+r"(factors[k].words[i])::"memory");
 }
 
+/** The same numbers in other registers, which may be read while products of the first ones are made. */
+template <int depth>
+VWN_DEVICE void copyFactors(const Left (&factors)[depth], Left (&to)[depth]) {
+#pragma unroll
+  for (int k = 0; k < depth; k++)
+#pragma unroll
+    for (int i = 0; i < 4; i++) asm volatile("mov.b32 %0, %1;" : "=r"(to[k].words[i]) : "r"(factors[k].words[i]));
+}
+
 template <int tiles>
 struct GroupProduct;
 
@@ -215,6 +224,10 @@ template <int tiles>
 VWN_DEVICE void holdSums(Sum (&)[tiles]) {}
 template <int depth>
 VWN_DEVICE void holdFactors(Left (&)[depth]) {}
+template <int depth>
+VWN_DEVICE void copyFactors(const Left (&factors)[depth], Left (&to)[depth]) {
+  for (int k = 0; k < depth; k++) to[k] = factors[k];
+}
 template <int tiles, bool ofA, bool ofB>
 VWN_DEVICE void multiplyGroup(Sum (&sums)[tiles], Factor<ofA> a, Factor<ofB> b, bool adds) {
   emulation::multiplyLater(sums[0].values, 8 * tiles, nullptr, {a.descriptor(), ofA}, {b.descriptor(), ofB}, adds);

@@ -5,6 +5,7 @@
  */
 #include "../device/hopper-flash.h"
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -68,6 +69,13 @@ struct Gradient {
   float *dots;
 };
 
+/** So many numbers of bf16 further on: the host does not know what one is. */
+template <class T>
+T *from(T *data, int64_t elements) {
+  using Bytes = std::conditional_t<std::is_const_v<T>, const char, char>;
+  return reinterpret_cast<T *>(reinterpret_cast<Bytes *>(data) + elements * 2);
+}
+
 /** body(HopperTiles<D>{}) where heads are for warpgroups, and there are such. */
 template <class Body>
 bool withWarpgroups(int64_t d, const Body &body) {
@@ -89,23 +97,35 @@ void forwardByTensorCores(const AttentionSizes &s, const bf16 *q, const bf16 *k,
   });
 }
 
-/** No block has had its turn yet. */
+/** Room for so many tiles of queries; no block has had its turn yet. */
 template <int D>
-QuerySums querySumsFor(const AttentionSizes &s, HopperTiles<D>) {
-  const int64_t tiles = queryTiles<D>(s), bytes = tiles * 4, ofTurns = (bytes + 255) / 256 * 256;
-  char *room = static_cast<char *>(scratch(Slot::partial, ofTurns + tiles * HopperTiles<D>::queriesOfStep * D * 4));
+QuerySums querySumsFor(int64_t tiles) {
+  const int64_t bytes = tiles * 4, ofTurns = (bytes + 255) / 256 * 256;
+  char *room = static_cast<char *>(scratch(Slot::partial, ofTurns + tiles * bytesOfQuerySums<D>));
   zero(room, bytes);
   return {reinterpret_cast<float *>(room + ofTurns), reinterpret_cast<uint32_t *>(room), problemFlag(Problem::turn)};
+}
+
+/** So many sequences at once as a chunk of scratch memory has room for their sums of dq, one at least. */
+template <int D>
+void gradientByWarpgroups(const AttentionSizes &all, const Gradient<bf16> &x, HopperTiles<D> tiles) {
+  const int64_t ofSequence = all.H * tilesOf(all.T, tiles.queriesOfStep);
+  const int64_t most = std::max<int64_t>(chunkBytes() / (ofSequence * bytesOfQuerySums<D>), 1);
+  for (int64_t first = 0; first < all.B; first += most) {
+    AttentionSizes s = all;
+    s.B = std::min(most, all.B - first);
+    const int64_t q = first * s.T * s.H * s.d, k = first * s.S * s.K * s.d, row = first * s.H * s.T;
+    const float *dots = x.dots + row;
+    launch(forHeads("hopperGrad", s.d, VWN_BF16), {tilesOf(s.S, tiles.gradRows) * s.B * s.K}, tiles.gradThreads, tiles.gradBytes,
+           from(x.q, q), from(x.k, k), from(x.v, k), from(x.dy, q), x.logSums + row, dots, querySumsFor<D>(s.B * ofSequence),
+           from(x.dq, q), from(x.dk, k), from(x.dv, k), s);
+  }
 }
 
 void gradientByTensorCores(const AttentionSizes &s, const Gradient<bf16> &x) {
   const float *dots = x.dots;
   launch("flashDots_bf16", {blocksFor(s.B * s.T * s.H, 256 / flashLanesOfDot)}, 256, 0, x.y, x.dy, x.dots, s);
-  const auto byWarpgroups = [&](auto tiles) {
-    launch(forHeads("hopperGrad", s.d, VWN_BF16), {tilesOf(s.S, tiles.gradRows) * s.B * s.K}, tiles.gradThreads, tiles.gradBytes, x.q,
-           x.k, x.v, x.dy, x.logSums, dots, querySumsFor(s, tiles), x.dq, x.dk, x.dv, s);
-  };
-  if (usesTurns() && withWarpgroups(s.d, byWarpgroups)) return;
+  if (usesTurns() && withWarpgroups(s.d, [&](auto tiles) { gradientByWarpgroups(s, x, tiles); })) return;
   withTiles(s.d, [&](auto tiles) {
     launch(forHeads("flashQueryGrad", s.d, VWN_BF16), {tilesOf(s.T, tiles.queryRows), s.B * s.H}, flashThreads,
            tiles.queryGradBytes, x.q, x.k, x.v, x.dy, x.logSums, dots, x.dq, s);

@@ -92,7 +92,7 @@ VWN_DEVICE void products(T *to, int offset) {
 }
 VWN_SINGLE(products, (real *to, int offset), (to, offset))
 
-/** Each block of a warp adds its number from one on to 128 sums, behind those before it, and `late` more. */
+/** Each block, of one warp, adds its number, from one on, to 128 sums, as if `late` more blocks stood before it. */
 template <class T>
 VWN_DEVICE void turns(T *sums, uint32_t *passed, int32_t *problem, uint32_t late) {
   const auto number = static_cast<float>(blockIdx.x + 1);
