@@ -34,13 +34,15 @@ struct CheckRoom {
   float sums[1024];
 };
 
-/** Of turns by more blocks than run at once. `room` is the device's. */
+/** Turns are tried by more blocks than run at once. `room` is the device's. */
 Found check(CheckRoom *room) {
   constexpr int64_t ofProducts = 64 << 10;
   if (!isRight("warpgroupCheck_f32", 1, ofProducts, room->wrong)) return {true};
   const bool clusters = isRight("clusterCheck_f32", 2, sharedLimit(), room->wrong);
   zero(room->turns, sizeof room->turns);
-  return {true, true, clusters, isRight("turnCheck_f32", 16 * multiprocessors(), 0, room->wrong, room->turns + 0, room->sums + 0)};
+  const int64_t blocks = 16 * multiprocessors();
+  const bool turns = isRight("turnCheck_f32", blocks, 0, room->wrong, room->turns + 0, room->sums + 0);
+  return {true, true, clusters, turns};
 }
 
 Found tryThem() {

@@ -42,7 +42,8 @@ struct StateSlabs {
 template <int rows, class T, class SlabAt, class Body>
 VWN_DEVICE void eachChunkOfSlabs(int db, T *all, int present, int firstSlab, int endSlab, const SlabAt &slabAt, const Body &body) {
   constexpr int chunks = slabColumns / ofChunk, inRows = 2 * groupThreads / chunks, atOnce = inRows < rows ? inRows : rows;
-  const unsigned thread = static_cast<unsigned>(anew(static_cast<int>(threadIdx.x))), c = thread % chunks, first = thread / chunks % atOnce;
+  const unsigned thread = static_cast<unsigned>(anew(static_cast<int>(threadIdx.x)));
+  const unsigned c = thread % chunks, first = thread / chunks % atOnce;
   const int inSlab = placeInSlab(first, c * ofChunk), ownSlab = static_cast<int>(thread / chunks / atOnce);
   T *const own = all + static_cast<int>(first) * db + c * ofChunk;
 #pragma unroll 1

@@ -12,7 +12,7 @@ namespace cuda {
 namespace {
 
 #if defined(VWN_HAS_WARPGROUPS)
-/** A block's keys, of one key head; heads count through all sequences. Grid: tiles of keys, the last ones first, of one head after another. */
+/** A block's keys, of one key head; heads count through all sequences. Grid: one head's tiles of keys after another's, the last ones first. */
 template <int D>
 struct HopperKeys {
   static constexpr int rows = HopperTiles<D>::gradRows;
@@ -130,7 +130,7 @@ VWN_DEVICE void addStep(const StepRoom &step, const AttentionSizes &s, int ahead
   Left probabilities[tiles / 2], own[tiles / 2];
   toProbabilities<hides>(s.scale * log2OfE, ahead, [&](int query) { return step.logSums[query]; }, scores);
   toLefts(scores[0], probabilities);
-  // Products' factors may not even be read until these are there.
+  // PTX forbids even to read a factor's registers until its products are there: gradients of scores are made of a copy.
   copyFactors(probabilities, own);
   holdFactors(probabilities);
   beginProducts();
@@ -166,7 +166,7 @@ struct QueryTurns {
   const QuerySums &all;
   const HopperKeys<D> &keys;
   const AttentionSizes &s;
-  /** Of the step that has begun: which queries of all these are, and how many blocks add to them before this one. */
+  /** Of the step that has begun: the number of its tile of queries among those of all heads, and how many blocks add there before this one. */
   int queries = 0;
   uint32_t turn = 0;
 

@@ -74,7 +74,10 @@ VWN_DEVICE void addInTurn(float *to, const Sum &sum) {
 
 #endif
 
-/** Whether so many have passed their turns; true, too, where a problem has been told, of this wait or another, lest every one lasts as long. */
+/**
+ * Whether `before` blocks have passed their turns, asked for the `asked`-th time. Also true once any wait of the launch has lasted too
+ * long, and told so: the others need not last as long.
+ */
 VWN_DEVICE bool isTurn(const uint32_t *turns, uint32_t before, int asked, int32_t *problem) {
   if (turnsPassed(turns) >= before) return true;
   if (asked == mostTurnsAsked) tell(problem);

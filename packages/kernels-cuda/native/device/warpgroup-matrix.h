@@ -8,8 +8,8 @@
  * chunks of 16 change places by the row, so that neither 8 rows of a chunk nor 8 chunks of a row meet in a bank.
  *
  * Products are made while the threads go on. Every warp of a group must take part in: beginProducts, multiplyGroup …,
- * commitProducts; until awaitProducts nobody may touch the sums or a factor's registers, or write what is read. A warp that has waited knows of its own rows
- * only: before what products have read is written, all must have waited. What threads have written for them to read, copies
+ * commitProducts; until awaitProducts nobody may touch the sums or a factor's registers, or write what is read. A warp that has waited
+ * knows of its own rows only: before what products have read is written, all must have waited. What threads have written for them to read, copies
  * included, needs each writer's fenceForProducts and then a barrier.
  */
 #pragma once
@@ -115,15 +115,18 @@ VWN_DEVICE ColumnsFactor factorOfColumns(const bf16 *at, int apart) {
 
 VWN_DEVICE void beginProducts() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 VWN_DEVICE void commitProducts() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-/** Waits for products but for the last `pending` groups of them. Waits of other sides are not made one by the compiler. */
+/**
+ * Waits for products but for the last `pending` groups of them. `side` tells waits on the two sides of a branch apart, which the compiler
+ * would make one before the branch.
+ */
 template <int pending, int side = 0>
 VWN_DEVICE void awaitProducts() {
   asm volatile("wgmma.wait_group.sync.aligned %0; // %1" ::"n"(pending), "n"(side) : "memory");
 }
 /**
- * As awaitProducts, for all of them, and not before what stands before it, of which holdSums or holdFactors holds the results: ptxas
- * moves a wait up past arithmetic, which would be done meanwhile, but not past a branch. `size` is some number, 0 or more, of which the
- * compiler does not know that.
+ * Waits for all products, behind the arithmetic that is to be done meanwhile, and whose results holdSums or holdFactors holds: ptxas moves
+ * a plain wait up past arithmetic, but none past a branch. So there is one, by any number, `size`, that is never negative and that the
+ * compiler knows nothing of.
  */
 VWN_DEVICE void awaitProductsLast(int64_t size) {
   if (size >= 0) awaitProducts<0>();
@@ -138,7 +141,7 @@ VWN_DEVICE void holdSums(Sum (&sums)[tiles]) {
 #pragma unroll
     for (int i = 0; i < 4; i++) asm volatile("" : "+f"(sums[j].values[i])::"memory");
 }
-/** What registers hold as left factors is there before products of them begin, and not made among them. */
+/** As holdSums, of left factors: they are there before products of them begin, and are not made among these. */
 template <int depth>
 VWN_DEVICE void holdFactors(Left (&factors)[depth]) {
 #pragma unroll

@@ -69,9 +69,9 @@ struct Gradient {
   float *dots;
 };
 
-/** So many numbers of bf16 further on: the host does not know what one is. */
+/** Where so many numbers of bf16 further on are, of which the host does not know what one is. */
 template <class T>
-T *from(T *data, int64_t elements) {
+T *offsetBy(T *data, int64_t elements) {
   using Bytes = std::conditional_t<std::is_const_v<T>, const char, char>;
   return reinterpret_cast<T *>(reinterpret_cast<Bytes *>(data) + elements * 2);
 }
@@ -117,8 +117,8 @@ void gradientByWarpgroups(const AttentionSizes &all, const Gradient<bf16> &x, Ho
     const int64_t q = first * s.T * s.H * s.d, k = first * s.S * s.K * s.d, row = first * s.H * s.T;
     const float *dots = x.dots + row;
     launch(forHeads("hopperGrad", s.d, VWN_BF16), {tilesOf(s.S, tiles.gradRows) * s.B * s.K}, tiles.gradThreads, tiles.gradBytes,
-           from(x.q, q), from(x.k, k), from(x.v, k), from(x.dy, q), x.logSums + row, dots, querySumsFor<D>(s.B * ofSequence),
-           from(x.dq, q), from(x.dk, k), from(x.dv, k), s);
+           offsetBy(x.q, q), offsetBy(x.k, k), offsetBy(x.v, k), offsetBy(x.dy, q), x.logSums + row, dots,
+           querySumsFor<D>(s.B * ofSequence), offsetBy(x.dq, q), offsetBy(x.dk, k), offsetBy(x.dv, k), s);
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * A CUDA driver without a GPU, for tests of the loader: memory is the host's, kernels do nothing, and FAKE_CUDA says what
  * is wrong: no-gpu, old, no-kernels, no-memory, broken-before (a kernel, so that none is found), broken-kernel, wrong-products,
- * wrong-clusters, wrong-turns, no-capture, broken-capture or broken-graph; or that the GPU is newer than compute capability 9.0. FAKE_CUDA_LOG names a file that gets a line for each launch of
- * a kernel or of a graph.
+ * wrong-clusters, wrong-turns, no-capture, broken-capture or broken-graph; or that the GPU is newer than compute capability 9.0.
+ * FAKE_CUDA_LOG names a file that gets a line for each launch of a kernel or of a graph.
  */
 #include <cstdio>
 #include <cstdlib>

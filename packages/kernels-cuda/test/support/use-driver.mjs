@@ -1,7 +1,7 @@
 /**
  * Loads the addon for GPUs on the driver that VWN_CUDA_DRIVER names; writes, fills and reads a block, fills it twice by a
- * recording, and asks for products of float32 and of bf16, for what a sublayer reads by (4,8), and for attention of one query and its gradients in
- * bf16; prints JSON.
+ * recording, and asks for products of float32 and of bf16, for what a sublayer reads by (4,8), and for attention of one query
+ * and its gradients in bf16; prints JSON.
  */
 import { createRequire } from 'node:module';
 
@@ -65,10 +65,8 @@ function readSlots(library, address) {
 function attend(library, address) {
   const operands = [...[64, 64, 64, 64].map((size) => [size, halves]), [1, floats]];
   call(library, 'causal_attention', address, operands, [1, 1, 1, 1, 1, 64]);
-  const [size, one] = [
-    [64, halves],
-    [1, floats],
-  ];
+  const size = [64, halves];
+  const one = [1, floats];
   const ofGradient = [size, size, size, size, size, one, size, size, size];
   call(library, 'causal_attention_grad', address, ofGradient, [1, 1, 1, 1, 1, 64]);
 }
