@@ -16,6 +16,7 @@ export * from './ops/linears';
 export * from './ops/grouped-linears';
 export * from './ops/route-tokens';
 export { rmsNorm } from './ops/rms-norm';
+export * from './ops/residual-step';
 export * from './ops/group-norm';
 export * from './ops/rotary-embedding';
 export * from './ops/causal-attention';

@@ -14,6 +14,9 @@ export const KernelName = {
   RouteTokensGrad: 'VwnRouteTokensGrad',
   RmsNorm: 'VwnRmsNorm',
   RmsNormGrad: 'VwnRmsNormGrad',
+  /** The residual sum of a plain transformer and the next sublayer's norm. */
+  ResidualStep: 'VwnResidualStep',
+  ResidualStepGrad: 'VwnResidualStepGrad',
   GroupRmsNorm: 'VwnGroupRmsNorm',
   GroupRmsNormGrad: 'VwnGroupRmsNormGrad',
   GroupLayerNorm: 'VwnGroupLayerNorm',

@@ -38,12 +38,14 @@ export interface KernelDefinition<I extends string, A extends object> {
 }
 
 export interface KernelGradient<I extends string, A extends object> {
-  /** Which outputs the gradient needs besides all inputs, by position. */
+  /** Inputs that the gradient needs; left out, all of them. */
+  readonly savedInputs?: readonly I[];
+  /** Which outputs the gradient needs besides, by position. */
   readonly savedOutputs?: readonly boolean[];
   /**
    * Gradients of the inputs, given those of the outputs. Runs eagerly; usually one call of the `…Grad` kernel.
-   * Inputs that cannot be differentiated (integer ids) are left out. `inputs` and `outputs` are freed behind it: a
-   * gradient must not be one of them.
+   * Inputs that cannot be differentiated (integer ids) are left out. `inputs`, of which those are there that are saved,
+   * and `outputs` are freed behind it: a gradient must not be one of them.
    */
   readonly backward: (dys: Tensor[], inputs: TensorsOf<I>, outputs: Tensor[], attrs: A) => Partial<TensorsOf<I>>;
 }
@@ -104,13 +106,14 @@ function registerKernelGradient<I extends string, A extends object>(
 ): void {
   registerStandardGradients();
   const savedOutputs = gradient.savedOutputs ?? [];
+  const savedInputs = gradient.savedInputs ?? def.inputs;
   registerGradient({
     kernelName: def.name,
-    ...(def.inputs ? { inputsToSave: [...def.inputs] } : { saveAllInputs: true }),
+    ...(savedInputs ? { inputsToSave: [...savedInputs] } : { saveAllInputs: true }),
     outputsToSave: [...savedOutputs],
     gradFunc: (dy, saved, attrs) => {
       const count = saved.length - savedOutputs.filter(Boolean).length;
-      const names = def.inputs ?? Array.from({ length: count }, (_, i) => String(i));
+      const names = savedInputs ?? Array.from({ length: count }, (_, i) => String(i));
       const inputs = Object.fromEntries(names.map((name, i) => [name, saved[i]])) as TensorsOf<I>;
       const dys = Array.isArray(dy) ? dy : [dy];
       const outputs = saved.slice(count);

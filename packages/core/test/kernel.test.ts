@@ -83,6 +83,27 @@ describeOnBackends('a named kernel', (backend) => {
     ]).toEqual([1, 1]);
   });
 
+  it('keeps those inputs only that its gradient has asked for', () => {
+    let there: string[] = [];
+    const scaled = defineKernel<'x' | 'factor', object>({
+      name: `TestSavedInputs${backend}`,
+      inputs: ['x', 'factor'],
+      composed: ({ x, factor }) => tf.mul(x, factor),
+      gradient: {
+        savedInputs: ['factor'],
+        savedOutputs: [true],
+        backward: ([dy], inputs, outputs) => {
+          there = [...Object.keys(inputs), `${outputs.length} outputs`];
+          return { x: tf.mul(dy as tf.Tensor, inputs.factor) };
+        },
+      },
+    });
+    const factor = tf.scalar(3);
+    const gradient = tf.grad((x) => tf.sum(first(scaled({ x, factor }, {}))))(tf.tensor1d([1, 2]));
+    expect([...gradient.dataSync()]).toEqual([3, 3]);
+    expect(there).toEqual(['factor', '1 outputs']);
+  });
+
   it('frees what it saved as soon as its gradient is there, so that a backward pass takes no second memory', () => {
     const bytes: number[] = [];
     const square = defineSquare(`TestSaved${backend}`, () => bytes.push(tf.memory().numBytes));

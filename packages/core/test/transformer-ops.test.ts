@@ -41,6 +41,18 @@ describeOnBackends('float64 references', () => {
     );
   });
 
+  it('residualStep: the sum, and its norm', () => {
+    const [h, out, w] = [random(2, 3, 6), random(2, 3, 6), random(6)];
+    const sums = tf.reshape(tf.add(h, out), [6, 6]).arraySync() as number[][];
+    const step = core.residualStep(h, out, { weight: w, eps: 1e-3 });
+    expectClose(step.h, sums.flat());
+    expectClose(
+      step.x,
+      sums.flatMap((row) => reference.rmsReference(row, w.arraySync() as number[], 1e-3)),
+    );
+    expect([step.h.shape, step.x.shape]).toEqual([h.shape, h.shape]);
+  });
+
   it.each([
     [4, 4, 2, 2],
     [4, 4, 6, 2],
@@ -181,6 +193,16 @@ describe('wrong shapes', () => {
       'rmsNorm',
       () => core.rmsNorm(random(2, 3), random(4), 1e-6),
       /rmsNorm: weight has the wrong shape: expected \[3\], got \[4\]/,
+    ],
+    [
+      'residualStep',
+      () => core.residualStep(random(2, 3), random(2, 1), { weight: random(3), eps: 1e-6 }),
+      /residualStep: out has the wrong shape: expected \[2, 3\], got \[2, 1\]/,
+    ],
+    [
+      'residualStep behind a norm of another width',
+      () => core.residualStep(random(2, 3), random(2, 3), { weight: random(2), eps: 1e-6 }),
+      /residualStep: norm\.weight has the wrong shape: expected \[3\], got \[2\]/,
     ],
     ['groups', () => core.groupRmsNorm(random(2, 6), random(6), 4, 1e-6), /groups of 4 do not fill/],
     ['odd heads', () => core.rotaryEmbedding(random(1, 1, 1, 3), { theta: 1 }), /must be even/],

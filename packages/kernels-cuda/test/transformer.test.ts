@@ -40,6 +40,31 @@ describe.each(storages)('rms_norm in %s', (storage) => {
   });
 });
 
+describe.each(storages)('residual_step in %s', (storage) => {
+  it.each([
+    [0, 4],
+    [1, 1],
+    [5, 33],
+    [2, 300],
+    [50, 64],
+    [3, 520],
+    [41, 768],
+    [5, 2048],
+    [2, 2056],
+  ])('%i rows of %i, and its gradients', (rows, size) => {
+    const eps = size === 1 ? 1 : 1e-5;
+    const [h, out, up] = [1, 2, 3].map((seed) => randomOperand(rows * size, storage, seed, 3)) as [
+      Operand,
+      Operand,
+      Operand,
+    ];
+    const weight = randomOperand(size, 'f32', 4);
+    const [next, x] = [result(rows * size, storage), result(rows * size, storage)];
+    expectSame('residual_step', [h, out, weight, next, x], [rows, size, eps]);
+    expectSame('residual_step_grad', [h, weight, out, up, next, result(size)], [rows, size, eps]);
+  });
+});
+
 describe.each(storages)('rotary_embedding in %s', (storage) => {
   it.each([
     { B: 0, T: 3, H: 2, d: 4, offset: 0, inverse: 0 },

@@ -110,6 +110,40 @@ struct RmsNormGradArguments : NormArguments {
   }
 };
 
+/** Rows and others [rows·size] of one type, weight float32 [size]. Numbers: rows, size, eps. */
+struct ResidualArguments {
+  int64_t rows, size;
+  float eps;
+
+  explicit ResidualArguments(Call &call) : rows(call.dimension(0)), size(call.dimension(1)), eps(call.real(2)) {}
+  void *rowsOf(Call &call, int i) const {
+    call.sameType({0, i});
+    return call.reals(i, {rows, size});
+  }
+};
+
+/** Buffers: h, out, weight, next, x: next = h + out, x = rmsNorm(next). */
+struct ResidualStepArguments : ResidualArguments {
+  Reals h;
+  void *out;
+  const float *weight;
+  void *next, *x;
+  explicit ResidualStepArguments(Call &call)
+      : ResidualArguments(call), h(realsOf(call, 0, {rows, size})), out(rowsOf(call, 1)), weight(call.floats(2, size)),
+        next(rowsOf(call, 3)), x(rowsOf(call, 4)) {}
+};
+
+/** Buffers: next, weight, dNext, dx, dh, dWeight float32: dh, the gradient of h and of out, is dNext + that of next by the norm. */
+struct ResidualStepGradArguments : ResidualArguments {
+  Reals next;
+  const float *weight;
+  void *dNext, *dx, *dh;
+  float *dWeight;
+  explicit ResidualStepGradArguments(Call &call)
+      : ResidualArguments(call), next(realsOf(call, 0, {rows, size})), weight(call.floats(1, size)), dNext(rowsOf(call, 2)),
+        dx(rowsOf(call, 3)), dh(rowsOf(call, 4)), dWeight(call.floats(5, size)) {}
+};
+
 /** Buffers: hidden [N·D], weight [V·D], targets int32 [N], …. Numbers: N, D, V, ignoreIndex, halves. */
 struct CrossEntropyArguments {
   int64_t N, D, V, ignore;

@@ -4,7 +4,8 @@
 
 #define VWN_FUNCTIONS(each)                                                                                         \
   each(matmul) each(linears) each(linears_grad) each(convert) each(fill) each(binary) each(unary) each(sum_axis)    \
-  each(copy_strided) each(swiglu) each(swiglu_grad) each(rms_norm) each(rms_norm_grad) each(rotary_embedding)       \
+  each(copy_strided) each(swiglu) each(swiglu_grad) each(rms_norm) each(rms_norm_grad)                              \
+  each(residual_step) each(residual_step_grad) each(rotary_embedding)                                               \
   each(causal_attention) each(causal_attention_grad) each(embedding_lookup) each(embedding_lookup_grad)             \
   each(linear_cross_entropy) each(linear_cross_entropy_grad) each(mean_cross_entropy)                               \
   each(adamw) each(global_norm) each(clip_scale)                                                                    \

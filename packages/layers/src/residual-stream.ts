@@ -1,4 +1,4 @@
-import { connectionRead, connectionStep, connectionWrite, rmsNorm, type SublayerNorm } from '@vwn/core';
+import { connectionRead, connectionStep, connectionWrite, residualStep, rmsNorm, type SublayerNorm } from '@vwn/core';
 import { add, type Tensor } from '@tensorflow/tfjs-core';
 import type { Connection } from './connection';
 
@@ -14,9 +14,10 @@ export interface Sublayer {
 /**
  * Sends the state through sublayers in order. Where the backend has the fused step, depth(l), width(l+1) and the norm of
  * sublayer l+1 are one kernel, and neither the carry nor what goes into the norm is ever stored; elsewhere they run
- * apart. Sublayers do not know which.
+ * apart. Without connections, a residual sum and the norm behind it are one kernel. Sublayers do not know which.
  */
 export function runSublayers(h: Tensor, sublayers: readonly Sublayer[]): Tensor {
+  if (sublayers.every(({ connection }) => !connection)) return runPlain(h, sublayers);
   const connections = sublayers.flatMap(({ connection }) => connection ?? []);
   const uniform = new Set(connections.map(({ parameters }) => parameters.dynamic === undefined)).size === 1;
   const isNative = sublayers.every(({ connection, norm }) => connection?.isNative(norm !== undefined));
@@ -26,7 +27,23 @@ export function runSublayers(h: Tensor, sublayers: readonly Sublayer[]): Tensor 
 
 function runAlone(state: Tensor, { connection, norm, apply }: Sublayer): Tensor {
   if (connection) return connection.around(state, apply, norm);
-  return add(state, apply(norm ? rmsNorm(state, norm.weight, norm.eps) : state));
+  return add(state, apply(normed(state, norm)));
+}
+
+function normed(state: Tensor, norm: SublayerNorm | undefined): Tensor {
+  return norm ? rmsNorm(state, norm.weight, norm.eps) : state;
+}
+
+function runPlain(h: Tensor, sublayers: readonly Sublayer[]): Tensor {
+  let state = h;
+  let x = normed(state, sublayers[0]?.norm);
+  sublayers.forEach(({ apply }, l) => {
+    const out = apply(x);
+    const norm = sublayers[l + 1]?.norm;
+    if (norm) ({ h: state, x } = residualStep(state, out, norm));
+    else state = x = add(state, out);
+  });
+  return state;
 }
 
 function runFused(h: Tensor, sublayers: readonly Sublayer[], connections: readonly Connection[]): Tensor {

@@ -1,4 +1,4 @@
-import { connectionKernelNames, hasNativeKernel, Rng, rmsNorm } from '@vwn/core';
+import { connectionKernelNames, hasNativeKernel, KernelName, Rng, rmsNorm } from '@vwn/core';
 import { maxRelativeError, normalInput } from '@vwn/core/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
@@ -73,5 +73,22 @@ describeOnBackends('sublayers whose norm is given apart', () => {
     const { kernels } = await tf.profile(() => runSublayers(h, sublayers));
     const isFused = hasNativeKernel(connectionKernelNames({ write: true, read: true, dynamic: true, normed: true })[0]);
     expect(kernels.filter(({ name }) => name === 'VwnRmsNorm')).toHaveLength(isFused ? 0 : 3);
+  });
+
+  it('are one kernel with the residual sum before them in a plain transformer, but for the first', async () => {
+    const { sublayers } = sublayersOf(['plain', 'plain', 'plain']);
+    const h = normalInput(Rng.fromSeed('h'), [3, D]);
+    const { kernels } = await tf.profile(() => runSublayers(h, sublayers));
+    const names = kernels.map(({ name }) => name).filter((name) => /^(Vwn.*|Add)$/.test(name));
+    const ofBackend = hasNativeKernel(KernelName.ResidualStep) ? names : names.filter((name) => name !== 'Add');
+    const last = ofBackend === names ? ['Add'] : [];
+    expect(ofBackend).toEqual(['VwnRmsNorm', 'VwnResidualStep', 'VwnResidualStep', ...last]);
+  });
+
+  it('let a sublayer have none: it gets the state itself', () => {
+    const h = normalInput(Rng.fromSeed('h'), [3, D]);
+    const double: Sublayer = { connection: undefined, apply: (x) => tf.mul(x, 2) };
+    expect(maxRelativeError(runSublayers(h, [double, double]).dataSync(), tf.mul(h, 9).dataSync())).toBeLessThan(1e-6);
+    expect(runSublayers(h, [])).toBe(h);
   });
 });

@@ -7,6 +7,7 @@ import { linear } from '../ops/linear';
 import { linears } from '../ops/linears';
 import { linearCrossEntropy } from '../ops/linear-cross-entropy';
 import { meanCrossEntropy } from '../ops/mean-cross-entropy';
+import { residualStep } from '../ops/residual-step';
 import { rmsNorm } from '../ops/rms-norm';
 import { rotaryEmbedding } from '../ops/rotary-embedding';
 import { swiGlu } from '../ops/swi-glu';
@@ -91,6 +92,21 @@ function normCase(shape: number[], size: Size): OpCase {
     size,
     shapes: { x: shape, weight: shape.slice(-1) },
     run: (inputs) => rmsNorm(get(inputs, 'x'), get(inputs, 'weight'), size === 'small' ? smallEps : 1e-6),
+  });
+}
+
+function residualCase(shape: number[], size: Size): OpCase {
+  const eps = size === 'small' ? smallEps : 1e-6;
+  return opCase({
+    op: 'residualStep',
+    sizes: `[${shape.join(', ')}]`,
+    kernels: [KernelName.ResidualStep, KernelName.ResidualStepGrad],
+    size,
+    shapes: { h: shape, out: shape, weight: shape.slice(-1) },
+    run: (inputs) => {
+      const { h, x } = residualStep(get(inputs, 'h'), get(inputs, 'out'), { weight: get(inputs, 'weight'), eps });
+      return [h, x];
+    },
   });
 }
 
@@ -213,6 +229,10 @@ export const transformerCases: readonly OpCase[] = [
   normCase([3, 1], 'small'),
   normCase([2, 3, 7], 'small'),
   normCase([2048, 128], 'large'),
+  residualCase([3, 1], 'small'),
+  residualCase([2, 3, 7], 'small'),
+  residualCase([5, 40], 'small'),
+  residualCase([2048, 128], 'large'),
   ...groupCases([4, 6], 3, 'small'),
   ...groupCases([2, 1, 10], 10, 'small'),
   ...groupCases([2048, 512], 128, 'large'),

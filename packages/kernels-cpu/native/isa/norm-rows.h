@@ -56,9 +56,22 @@ VWN_INLINE void normRow(const NormedRow &row, const T *x, const float *weight, T
   normRowBy(reciprocalRms(x, row), row, x, weight, y);
 }
 
-/** With s = 1/rms(x), g = dy·weight and x̂ = x·s: dx = s·(g − x̂·mean(g·x̂)); dWeight += dy·x̂. dx may be x. */
-template <class X, class Up, class Down>
-VWN_INLINE void normRowGradBy(float s, const NormedRow &row, const X *x, const float *weight, const Up *dy, Down *dx, float *dWeight) {
+/** What a gradient has besides: nothing, or `from`. */
+struct Alone {
+  inline __attribute__((always_inline)) vf with(int64_t, vf gradient) const { return gradient; }
+  inline __attribute__((always_inline)) vf with(int64_t, int64_t, vf gradient) const { return gradient; }
+};
+template <class T>
+struct Beside {
+  const T *from;
+  inline __attribute__((always_inline)) vf with(int64_t i, vf gradient) const { return load(from + i) + gradient; }
+  inline __attribute__((always_inline)) vf with(int64_t i, int64_t count, vf gradient) const { return loadFirst(from + i, count) + gradient; }
+};
+
+/** With s = 1/rms(x), g = dy·weight and x̂ = x·s: dx = s·(g − x̂·mean(g·x̂)), `beside` added; dWeight += dy·x̂. dx may be x. */
+template <class X, class Up, class Down, class More = Alone>
+VWN_INLINE void normRowGradBy(float s, const NormedRow &row, const X *x, const float *weight, const Up *dy, Down *dx, float *dWeight,
+                              const More &beside = {}) {
   const float dot = sumOf(
       row.size, [&](int64_t i) { return load(dy + i) * load(weight + i) * load(x + i); },
       [&](int64_t i, int64_t count) { return loadFirst(dy + i, count) * loadFirst(weight + i, count) * loadFirst(x + i, count); });
@@ -68,18 +81,18 @@ VWN_INLINE void normRowGradBy(float s, const NormedRow &row, const X *x, const f
       [&](int64_t i) {
         const vf d = load(dy + i), v = load(x + i);
         store(dWeight + i, load(dWeight + i) + d * v * scale);
-        store(dx + i, d * load(weight + i) * scale - v * shift);
+        store(dx + i, beside.with(i, d * load(weight + i) * scale - v * shift));
       },
       [&](int64_t i, int64_t count) {
         const vf d = loadFirst(dy + i, count), v = loadFirst(x + i, count);
         storeFirst(dWeight + i, loadFirst(dWeight + i, count) + d * v * scale, count);
-        storeFirst(dx + i, d * loadFirst(weight + i, count) * scale - v * shift, count);
+        storeFirst(dx + i, beside.with(i, count, d * loadFirst(weight + i, count) * scale - v * shift), count);
       });
 }
 
-template <class T>
-VWN_INLINE void normRowGrad(const NormedRow &row, const T *x, const float *weight, const T *dy, T *dx, float *dWeight) {
-  normRowGradBy(reciprocalRms(x, row), row, x, weight, dy, dx, dWeight);
+template <class T, class More = Alone>
+VWN_INLINE void normRowGrad(const NormedRow &row, const T *x, const float *weight, const T *dy, T *dx, float *dWeight, const More &beside = {}) {
+  normRowGradBy(reciprocalRms(x, row), row, x, weight, dy, dx, dWeight, beside);
 }
 
 }  // namespace VWN_ISA

@@ -10,6 +10,7 @@ import {
   linear,
   linearCrossEntropy,
   meanCrossEntropy,
+  residualStep,
   rmsNorm,
   rotaryEmbedding,
   swiGlu,
@@ -160,6 +161,10 @@ export const raggedCases: readonly OpCase[] = [
   stepCase(3, 16, 70, 9, true),
   stepCase(2, 67, 3, 5, true),
   ragged('rmsNorm [33, 1031]', { a: [33, 1031], b: [1031] }, (inputs) => rmsNorm(...pair(inputs), 1e-6)),
+  ragged('residualStep [33, 1031]', { h: [33, 1031], out: [33, 1031], weight: [1031] }, ({ h, out, weight }) => {
+    const step = residualStep(h as tf.Tensor, out as tf.Tensor, { weight: weight as tf.Tensor, eps: 1e-6 });
+    return [step.h, step.x];
+  }),
   ragged('rotaryEmbedding [2, 67, 3, 34]', { x: [2, 67, 3, 34] }, (inputs) =>
     rotaryEmbedding(one(inputs), { theta: 1e4, offset: 5 }),
   ),

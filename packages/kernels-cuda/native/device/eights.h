@@ -34,12 +34,13 @@ template <class T>
 VWN_DEVICE void load(const T *from, float (&to)[1]) {
   to[0] = toFloat(*from);
 }
-VWN_DEVICE void store(bf16 *to, const float (&from)[8]) {
+VWN_DEVICE Chunk pack(const float (&from)[8]) {
   Chunk all;
 #pragma unroll
   for (int i = 0; i < 4; i++) all.words[i] = packed(from[2 * i], from[2 * i + 1]);
-  putWhole(to, all);
+  return all;
 }
+VWN_DEVICE void store(bf16 *to, const float (&from)[8]) { putWhole(to, pack(from)); }
 VWN_DEVICE void store(float *to, const float (&from)[8]) {
 #pragma unroll
   for (int half = 0; half < 2; half++) {
