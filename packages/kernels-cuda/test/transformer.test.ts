@@ -72,6 +72,11 @@ describe.each(storages)('rotary_embedding in %s', (storage) => {
     { B: 1, T: 3, H: 1, d: 2, offset: 100_000, inverse: 1 },
     { B: 2, T: 3, H: 5, d: 16, offset: 7, inverse: 0 },
     { B: 1, T: 2, H: 3, d: 48, offset: 0, inverse: 1 },
+    // Many positions, more of one than a block has threads, more pairs than it has room for.
+    { B: 1, T: 700, H: 1, d: 2, offset: 3, inverse: 0 },
+    { B: 37, T: 2, H: 9, d: 64, offset: 0, inverse: 0 },
+    { B: 1, T: 2, H: 2, d: 1040, offset: 1, inverse: 1 },
+    { B: 2, T: 1, H: 1, d: 1030, offset: 0, inverse: 0 },
   ])('turns pairs by position, to either side: %o', ({ B, T, H, d, offset, inverse }) => {
     const size = B * T * H * d;
     const numbers = [B, T, H, d, 10_000, offset, inverse];
