@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   asHalves,
   cudaDevice,
@@ -122,7 +122,7 @@ describe('matmul by cuBLASLt', () => {
 });
 
 describe('gradients of linears by cuBLASLt', () => {
-  it.each<Storage>(['f32', 'bf16'])('add products in float32 and leave %s', (storage) => {
+  it.each<Storage>(['f32', 'bf16'])('add one product to the next in %s', (storage) => {
     const [rows, width, outs] = [17, 9, [5, 33, 12]];
     const operands = [
       randomOperand(rows * width, 'bf16'),
@@ -132,9 +132,30 @@ describe('gradients of linears by cuBLASLt', () => {
     const results = [result(rows * width, storage), ...outs.map((out) => result(out * width))];
     expectSame('linears_grad', [...operands, ...dys, ...results], [rows, width, 1, ...outs]);
     expect(products()).toEqual([
-      ...outs.map((out, i) => `bf16 f32 ${rows}x${width}x${out} of 1${i > 0 ? ' added' : ''}`),
+      ...outs.map((out, i) => `bf16 ${storage} ${rows}x${width}x${out} of 1${i > 0 ? ' added' : ''}`),
       ...outs.map((out) => `bf16 f32 ${out}x${width}x${rows} of 1`),
     ]);
+  });
+});
+
+describe('gradients of linears of which cuBLASLt has none', () => {
+  beforeEach(() => {
+    process.env.FAKE_CUBLASLT = 'empty';
+  });
+
+  it.each([
+    { rows: 19, width: 7, outs: [5, 33, 12] },
+    { rows: 66, width: 40, outs: [24, 32] },
+    { rows: 130, width: 136, outs: [16, 72, 8] },
+  ])('are added by own kernels, to bf16 too: %o', ({ rows, width, outs }) => {
+    const operands = [
+      randomOperand(rows * width, 'bf16'),
+      ...outs.map((out, i) => randomOperand(out * width, 'bf16', i + 10)),
+      ...outs.map((out, i) => randomOperand(rows * out, 'bf16', i)),
+    ];
+    const results = [result(rows * width, 'bf16'), ...outs.map((out) => result(out * width))];
+    expectSame('linears_grad', [...operands, ...results], [rows, width, 1, ...outs]);
+    expect(products()).toEqual([]);
   });
 });
 

@@ -51,10 +51,14 @@ VWN_DEVICE void eachPairOfFloats(const HalfResult &to, HalfSums<side> &sums, con
   });
 }
 
-/** Sums that are to be added to C, which is float32, begin with it. */
+/** Sums that are to be added to C begin with it. */
 template <int side>
 VWN_DEVICE void beginWith(const HalfResult &from, HalfSums<side> &sums) {
-  if (from.isIn8Bytes())
+  if (from.type == VWN_BF16)
+    eachTwoTiles<side, bf16>(from, laneOfWarp() % 4 * 2, sums, [](const bf16 *at, int left, float *first, float *second) {
+      for (int i = 0; i < 2; i++) first[i] = i < left ? toFloat(at[i]) : 0.0f, second[i] = i + 8 < left ? toFloat(at[i + 8]) : 0.0f;
+    });
+  else if (from.isIn8Bytes())
     eachPairOfFloats<side>(from, sums, [](const float *at, int left, float *pair) {
       const SumPair before = left > 0 ? wholeAt<SumPair>(at) : SumPair{};
       pair[0] = before.values[0], pair[1] = before.values[1];

@@ -66,6 +66,11 @@ VWN_DEVICE void addProduct(const Matrix &A, const Matrix &B, int64_t batch, int6
   }
 }
 
+template <class T>
+VWN_DEVICE void addOrPut(T &to, bool adds, float sum) {
+  put(to, adds ? toFloat(to) + sum : sum);
+}
+
 /** The thread's part of a tile into C [M, N], of `type`. */
 VWN_DEVICE void writeTile(void *c, int32_t type, bool accumulate, int64_t M, int64_t N, int64_t fromRow, int64_t fromColumn,
                           const float (&sums)[own][own]) {
@@ -74,9 +79,8 @@ VWN_DEVICE void writeTile(void *c, int32_t type, bool accumulate, int64_t M, int
       const int64_t row = fromRow + threadIdx.x / apart + i * apart, column = fromColumn + threadIdx.x % apart + j * apart;
       if (row >= M || column >= N) continue;
       const int64_t at = row * N + column;
-      if (type == VWN_BF16) put(static_cast<bf16 *>(c)[at], sums[i][j]);
-      else if (accumulate) static_cast<float *>(c)[at] += sums[i][j];
-      else static_cast<float *>(c)[at] = sums[i][j];
+      if (type == VWN_BF16) addOrPut(static_cast<bf16 *>(c)[at], accumulate, sums[i][j]);
+      else addOrPut(static_cast<float *>(c)[at], accumulate, sums[i][j]);
     }
 }
 

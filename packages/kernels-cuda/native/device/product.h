@@ -26,7 +26,7 @@ constexpr int maximumTerms = 8;
 struct Product {
   int64_t M, N;
   int32_t terms;
-  int32_t accumulate; /* C += (float32 C only) */
+  int32_t accumulate; /* C += */
   int32_t halves;     /* operands rounded to bf16, sums in float32 */
   int32_t type;       /* of C */
   void *c;

@@ -63,7 +63,10 @@ Term inOneType(const Product &p, Term term) {
   return term;
 }
 
-/** Terms one by one, added in C, which is float32 if there are several. */
+/**
+ * Terms one by one, added in C. Where that is bf16 each sum is rounded on its way, as if layers had added their gradients: float32
+ * sums, and their rounding in the end, would be several times the traffic of the products themselves.
+ */
 void termByTerm(const Product &p) {
   for (int i = 0; i < p.terms; i++) {
     Product one = p;
@@ -87,14 +90,8 @@ Matrix roundedFor(bool halves, const Matrix &m, int64_t rows, Slot slot) {
 }
 
 void gemm(const Product &p) {
-  if (!cublasLt() || isEmpty(p)) return byOwnKernel(p);
-  if (p.terms == 1 || p.type == VWN_F32) return termByTerm(p);
-  // Rounding after each term would lose what the next ones add.
-  Product sum = p;
-  sum.c = scratch(Slot::total, p.M * p.N * 4);
-  sum.type = VWN_F32;
-  termByTerm(sum);
-  convertAll(sum.c, VWN_F32, p.M * p.N, p.c, true);
+  if (cublasLt() && !isEmpty(p)) termByTerm(p);
+  else byOwnKernel(p);
 }
 
 }  // namespace VWN_ISA

@@ -11,7 +11,7 @@ inline Matrix matrix(const Reals &reals, int64_t ld, bool transposed, int64_t st
   return {reals.data, reals.type, transposed ? 1 : 0, ld, stride};
 }
 
-/** C [M, N] = A·B, rows of C together; `accumulate` (float32 C): C += A·B. */
+/** C [M, N] = A·B, rows of C together; `accumulate`: C += A·B. */
 inline Product product(int64_t M, int64_t N, int64_t K, const Matrix &a, const Matrix &b, const Reals &c, bool halves,
                        bool accumulate = false) {
   Product p{M, N, 1, accumulate, halves, c.type, c.data, 1, 0, {}};

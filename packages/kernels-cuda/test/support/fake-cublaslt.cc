@@ -1,7 +1,7 @@
 /**
  * cuBLASLt on the host, as strict as its documentation: matrices column by column, a plan that fits its layouts, pointers
- * aligned as was said. FAKE_CUBLASLT: `picky` has algorithms for operands on 16 bytes only, `broken` multiplies nothing.
- * FAKE_CUBLASLT_LOG names a file that gets a line for each product.
+ * aligned as was said. FAKE_CUBLASLT: `picky` has algorithms for operands on 16 bytes only, `empty` has none, `broken`
+ * multiplies nothing. FAKE_CUBLASLT_LOG names a file that gets a line for each product.
  */
 #include <cstdint>
 #include <cstdio>
@@ -181,6 +181,7 @@ int cublasLtMatmulAlgoGetHeuristic(void *, const Operation *operation, const Lay
   if (wanted < 1 || !sizesOf(*operation, *a, *b, *c).fit || std::memcmp(c, d, sizeof *c) != 0) return invalid;
   if (a->type != b->type || (a->type == f32 && c->type != f32)) return unsupported;
   const uint32_t *alignment = preference->alignment;
+  if (is("empty")) return unsupported;
   if (is("picky") && (alignment[0] < 16 || alignment[1] < 16 || alignment[2] < 16)) return unsupported;
   const uint64_t workspace = preference->workspace / 2;
   *found = {{magic, workspace, {alignment[0], alignment[1], alignment[2]}, operation, {}}, workspace, 0, 1, {}};
