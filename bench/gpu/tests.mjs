@@ -41,6 +41,7 @@ export const testsForGpus = {
     'fill',
     'products',
     'recording',
+    'rounded-weights',
     'training-step',
     'transformer',
   ],

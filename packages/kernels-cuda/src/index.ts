@@ -2,6 +2,6 @@
 import { registerNativeBackend } from '@vwn/kernels';
 import { loadLibrary } from './load-library';
 
-registerNativeBackend('vwn-cuda', loadLibrary);
+registerNativeBackend('vwn-cuda', loadLibrary, { keepsRounded: true });
 
 export { emulatedAddon, loadLibrary, platformPackage } from './load-library';

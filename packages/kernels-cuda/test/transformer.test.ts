@@ -151,6 +151,19 @@ describe('the optimizer', () => {
     },
   );
 
+  it.each([{ sizes: [1, 7, 300] }, { sizes: Array.from({ length: 60 }, (_, i) => i) }])(
+    'and copies of some of them in bf16 with them: $sizes',
+    ({ sizes }) => {
+      const copied = sizes.flatMap((_, t) => (t % 3 === 1 ? [] : [t]));
+      const copies = copied.map((t) => randomOperand(sizes[t] as number, 'bf16', t));
+      const rows = sizes.map(() => 0);
+      for (const scale of [0.5, Number.NaN]) {
+        const operands = [...tensors(sizes), operand([0.99, 2e-2, 1.2]), operand([scale]), ...copies];
+        expectSame('adamw', operands, [sizes.length, 0.9, 0.99, 1e-8, ...rows, ...copied]);
+      }
+    },
+  );
+
   it.each([
     [0.5, 1],
     [4, 1],
@@ -166,11 +179,16 @@ describe('the optimizer', () => {
   it('refuses to begin where something is missing', () => {
     const behind = [operand([1, 1e-2, 1]), operand([1])];
     expect(() => runOnCuda('adamw', [...tensors([3]), ...behind], [1, 0.9, 0.99, 1e-8])).toThrow(
-      'adamw takes four buffers and one number a tensor, and two buffers behind them',
+      'adamw takes four buffers and one number a tensor, two buffers behind them',
     );
     expect(() => runOnCuda('adamw', [...tensors([3]), ...behind], [1, 0.9, 0.99, 1e-8, 1])).toThrow(
       "adamw: a tensor's row of factors is not there",
     );
+    const copy = (storage: Storage) => [...tensors([3]), ...behind, randomOperand(3, storage)];
+    expect(() => runOnCuda('adamw', copy('bf16'), [1, 0.9, 0.99, 1e-8, 0, 1])).toThrow(
+      "adamw: a copy's tensor is not there",
+    );
+    expect(() => runOnCuda('adamw', copy('f32'), [1, 0.9, 0.99, 1e-8, 0, 0])).toThrow('adamw: a copy must be bf16');
   });
 
   it('finds the norm of tensors whose squares together pass what float32 holds', () => {

@@ -12,13 +12,20 @@ export interface PoolStatistics {
   readonly reservedBytes: number;
 }
 
+export interface AllocateOptions {
+  /** Written by JavaScript rather than by a kernel, which could write it again. */
+  readonly isConstant?: boolean;
+  /** Not of the capture under way, if one is. */
+  readonly isOutside?: boolean;
+}
+
 /** A block that a tensor holds. */
 export interface PoolBlock extends NativeBlock {
   /** What was asked for; the block itself may be larger. */
   readonly bytes: number;
   /** The capture that has the block for itself, if one has. */
   readonly arena: Arena | undefined;
-  /** Written by JavaScript rather than by a kernel, which could write it again. */
+  /** As {@link AllocateOptions.isConstant}. */
   readonly isConstant: boolean;
 }
 
@@ -66,9 +73,9 @@ export class MemoryPool {
   }
 
   /** @throws BackendError when the system has no memory left, even after giving back what is kept */
-  allocate(bytes: number, { isConstant = false } = {}): PoolBlock {
+  allocate(bytes: number, { isConstant = false, isOutside = false }: AllocateOptions = {}): PoolBlock {
     const size = sizeClass(bytes);
-    const arena = this.current;
+    const arena = isOutside ? undefined : this.current;
     // A constant's block must be one that no kernel of the capture has written: a replay would write it again.
     const again = isConstant ? undefined : arena?.take(size);
     const { buffer, address } = again ?? this.free.take(size) ?? this.reserve(size);

@@ -1,5 +1,5 @@
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
-import { util, type backend_util, type DataType, type TensorInfo } from '@tensorflow/tfjs-core';
+import { util, Variable, type backend_util, type DataType, type TensorInfo } from '@tensorflow/tfjs-core';
 import { BackendError, type Precision } from '@vwn/core';
 import { kernelFailed } from './call-list';
 import { KernelRecorder, type NativeCapture } from './native-capture';
@@ -9,7 +9,18 @@ import { storageOf, TensorData } from './tensor-data';
 import { OwnDataId, TensorMap } from './tensor-map';
 
 /** Anything with a dataId and a shape: a tensor, or what a kernel makes. */
-export type Operand = TensorInfo;
+export interface Operand extends TensorInfo {
+  /** What is taken in the place of what the dataId stands for. */
+  readonly standIn?: TensorData;
+}
+
+export interface NativeBackendOptions {
+  /**
+   * Under bf16, a variable that products read keeps a rounded copy beside it, which AdamW writes along with it: worth its
+   * memory where rounding all weights anew in each pass takes a share of the step.
+   */
+  readonly keepsRounded?: boolean;
+}
 
 /**
  * A TensorFlow.js backend over a native library. It extends tfjs's own CPU backend, so that every kernel which has no
@@ -24,8 +35,14 @@ export class NativeBackend extends MathBackendCPU {
   /** Of the kernel that is running: its results, and the converted copies of its operands. */
   private scope: { readonly outputs: TensorInfo[]; readonly copies: TensorInfo[] } | undefined;
 
-  constructor(readonly library: NativeLibrary) {
+  private readonly keepsRounded: boolean;
+
+  constructor(
+    readonly library: NativeLibrary,
+    { keepsRounded = false }: NativeBackendOptions = {},
+  ) {
     super();
+    this.keepsRounded = keepsRounded;
     this.pool = new MemoryPool(library);
     this.indices = new Map(library.functions.map((name, i) => [name, i]));
     // The field is MathBackendCPU's; ours holds TensorData, which has all that its kernels use.
@@ -152,7 +169,7 @@ export class NativeBackend extends MathBackendCPU {
   private writeOperands(operands: readonly Operand[], args: Float64Array, copies: TensorData[]): number {
     let at = 3;
     for (const operand of operands) {
-      const data = this.asItsOwnType(operand, copies);
+      const data = operand.standIn ?? this.asItsOwnType(operand, copies);
       this.capturing?.uses(data);
       args[at++] = data.address();
       args[at++] = sizeOf(operand.shape);
@@ -187,6 +204,44 @@ export class NativeBackend extends MathBackendCPU {
     this.scope?.copies.push(copy);
     this.call('convert', [operand, copy], [sizeOf(operand.shape)]);
     return copy;
+  }
+
+  /**
+   * A weight as products in bf16 are to read it: a variable's copy that is kept rounded (`keepsRounded`), else itself. A
+   * capture finds the copy there: its replays need not make it.
+   */
+  rounded(weight: Operand): Operand {
+    if (!this.keepsRounded || this.precision !== 'bf16') return weight;
+    const data = this.dataOf(weight.dataId);
+    const isKept = data.rounded !== undefined || weight instanceof Variable;
+    if (!isKept || data.type !== StorageType.f32) return weight;
+    data.rounded ??= this.unrecorded(() => this.roundedCopy(weight));
+    return this.keptRounded(weight) as Operand;
+  }
+
+  /** The copy that {@link rounded} has made, if it has. */
+  keptRounded({ dataId, shape, dtype }: Operand): Operand | undefined {
+    const standIn = this.dataOf(dataId).rounded;
+    return standIn && { dataId, shape, dtype, standIn };
+  }
+
+  private roundedCopy({ dataId, shape, dtype }: Operand): TensorData {
+    const size = sizeOf(shape);
+    const standIn = TensorData.uninitialized('float32', this.pool, size, StorageType.bf16, { isOutside: true });
+    const operand = { dataId, shape, dtype };
+    this.call('convert', [operand, { ...operand, standIn }], [size]);
+    return standIn;
+  }
+
+  /** Runs a kernel that is no part of the capture under way. */
+  private unrecorded<R>(kernel: () => R): R {
+    const { capturing } = this;
+    this.capturing = undefined;
+    try {
+      return kernel();
+    } finally {
+      this.capturing = capturing;
+    }
   }
 
   /**

@@ -1,7 +1,7 @@
 import '@tensorflow/tfjs-backend-cpu';
 import { getKernelsForBackend, registerBackend, registerKernel } from '@tensorflow/tfjs-core';
 import { BackendError } from '@vwn/core';
-import { NativeBackend } from './native-backend';
+import { NativeBackend, type NativeBackendOptions } from './native-backend';
 import { abiVersion, type NativeLibrary } from './native-library';
 import { kernelTable } from './table/index';
 
@@ -9,7 +9,11 @@ import { kernelTable } from './table/index';
  * Makes a tfjs backend of a native library known under a name: all stock CPU kernels first, then every row of the
  * table. `open` loads the library when the backend is first used; a BackendError says which functions it lacks.
  */
-export function registerNativeBackend(name: string, open: () => NativeLibrary, priority = 0): void {
+export function registerNativeBackend(
+  name: string,
+  open: () => NativeLibrary,
+  { priority = 0, ...options }: NativeBackendOptions & { readonly priority?: number } = {},
+): void {
   const native = new Set(kernelTable.map(({ kernelName }) => kernelName));
   for (const config of getKernelsForBackend('cpu')) {
     // Composed forms that the CPU backend was given are not stock, and would count as native here.
@@ -17,7 +21,7 @@ export function registerNativeBackend(name: string, open: () => NativeLibrary, p
     if (!isComposed && !native.has(config.kernelName)) registerKernel({ ...config, backendName: name });
   }
   for (const { kernelName, kernelFunc } of kernelTable) registerKernel({ kernelName, backendName: name, kernelFunc });
-  registerBackend(name, () => new NativeBackend(checked(open())), priority);
+  registerBackend(name, () => new NativeBackend(checked(open()), options), priority);
 }
 
 function checked(library: NativeLibrary): NativeLibrary {

@@ -1,7 +1,7 @@
 import type { backend_util, DataType, TensorInfo } from '@tensorflow/tfjs-core';
 import { BackendError } from '@vwn/core';
 import type { Arena } from './arena';
-import type { MemoryPool, PoolBlock } from './memory-pool';
+import type { AllocateOptions, MemoryPool, PoolBlock } from './memory-pool';
 import { bytesPerElement, StorageType } from './native-library';
 
 type Values = backend_util.BackendValues;
@@ -12,6 +12,8 @@ type Values = backend_util.BackendValues;
  */
 export class TensorData {
   refCount = 1;
+  /** The same values rounded to bf16, for as long as these stay as they are or change together with it. */
+  rounded: TensorData | undefined;
   complexTensorInfos?: { real: TensorInfo; imag: TensorInfo };
   private block: PoolBlock | undefined;
   private view: Values | undefined;
@@ -27,10 +29,16 @@ export class TensorData {
   }
 
   /** A tensor whose values a native kernel is about to write. */
-  static uninitialized(dtype: DataType, pool: MemoryPool, elements: number, storage: StorageType): TensorData {
+  static uninitialized(
+    dtype: DataType,
+    pool: MemoryPool,
+    elements: number,
+    storage: StorageType,
+    options: AllocateOptions = {},
+  ): TensorData {
     const data = new TensorData(dtype, pool);
     data.storage = storage;
-    data.block = pool.allocate(elements * bytesPerElement[storage]);
+    data.block = pool.allocate(elements * bytesPerElement[storage], options);
     return data;
   }
 
@@ -91,12 +99,19 @@ export class TensorData {
     const bytes = this.pool.staging(block);
     arrayOn(bytes, block.bytes, this.storage).set(values);
     this.pool.store(block, bytes);
+    this.releaseRounded();
   }
 
   release(): void {
+    this.releaseRounded();
     if (this.block) this.pool.release(this.block);
     this.block = undefined;
     this.view = undefined;
+  }
+
+  private releaseRounded(): void {
+    this.rounded?.release();
+    this.rounded = undefined;
   }
 
   private moveIn(): PoolBlock {

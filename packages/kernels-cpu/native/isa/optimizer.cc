@@ -5,6 +5,7 @@
 #include "call.h"
 #include "kernels.h"
 #include "rows.h"
+#include "vwn_adamw.h"
 
 namespace vwn {
 namespace VWN_ISA {
@@ -18,76 +19,58 @@ struct Piece {
   int64_t begin, end;
 };
 
-/** Pieces of the tensors whose first buffers are 0, stride, 2·stride, …. */
-std::vector<Piece> piecesOf(const Call &call, int tensors, int stride) {
+/** `sizeOf(t)` elements of each tensor t. */
+template <class SizeOf>
+std::vector<Piece> piecesOf(int tensors, const SizeOf &sizeOf) {
   std::vector<Piece> pieces;
   for (int t = 0; t < tensors; t++)
-    for (int64_t begin = 0, size = call.size(t * stride); begin < size; begin += pieceSize)
+    for (int64_t begin = 0, size = sizeOf(t); begin < size; begin += pieceSize)
       pieces.push_back({t, begin, begin + pieceSize < size ? begin + pieceSize : size});
   return pieces;
 }
 
-struct Update {
-  float beta1, beta2, eps, gradScale;
-  const float *factors; /* [rows, 3]: shrink, stepSize, correction */
-};
-
-/** p ← p·shrink − stepSize·m/(√v·correction + eps) */
-VWN_INLINE void adam(float *p, const float *g, float *m, float *v, const Update &u, int64_t row, int64_t count) {
-  const float shrink = u.factors[3 * row], stepSize = u.factors[3 * row + 1], correction = u.factors[3 * row + 2];
+/** p ← p·shrink − stepSize·m/(√v·correction + eps), of elements [begin, end). */
+VWN_INLINE void adam(const AdamwArguments &in, const AdamwTensor &of, int64_t begin, int64_t end) {
+  const float *factors = in.factors + 3 * of.row, scale = *in.gradScale;
+  const float shrink = factors[0], stepSize = factors[1], correction = factors[2];
+  float *p = of.parameter + begin, *m = of.first + begin, *v = of.second + begin;
+  const float *g = of.gradient + begin;
+  bf16 *rounded = of.rounded ? static_cast<bf16 *>(of.rounded) + begin : nullptr;
   const auto one = [&](vf param, vf grad, vf &first, vf &second) {
-    grad *= u.gradScale;
-    first = first * u.beta1 + grad * (1.0f - u.beta1);
-    second = second * u.beta2 + grad * grad * (1.0f - u.beta2);
-    return param * shrink - stepSize * (first / (vsqrt(second) * correction + u.eps));
+    grad *= scale;
+    first = first * in.beta1 + grad * (1.0f - in.beta1);
+    second = second * in.beta2 + grad * grad * (1.0f - in.beta2);
+    return param * shrink - stepSize * (first / (vsqrt(second) * correction + in.eps));
   };
   eachVector(
-      count,
+      end - begin,
       [&](int64_t i) {
         vf first = load(m + i), second = load(v + i);
-        store(p + i, one(load(p + i), load(g + i), first, second));
-        store(m + i, first);
-        store(v + i, second);
+        const vf next = one(load(p + i), load(g + i), first, second);
+        store(p + i, next), store(m + i, first), store(v + i, second);
+        if (rounded) store(rounded + i, next);
       },
       [&](int64_t i, int64_t n) {
         vf first = loadFirst(m + i, n), second = loadFirst(v + i, n);
-        storeFirst(p + i, one(loadFirst(p + i, n), loadFirst(g + i, n), first, second), n);
-        storeFirst(m + i, first, n);
-        storeFirst(v + i, second, n);
+        const vf next = one(loadFirst(p + i, n), loadFirst(g + i, n), first, second);
+        storeFirst(p + i, next, n), storeFirst(m + i, first, n), storeFirst(v + i, second, n);
+        if (rounded) storeFirst(rounded + i, next, n);
       });
 }
 
 }  // namespace
 
-/**
- * Buffers: for each tensor param, grad, m, v, all float32 of one size; param, m and v are updated in place. Then factors
- * [rows, 3] (as in adam() above), and gradScale [1]: NaN says that nothing is to change.
- * Numbers: tensors, beta1, beta2, eps, then for each tensor its row of factors.
- */
+/** See AdamwArguments. */
 const char *adamw(const vwn_call *raw) {
   Call call(raw, 2, 4);
-  const int64_t count = call.dimension(0);
-  if (count > call.buffers() || call.buffers() != 4 * count + 2 || raw->number_count != 4 + count)
-    return "adamw takes four buffers and one number a tensor, and two buffers behind them";
-  const int tensors = static_cast<int>(count);
-  const int64_t rows = call.size(4 * tensors) / 3;
-  std::vector<float *> data;
-  std::vector<int64_t> rowOf;
-  for (int t = 0; t < tensors; t++) {
-    rowOf.push_back(call.dimension(4 + t));
-    if (rowOf.back() >= rows) return "adamw: a tensor's row of factors is not there";
-    for (int i = 0; i < 4; i++) data.push_back(call.floats(4 * t + i, call.size(4 * t)));
-  }
-  const float *factors = call.floats(4 * tensors, 3 * rows), *gradScale = call.floats(4 * tensors + 1, 1);
+  const AdamwArguments in(call);
+  if (in.problem()) return in.problem();
   if (call.problem()) return call.problem();
-  const Update update{call.real(1), call.real(2), call.real(3), *gradScale, factors};
-  if (std::isnan(update.gradScale)) return nullptr;
-  const std::vector<Piece> pieces = piecesOf(call, tensors, 4);
+  if (std::isnan(*in.gradScale)) return nullptr;
+  const std::vector<Piece> pieces = piecesOf(static_cast<int>(in.tensors.size()), [&](int t) { return in.tensors[static_cast<size_t>(t)].size; });
   parallelFor(static_cast<int64_t>(pieces.size()), [&](int64_t index, int) {
     const Piece &piece = pieces[static_cast<size_t>(index)];
-    float *const *each = data.data() + 4 * piece.tensor;
-    adam(each[0] + piece.begin, each[1] + piece.begin, each[2] + piece.begin, each[3] + piece.begin, update,
-         rowOf[static_cast<size_t>(piece.tensor)], piece.end - piece.begin);
+    adam(in, in.tensors[static_cast<size_t>(piece.tensor)], piece.begin, piece.end);
   });
   return nullptr;
 }
@@ -116,7 +99,7 @@ const char *global_norm(const vwn_call *raw) {
   std::vector<const float *> data;
   for (int t = 0; t < tensors; t++) data.push_back(call.floats(t, call.size(t)));
   if (call.problem()) return call.problem();
-  const std::vector<Piece> pieces = piecesOf(call, tensors, 1);
+  const std::vector<Piece> pieces = piecesOf(tensors, [&](int t) { return call.size(t); });
   std::vector<double> sums(pieces.size());
   parallelFor(static_cast<int64_t>(pieces.size()), [&](int64_t index, int) {
     const Piece &piece = pieces[static_cast<size_t>(index)];

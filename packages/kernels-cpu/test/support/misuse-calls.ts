@@ -78,6 +78,7 @@ const patterns: readonly Pattern[] = [
   pattern('linear_cross_entropy_grad', [6, 12, [2, i32], 2, 2, 6, 12], [2, 3, 4, -100, 0], [0, 1, 2], [0, 1, 5]),
   pattern('mean_cross_entropy', [6, 12, [2, i32], 1, 6, 12], [2, 3, 4, -100, 0], [0, 1, 2], [0, 1, 4]),
   pattern('adamw', [3, 3, 3, 3, 3, 1], [1, 0.9, 0.99, 1e-8, 0], [0, 4]),
+  pattern('adamw', [3, 3, 3, 3, 3, 1, [3, bf16]], [1, 0.9, 0.99, 1e-8, 0, 0], [0, 4, 5]),
   pattern('clip_scale', [1, 1, 1], [1], []),
   pattern('global_norm', [3, 2, 1], [], []),
   pattern('measure_peaks', [3, 8, 8], [0], []),

@@ -14,7 +14,7 @@ VWN_DEVICE void adamw(const Updates &updates, T beta1, T beta2, T eps, const T *
   const float shrink = own[0], stepSize = own[1], correction = own[2];
   if (isnan(scale)) return;
   const float *from = u.grad;
-  eachOfGrid(u.size, beginEights(u.parameter, from, u.first, u.second), [&](int64_t at, auto count) {
+  eachOfGrid(u.size, beginEights(u.parameter, from, u.first, u.second) && beginEights(u.rounded), [&](int64_t at, auto count) {
     constexpr int n = decltype(count)::value;
     float grad[n], first[n], second[n], parameter[n];
     load(from + at, grad), load(u.first + at, first), load(u.second + at, second), load(u.parameter + at, parameter);
@@ -26,6 +26,7 @@ VWN_DEVICE void adamw(const Updates &updates, T beta1, T beta2, T eps, const T *
       parameter[i] = parameter[i] * shrink - stepSize * (first[i] / (sqrtf(second[i]) * correction + eps));
     }
     store(u.parameter + at, parameter), store(u.first + at, first), store(u.second + at, second);
+    if (u.rounded) store(u.rounded + at, parameter);
   });
 }
 VWN_SINGLE(adamw, (Updates updates, real beta1, real beta2, real eps, const real *factors, const real *gradScale),

@@ -7,11 +7,15 @@ namespace cuda {
 
 constexpr int tensorsOfLaunch = 56;
 
+struct bf16;
+
 /** One tensor of AdamW, with m the `first` and v the `second` moment; `row` of the factors is its own. */
 struct Update {
   float *parameter;
   const float *grad;
   float *first, *second;
+  /** Null, or to become the new parameter, rounded. */
+  bf16 *rounded;
   int64_t size;
   int64_t row;
 };

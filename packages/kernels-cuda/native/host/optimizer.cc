@@ -2,7 +2,7 @@
 #include "../device/tensor-lists.h"
 #include "../runtime.h"
 #include "functions.h"
-#include "vwn_call.h"
+#include "vwn_adamw.h"
 
 namespace vwn {
 namespace VWN_ISA {
@@ -11,42 +11,29 @@ namespace {
 /** Blocks that share one tensor's sum of squares. */
 constexpr int64_t partsOfTensor = 64;
 
-Update updateOf(Call &call, int tensor) {
-  const int64_t size = call.size(4 * tensor);
-  float *data[4];
-  for (int i = 0; i < 4; i++) data[i] = call.floats(4 * tensor + i, size);
-  return {data[0], data[1], data[2], data[3], size, call.dimension(4 + tensor)};
+Update updateOf(const AdamwTensor &of) {
+  return {of.parameter, of.gradient, of.first, of.second, static_cast<bf16 *>(of.rounded), of.size, of.row};
 }
 
 }  // namespace
 
-/**
- * Buffers: for each tensor param, grad, m, v, all float32 of one size; param, m and v are updated in place. Then factors
- * [rows, 3], and gradScale [1]: NaN says that nothing is to change.
- * Numbers: tensors, beta1, beta2, eps, then for each tensor its row of factors.
- */
+/** See AdamwArguments. */
 const char *adamw(const vwn_call *raw) {
   Call call(raw, 2, 4);
-  const int64_t count = call.dimension(0);
-  if (count > call.buffers() || call.buffers() != 4 * count + 2 || call.numbers() != 4 + count)
-    return "adamw takes four buffers and one number a tensor, and two buffers behind them";
-  const int tensors = static_cast<int>(count);
-  const int64_t rows = call.size(4 * tensors) / 3;
-  const float *factors = call.floats(4 * tensors, 3 * rows), *gradScale = call.floats(4 * tensors + 1, 1);
-  // All are checked before the first is changed.
-  for (int t = 0; t < tensors; t++)
-    if (updateOf(call, t).row >= rows) return "adamw: a tensor's row of factors is not there";
+  const AdamwArguments in(call);
+  if (in.problem()) return in.problem();
   if (call.problem()) return call.problem();
+  const int tensors = static_cast<int>(in.tensors.size());
   for (int from = 0; from < tensors; from += tensorsOfLaunch) {
     Updates updates{};
     const int here = tensors - from < tensorsOfLaunch ? tensors - from : tensorsOfLaunch;
     int64_t largest = 0;
     for (int i = 0; i < here; i++) {
-      updates.each[i] = updateOf(call, from + i);
+      updates.each[i] = updateOf(in.tensors[static_cast<size_t>(from + i)]);
       if (updates.each[i].size > largest) largest = updates.each[i].size;
     }
-    launch("adamw_f32", {blocksFor((largest + 7) / 8, 256, 1024), here}, 256, 0, updates, call.real(1), call.real(2), call.real(3),
-           factors, gradScale);
+    launch("adamw_f32", {blocksFor((largest + 7) / 8, 256, 1024), here}, 256, 0, updates, in.beta1, in.beta2, in.eps, in.factors,
+           in.gradScale);
   }
   return nullptr;
 }

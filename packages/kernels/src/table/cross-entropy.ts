@@ -14,7 +14,7 @@ export const crossEntropyKernels = [
       const [[N = 0, D = 0], [V = 0]] = [hidden.shape, weight.shape];
       const [losses, logSumExp] = [backend.output([N]), backend.output([N])];
       const numbers = [N, D, V, ignoreIndex, +(backend.precision === 'bf16')];
-      backend.call('linear_cross_entropy', [hidden, weight, targets, losses, logSumExp], numbers);
+      backend.call('linear_cross_entropy', [hidden, backend.rounded(weight), targets, losses, logSumExp], numbers);
       return [losses, logSumExp];
     },
   ),
@@ -28,7 +28,7 @@ export const crossEntropyKernels = [
       const numbers = [N, D, V, ignoreIndex, +(backend.precision === 'bf16')];
       backend.call(
         'linear_cross_entropy_grad',
-        [hidden, weight, targets, logSumExp, backend.stored(dy, StorageType.f32), dHidden, dWeight],
+        [hidden, backend.rounded(weight), targets, logSumExp, backend.stored(dy, StorageType.f32), dHidden, dWeight],
         numbers,
       );
       return [dHidden, dWeight];
@@ -45,7 +45,7 @@ export const crossEntropyKernels = [
         backend.output(weight.shape),
       ];
       const numbers = [N, D, V, ignoreIndex, +(backend.precision === 'bf16')];
-      backend.call('mean_cross_entropy', [hidden, weight, targets, ...outputs], numbers);
+      backend.call('mean_cross_entropy', [hidden, backend.rounded(weight), targets, ...outputs], numbers);
       return outputs;
     },
   ),

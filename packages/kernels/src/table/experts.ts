@@ -20,14 +20,16 @@ export const expertKernels = [
   nativeKernel<string>(KernelName.GroupedLinear, ['grouped_linear'], ({ inputs, backend }) => {
     const { offsets, x, weights, outs, numbers } = grouped(inputs, 0);
     const ys = outs.map((out) => backend.output([rowsOf(x), out], backend.activationType));
-    backend.call('grouped_linear', [offsets, x, ...weights, ...ys], numbers(backend.precision === 'bf16'));
+    const rounded = weights.map((weight) => backend.rounded(weight));
+    backend.call('grouped_linear', [offsets, x, ...rounded, ...ys], numbers(backend.precision === 'bf16'));
     return ys;
   }),
   nativeKernel<string>(KernelName.GroupedLinearGrad, ['grouped_linear_grad'], ({ inputs, backend }) => {
     const { offsets, x, weights, dys, numbers } = grouped(inputs, 1);
     const dx = backend.output(x.shape, backend.activationType);
     const dWeights = weights.map(({ shape }) => backend.output(shape));
-    const operands = [offsets, x, ...weights, ...dys, dx, ...dWeights];
+    const rounded = weights.map((weight) => backend.rounded(weight));
+    const operands = [offsets, x, ...rounded, ...dys, dx, ...dWeights];
     backend.call('grouped_linear_grad', operands, numbers(backend.precision === 'bf16'));
     return [dx, ...dWeights];
   }),

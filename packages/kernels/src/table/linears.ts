@@ -19,7 +19,8 @@ const numbers = (backend: NativeBackend, x: TensorInfo, weights: readonly Tensor
 /** `y_i = x W_iᵀ`, x [..., in], W_i [out_i, in]. */
 export function multiply(backend: NativeBackend, x: TensorInfo, weights: readonly TensorInfo[]): TensorInfo[] {
   const ys = weights.map((weight) => backend.output([...x.shape.slice(0, -1), outOf(weight)], backend.activationType));
-  backend.call('linears', [x, ...weights, ...ys], numbers(backend, x, weights));
+  const rounded = weights.map((weight) => backend.rounded(weight));
+  backend.call('linears', [x, ...rounded, ...ys], numbers(backend, x, weights));
   return ys;
 }
 
@@ -34,7 +35,8 @@ export function multiplyGrad(
     backend.output(x.shape, backend.activationType),
     ...weights.map((weight) => backend.output(weight.shape)),
   ];
-  backend.call('linears_grad', [x, ...weights, ...dys, ...gradients], numbers(backend, x, weights));
+  const rounded = weights.map((weight) => backend.rounded(weight));
+  backend.call('linears_grad', [x, ...rounded, ...dys, ...gradients], numbers(backend, x, weights));
   return gradients;
 }
 

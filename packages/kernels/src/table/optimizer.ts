@@ -41,10 +41,15 @@ export const optimizerKernels = [
     );
     operands.forEach((each, i) => i % 4 === 1 || backend.storeAsFloats(each));
     const shared = operands.slice(4 * rows.length);
-    for (let from = 0; from < rows.length; from += mostOperands / 4) {
-      const part = rows.slice(from, from + mostOperands / 4);
+    for (let from = 0; from < rows.length; from += mostOperands / 5) {
+      const part = rows.slice(from, from + mostOperands / 5);
       const ofPart = operands.slice(4 * from, 4 * (from + part.length));
-      backend.call('adamw', [...ofPart, ...shared], [part.length, beta1, beta2, eps, ...part]);
+      // A fifth of some: what products read of a weight changes with it.
+      const rounded = part.map((_, t) => backend.keptRounded(ofPart[4 * t] as Operand));
+      const isRounded = part.flatMap((_, t) => (rounded[t] ? [t] : []));
+      const copies = rounded.filter((copy) => copy !== undefined);
+      const numbers = [part.length, beta1, beta2, eps, ...part, ...isRounded];
+      backend.call('adamw', [...ofPart, ...shared, ...copies], numbers);
     }
     return [];
   }),
