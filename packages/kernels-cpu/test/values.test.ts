@@ -268,3 +268,38 @@ describeNative('a variable that began as', () => {
     expect(maxRelativeError(param.dataSync(), [0.5, -0.5])).toBeLessThan(tolerance);
   });
 });
+
+describeNative('a product with 1', () => {
+  it('of JavaScript’s is the other factor in the same memory, which lives as long as one of both', () => {
+    const x = tf.tensor1d([0, -0, Number.NaN, Number.NEGATIVE_INFINITY, 5]);
+    const bytes = () => nativeBackend().memory().numBytesInDevice;
+    tf.dispose(tf.neg(x)); // comes to the backend's memory
+    const before = bytes();
+    const products = [tf.mul(x, 1), tf.mul(tf.scalar(1), x), tf.mul(x, tf.tensor1d([1]))];
+    expect(bytes()).toBe(before);
+    x.dispose();
+    for (const each of products) expect([...each.dataSync()]).toEqual([0, -0, Number.NaN, Number.NEGATIVE_INFINITY, 5]);
+    tf.dispose(products);
+    expect(bytes()).toBe(before - 20);
+  });
+
+  it('has the shape and the type that it has with any number', () => {
+    const shapes = (a: tf.Tensor, b: tf.Tensor) => [tf.mul(a, b).shape, tf.mul(b, a).shape];
+    for (const one of [tf.scalar(1), tf.tensor1d([1]), tf.ones([1, 1, 1])])
+      for (const x of [tf.scalar(7), tf.tensor1d([7]), tf.tensor2d([[7, 8]])])
+        expect(shapes(x, one)).toEqual(shapes(x, tf.mul(one, 2)));
+    const whole = tf.mul(tf.tensor1d([3, 4], 'int32'), tf.scalar(1, 'int32'));
+    expect([whole.dtype, ...whole.dataSync()]).toEqual(['int32', 3, 4]);
+  });
+
+  it('that a kernel has made is no such thing, and a weight that AdamW writes is nobody else’s', () => {
+    const one = tf.div(tf.scalar(3), tf.scalar(3));
+    expect([...tf.mul(tf.tensor1d([2, 3]), one).dataSync()]).toEqual([2, 3]);
+    const initial = tf.tensor1d([2, 3]);
+    const [param, m, v] = [tf.variable(tf.mul(initial, 1)), tf.variable(tf.zeros([2])), tf.variable(tf.zeros([2]))];
+    const options = { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8 };
+    adamWAll([{ param, grad: tf.ones([2]), m, v, weightDecay: 0, step: 1 }], options);
+    expect([...initial.dataSync()]).toEqual([2, 3]);
+    expect(param.dataSync()[0]).toBeCloseTo(1.9, 5);
+  });
+});

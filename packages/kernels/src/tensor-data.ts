@@ -83,6 +83,11 @@ export class TensorData {
     return new TensorData(dtype, this.pool, dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values));
   }
 
+  /** Values that no kernel has made or asked for: still those of JavaScript, and in a capture a constant. */
+  get valuesOfJavaScript(): Values | undefined {
+    return this.block ? undefined : this.view;
+  }
+
   /** Where the values stand, if they stand in a block. */
   get place(): number | undefined {
     return this.block?.address;
