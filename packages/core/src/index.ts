@@ -37,6 +37,7 @@ export * from './ops/width-connection';
 export * from './ops/depth-connection';
 export * from './ops/connection-step';
 export * from './ops/block-mix';
+export * from './ops/used-twice';
 export * from './cost';
 export { costTable } from './cost-table';
 export { parameterParts } from './cost-parameters';

@@ -40,6 +40,9 @@ export const KernelName = {
   DepthConnectionGrad: 'VwnDepthConnectionGrad',
   BlockMix: 'VwnBlockMix',
   BlockMixGrad: 'VwnBlockMixGrad',
+  /** Tensors for two uses, and the sums of their gradients. */
+  UsedTwice: 'VwnUsedTwice',
+  AddPairs: 'VwnAddPairs',
   AdamW: 'VwnAdamW',
   /** In place, over all tensors at once; only where a backend brings it. */
   AdamWAll: 'VwnAdamWAll',

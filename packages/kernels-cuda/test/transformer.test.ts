@@ -132,6 +132,22 @@ describe('embedding_lookup', () => {
   );
 });
 
+describe('sums of pairs', () => {
+  it.each([{ sizes: [] }, { sizes: [0, 1, 8, 40_003] }, { sizes: Array.from({ length: 60 }, (_, i) => i) }])(
+    'are made of all of them: $sizes',
+    ({ sizes }) => {
+      const all = sizes as number[];
+      const pairs = all.flatMap((size, i) => [randomOperand(size, 'f32', i), randomOperand(size, 'f32', i + 100)]);
+      expectSame('add_pairs', [...pairs, ...all.map((size) => result(size))], [all.length], 1e-6);
+    },
+  );
+
+  it('refuses a pair without its sum', () => {
+    const pair = [randomOperand(3), randomOperand(3)];
+    expect(() => runOnCuda('add_pairs', pair, [1])).toThrow('add_pairs takes three buffers a pair');
+  });
+});
+
 describe('the optimizer', () => {
   const operand = (values: readonly number[]) => ({ storage: 'f32', values }) as const;
   const tensors = (sizes: readonly number[]) =>

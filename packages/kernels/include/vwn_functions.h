@@ -8,7 +8,7 @@
   each(residual_step) each(residual_step_grad) each(rotary_embedding)                                               \
   each(causal_attention) each(causal_attention_grad) each(embedding_lookup) each(embedding_lookup_grad)             \
   each(linear_cross_entropy) each(linear_cross_entropy_grad) each(mean_cross_entropy)                               \
-  each(adamw) each(global_norm) each(clip_scale)                                                                    \
+  each(adamw) each(global_norm) each(clip_scale) each(add_pairs)                                                    \
   each(connection_step) each(connection_step_grad)                                                                  \
   each(grouped_linear) each(grouped_linear_grad) each(route_tokens) each(route_tokens_grad)
 

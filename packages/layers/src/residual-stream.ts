@@ -1,4 +1,13 @@
-import { connectionRead, connectionStep, connectionWrite, residualStep, rmsNorm, type SublayerNorm } from '@vwn/core';
+import {
+  connectionRead,
+  connectionStep,
+  connectionWrite,
+  residualStep,
+  rmsNorm,
+  usedTwice,
+  type ConnectionParameters,
+  type SublayerNorm,
+} from '@vwn/core';
 import { add, type Tensor } from '@tensorflow/tfjs-core';
 import type { Connection } from './connection';
 
@@ -48,14 +57,33 @@ function runPlain(h: Tensor, sublayers: readonly Sublayer[]): Tensor {
 
 function runFused(h: Tensor, sublayers: readonly Sublayer[], connections: readonly Connection[]): Tensor {
   const last = sublayers.length - 1;
-  const [first, final] = [connections[0] as Connection, connections[last] as Connection];
+  const { sizes } = connections[0] as Connection;
+  const [reading, writing] = bothUses(connections);
   let state = h;
-  let x = connectionRead(state, first.parameters, first.sizes, sublayers[0]?.norm);
+  let x = connectionRead(state, reading[0] as ConnectionParameters, sizes, sublayers[0]?.norm);
   for (let l = 0; l < last; l++) {
-    const [previous, next] = [connections[l] as Connection, connections[l + 1] as Connection];
+    const [previous, next] = [writing[l] as ConnectionParameters, reading[l + 1] as ConnectionParameters];
     const out = (sublayers[l] as Sublayer).apply(x);
-    const norm = sublayers[l + 1]?.norm;
-    ({ h: state, x } = connectionStep(state, out, previous.parameters, next.parameters, previous.sizes, norm));
+    ({ h: state, x } = connectionStep(state, out, previous, next, sizes, sublayers[l + 1]?.norm));
   }
-  return connectionWrite(state, (sublayers[last] as Sublayer).apply(x), final.parameters, final.sizes);
+  const out = (sublayers[last] as Sublayer).apply(x);
+  return connectionWrite(state, out, writing[last] as ConnectionParameters, sizes);
+}
+
+/** Parameters of all connections, as the read takes them, and as the write does: most are of both. */
+function bothUses(connections: readonly Connection[]): [ConnectionParameters[], ConnectionParameters[]] {
+  const all = connections.map(({ parameters }) => parameters);
+  const ofBoth = all.map(({ staticAlpha, dynamic }) =>
+    dynamic ? [staticAlpha, dynamic.normWeight, dynamic.alphaFn, dynamic.alphaScale] : [staticAlpha],
+  );
+  const perConnection = ofBoth[0]?.length ?? 0;
+  return usedTwice(ofBoth.flat()).map((tensors) =>
+    all.map((parameters, l) => withShared(parameters, tensors.slice(l * perConnection, (l + 1) * perConnection))),
+  ) as [ConnectionParameters[], ConnectionParameters[]];
+}
+
+function withShared(parameters: ConnectionParameters, shared: readonly Tensor[]): ConnectionParameters {
+  const [staticAlpha, normWeight, alphaFn, alphaScale] = shared as [Tensor, Tensor, Tensor, Tensor];
+  const { dynamic } = parameters;
+  return { ...parameters, staticAlpha, ...(dynamic && { dynamic: { ...dynamic, normWeight, alphaFn, alphaScale } }) };
 }

@@ -75,6 +75,22 @@ describeOnBackends('sublayers whose norm is given apart', () => {
     expect(kernels.filter(({ name }) => name === 'VwnRmsNorm')).toHaveLength(isFused ? 0 : 3);
   });
 
+  it('have the gradients that connections get in two places added by one kernel', async () => {
+    const { sublayers } = sublayersOf(['dynamic', 'dynamic', 'dynamic']);
+    const h = normalInput(Rng.fromSeed('h'), [3, overWidth]);
+    const parameters = sublayers.flatMap(({ connection }) => {
+      const { staticAlpha, dynamic } = connection?.parameters ?? {};
+      return [staticAlpha, dynamic?.normWeight, dynamic?.alphaFn, dynamic?.alphaScale] as tf.Variable[];
+    });
+    const { kernels } = await tf.profile(() =>
+      tf.variableGrads(() => tf.sum(runSublayers(h, sublayers)) as tf.Scalar, parameters),
+    );
+    const isFused = hasNativeKernel(connectionKernelNames({ write: true, read: true, dynamic: true, normed: true })[0]);
+    const sums = kernels.filter(({ name, outputShapes }) => name === 'Add' && outputShapes[0]?.join() !== '3,12');
+    if (isFused) expect(sums).toHaveLength(0);
+    expect(kernels.filter(({ name }) => name === 'VwnAddPairs')).toHaveLength(isFused ? 1 : 0);
+  });
+
   it('are one kernel with the residual sum before them in a plain transformer, but for the first', async () => {
     const { sublayers } = sublayersOf(['plain', 'plain', 'plain']);
     const h = normalInput(Rng.fromSeed('h'), [3, D]);

@@ -80,6 +80,7 @@ const patterns: readonly Pattern[] = [
   pattern('adamw', [3, 3, 3, 3, 3, 1], [1, 0.9, 0.99, 1e-8, 0], [0, 4]),
   pattern('adamw', [3, 3, 3, 3, 3, 1, [3, bf16]], [1, 0.9, 0.99, 1e-8, 0, 0], [0, 4, 5]),
   pattern('clip_scale', [1, 1, 1], [1], []),
+  pattern('add_pairs', [3, 3, 5, 5, 3, 5], [2], [0]),
   pattern('global_norm', [3, 2, 1], [], []),
   pattern('measure_peaks', [3, 8, 8], [0], []),
   pattern('connection_step', stepBuffers([]), stepNumbers(0), [0, 1, 2, 3]),

@@ -29,5 +29,12 @@ struct Tensors {
   int64_t sizes[tensorsOfLaunch];
 };
 
+/** Tensors that are added two by two. */
+struct Pairs {
+  const float *first[tensorsOfLaunch], *second[tensorsOfLaunch];
+  float *sums[tensorsOfLaunch];
+  int64_t sizes[tensorsOfLaunch];
+};
+
 }  // namespace cuda
 }  // namespace vwn

@@ -15,6 +15,7 @@ import { optimizerKernels } from './optimizer';
 import { reductionKernels } from './reductions';
 import { swiGluKernels } from './swi-glu';
 import { unaryKernels } from './unary';
+import { usedTwiceKernels } from './used-twice';
 
 /** The one list of kernels with a native form; every other kernel of tfjs is the stock one. */
 export const kernelTable: readonly NativeKernel[] = [
@@ -29,6 +30,7 @@ export const kernelTable: readonly NativeKernel[] = [
   ...embeddingKernels,
   ...crossEntropyKernels,
   ...optimizerKernels,
+  ...usedTwiceKernels,
   ...matrixKernels,
   ...arithmeticKernels,
   ...unaryKernels,

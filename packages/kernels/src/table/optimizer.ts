@@ -3,6 +3,7 @@ import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { NativeBackend, Operand } from '../native-backend';
 import { nativeKernel } from '../native-kernel';
 import { StorageType } from '../native-library';
+import { mostOperands } from './shapes';
 
 interface UpdateAttrs {
   readonly beta1: number;
@@ -11,9 +12,6 @@ interface UpdateAttrs {
   /** Of each tensor, which of the factors are its own. */
   readonly rows: readonly number[];
 }
-
-/** Of one call, which takes 16384 and some shared ones; a mixture of many experts has more tensors. */
-const mostOperands = 16000;
 
 /** √(Σ squares) of all operands: of many, the norm of the norms of parts. */
 function normOf(operands: readonly Operand[], backend: NativeBackend): TensorInfo {

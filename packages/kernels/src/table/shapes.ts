@@ -1,6 +1,9 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { sizeOf } from '../native-backend';
 
+/** Of one native call, which takes 16384 and some shared ones; a mixture of many experts has more tensors. */
+export const mostOperands = 16000;
+
 export function lastOf({ shape }: TensorInfo): number {
   return shape[shape.length - 1] as number;
 }
