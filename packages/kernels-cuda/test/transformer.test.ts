@@ -29,6 +29,10 @@ describe.each(storages)('rms_norm in %s', (storage) => {
     [41, 1, 768],
     [5, 1, 2048],
     [2, 1, 2056],
+    // Groups of eights, more than a row of them.
+    [50, 4, 64],
+    [9, 3, 264],
+    [3, 8, 1024],
   ])('%i rows of %i groups of %i, and its gradients', (rows, groups, size) => {
     // Of one element the norm is its sign, unless eps is large: nothing would be left to compare.
     const eps = size === 1 ? 1 : 1e-5;

@@ -199,20 +199,23 @@ struct LaneSums {
 };
 
 /**
- * As rmsNormGrad, of whole rows of up to 256·eights columns, and the gradient of the weight, of which each number is read once;
- * partial [blocks, size] are a block's sums for the weight's.
+ * As rmsNormGrad, of groups of up to 256·eights columns, and the gradient of the weight, of which each number is read once. Grid: blocks
+ * that share out the rows by x, groups by y; partial [blocks, groups·size] are a block's sums for the weight's.
  */
 template <int eights>
 VWN_DEVICE void rmsNormRowsGrad(const bf16 *x, const float *weight, const bf16 *dy, const bf16 *beside, bf16 *dx, float *partial,
                                 int64_t rows, int64_t size, float eps) {
   VWN_SHARED(float, room);
   LaneSums<eights> sums;
+  const int64_t width = gridDim.y * size, group = blockIdx.y * size;
+  weight += group, partial += blockIdx.x * width + group;
   for (int64_t row = gridWarp(); row < rows; row += gridWarps()) {
+    const int64_t first = row * width + group;
     Chunk in[eights], up[eights], more[eights];
     eachEightOfLane<eights>(size, [&](int j, int64_t at) {
-      in[j] = wholeAt<Chunk>(x + row * size + at);
-      up[j] = wholeAt<Chunk>(dy + row * size + at);
-      more[j] = beside ? wholeAt<Chunk>(beside + row * size + at) : Chunk{};
+      in[j] = wholeAt<Chunk>(x + first + at);
+      up[j] = wholeAt<Chunk>(dy + first + at);
+      more[j] = beside ? wholeAt<Chunk>(beside + first + at) : Chunk{};
     });
     float squares = 0, dot = 0;
     eachEightOfLane<eights>(size, [&](int j, int64_t at) {
@@ -231,10 +234,10 @@ VWN_DEVICE void rmsNormRowsGrad(const bf16 *x, const float *weight, const bf16 *
         sums.values[j][i] += ups[i] * values[i] * s;
         ups[i] = ups[i] * by[i] * s - values[i] * shift + others[i];
       }
-      store(dx + row * size + at, ups);
+      store(dx + first + at, ups);
     });
   }
-  sums.put(size, room, partial + blockIdx.x * size);
+  sums.put(size, room, partial);
 }
 #define VWN_ROWS(eights, blocks)                                                                                              \
   template <class T>                                                                                                          \

@@ -43,16 +43,19 @@ struct NormGradient {
   float eps;
 };
 
-/** Whole rows in one pass. False where the shape is not for that. */
+/** Both in one pass. False where the shape is not for that. */
 bool launchRowsGrad(const NormGradient &in) {
+  constexpr int64_t mostGroups = 65535;
   const int64_t eights = eightsOfLane(in.x.type, in.size, {in.x.data, in.dy, in.beside, in.dx, in.weight});
-  if (eights == 0 || in.groups != 1 || in.rows == 0) return false;
-  const int64_t parts = std::min(blocksForGroups(in.rows), partsOf(in.rows));
-  float *partial = static_cast<float *>(scratch(Slot::partial, parts * in.size * 4));
-  launch(nameOfRows("rmsNormRowsGrad", eights), {parts}, 32 * warpsOfBlock, in.size * 4, static_cast<const bf16 *>(in.x.data), in.weight,
+  if (eights == 0 || in.groups > mostGroups || in.rows == 0) return false;
+  // As many blocks for all groups together as for one.
+  const int64_t most = std::max<int64_t>(partsOf(in.rows) / in.groups, 1);
+  const int64_t parts = std::min(blocksForGroups(in.rows), most), width = in.groups * in.size;
+  float *partial = static_cast<float *>(scratch(Slot::partial, parts * width * 4));
+  launch(nameOfRows("rmsNormRowsGrad", eights), {parts, in.groups}, 32 * warpsOfBlock, in.size * 4, static_cast<const bf16 *>(in.x.data), in.weight,
          static_cast<const bf16 *>(in.dy), static_cast<const bf16 *>(in.beside), static_cast<bf16 *>(in.dx), partial, in.rows, in.size,
          in.eps);
-  addParts(partial, in.dWeight, parts, in.size);
+  addParts(partial, in.dWeight, parts, width);
   return true;
 }
 
