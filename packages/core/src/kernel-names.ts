@@ -50,7 +50,7 @@ export const KernelName = {
   ClipScale: 'VwnClipScale',
 } as const;
 
-/** One kernel of connectionStep, connectionRead or connectionWrite: tfjs's named inputs cannot be optional. */
+/** One kernel of connectionStep, connectionRead, connectionEntry or connectionWrite: tfjs's named inputs cannot be optional. */
 export interface ConnectionKind {
   /** Writes what the sublayer before made, by its connection. */
   readonly write: boolean;
@@ -60,6 +60,8 @@ export interface ConnectionKind {
   readonly dynamic: boolean;
   /** What was read goes through the RMSNorm of the sublayer behind. */
   readonly normed: boolean;
+  /** Of a read alone: the state comes out again, so that what it gets from others is added to the read's gradient of it. */
+  readonly passes?: boolean;
 }
 
 /** Every kind that there is a kernel of. */
@@ -68,6 +70,8 @@ export const connectionKinds: readonly ConnectionKind[] = [true, false].flatMap(
   { write: true, read: true, dynamic, normed: true },
   { write: false, read: true, dynamic, normed: false },
   { write: false, read: true, dynamic, normed: true },
+  { write: false, read: true, dynamic, normed: false, passes: true },
+  { write: false, read: true, dynamic, normed: true, passes: true },
   { write: true, read: false, dynamic, normed: false },
 ]);
 
@@ -77,8 +81,9 @@ export function connectionKernelNames({
   read,
   dynamic,
   normed,
+  passes,
 }: ConnectionKind): [name: string, gradName: string] {
-  const halves = write && read ? 'Step' : write ? 'Write' : 'Read';
+  const halves = write && read ? 'Step' : write ? 'Write' : passes ? 'Entry' : 'Read';
   const name = `Vwn${dynamic ? '' : 'Static'}Connection${halves}${normed ? 'Norm' : ''}`;
   return [name, `${name}Grad`];
 }

@@ -1,5 +1,5 @@
 import {
-  connectionRead,
+  connectionEntry,
   connectionStep,
   connectionWrite,
   residualStep,
@@ -59,8 +59,7 @@ function runFused(h: Tensor, sublayers: readonly Sublayer[], connections: readon
   const last = sublayers.length - 1;
   const { sizes } = connections[0] as Connection;
   const [reading, writing] = bothUses(connections);
-  let state = h;
-  let x = connectionRead(state, reading[0] as ConnectionParameters, sizes, sublayers[0]?.norm);
+  let { h: state, x } = connectionEntry(h, reading[0] as ConnectionParameters, sizes, sublayers[0]?.norm);
   for (let l = 0; l < last; l++) {
     const [previous, next] = [writing[l] as ConnectionParameters, reading[l + 1] as ConnectionParameters];
     const out = (sublayers[l] as Sublayer).apply(x);

@@ -63,12 +63,37 @@ export function connectionRead(
   sizes: ConnectionSizes,
   norm?: SublayerNorm,
 ): Tensor {
-  const op = 'connectionRead';
+  return runRead('connectionRead', h, next, sizes, norm)[0] as Tensor;
+}
+
+/**
+ * As {@link connectionRead}, for a state that others read too: they take it from here, and the gradient that it gets from
+ * them is added in the read's own backward pass, not by one more over the state.
+ * @throws ShapeError; ConfigError when m, n or eps cannot be one
+ */
+export function connectionEntry(
+  h: Tensor,
+  next: ConnectionParameters,
+  sizes: ConnectionSizes,
+  norm?: SublayerNorm,
+): { h: Tensor; x: Tensor } {
+  const [state, x] = runRead('connectionEntry', h, next, sizes, norm);
+  return { h: state as Tensor, x: x as Tensor };
+}
+
+function runRead(
+  op: 'connectionRead' | 'connectionEntry',
+  h: Tensor,
+  next: ConnectionParameters,
+  sizes: ConnectionSizes,
+  norm: SublayerNorm | undefined,
+): Tensor[] {
   const db = segmentWidth(op, 'h', h, sizes.n);
   requireConnectionParameters(op, next, { ...sizes, db });
   requireNorm(op, norm, sizes.m * db);
-  const kind = { write: false, read: true, dynamic: next.dynamic !== undefined, normed: norm !== undefined };
-  return run(kind, { h, ...readingOf(next, norm) }, attributesOf(sizes, norm))[0] as Tensor;
+  const passes = op === 'connectionEntry' ? { passes: true } : {};
+  const kind = { write: false, read: true, dynamic: next.dynamic !== undefined, normed: norm !== undefined, ...passes };
+  return run(kind, { h, ...readingOf(next, norm) }, attributesOf(sizes, norm));
 }
 
 /**

@@ -2,7 +2,7 @@ import { tensor, type Tensor } from '@tensorflow/tfjs-core';
 import { connectionKernelNames, KernelName } from '../kernel-names';
 import { blockMix } from '../ops/block-mix';
 import type { ConnectionParameters, SublayerNorm } from '../ops/connection-parameters';
-import { connectionRead, connectionStep, connectionWrite } from '../ops/connection-step';
+import { connectionEntry, connectionRead, connectionStep, connectionWrite } from '../ops/connection-step';
 import { depthConnection } from '../ops/depth-connection';
 import { widthConnection } from '../ops/width-connection';
 import type { Rng } from '../random';
@@ -196,13 +196,13 @@ function stepCase(size: ConnectionSize, dynamic: boolean, normed: boolean): OpCa
   };
 }
 
-function readCase(size: ConnectionSize, dynamic: boolean, normed: boolean): OpCase {
+function readCase(size: ConnectionSize, dynamic: boolean, normed: boolean, passes = false): OpCase {
   const { m, n, db, lead } = size;
   const { D, tokens, width, coefficients, norm } = counts(size);
   const read = tokens * 2 * n * D;
   return {
-    ...titled('connectionRead', size, kindOf(dynamic, normed)),
-    kernels: connectionKernelNames({ write: false, read: true, dynamic, normed }),
+    ...titled(passes ? 'connectionEntry' : 'connectionRead', size, kindOf(dynamic, normed)),
+    kernels: connectionKernelNames({ write: false, read: true, dynamic, normed, passes }),
     size: size.size,
     flops: read + (dynamic ? (coefficients * read) / (width + read) : 0) + (normed ? norm : 0),
     differentiable: ['h', ...namesOf(dynamic), ...(normed ? ['sublayerNorm'] : [])].filter(
@@ -215,7 +215,10 @@ function readCase(size: ConnectionSize, dynamic: boolean, normed: boolean): OpCa
     }),
     run: ({ h, ...rest }) => {
       const sizes = { m, n, eps: epsOf(size) };
-      return [connectionRead(h as Tensor, connectionOf(rest), sizes, sublayerNormOf(rest, size))];
+      const [next, norm] = [connectionOf(rest), sublayerNormOf(rest, size)];
+      if (!passes) return [connectionRead(h as Tensor, next, sizes, norm)];
+      const entry = connectionEntry(h as Tensor, next, sizes, norm);
+      return [entry.h, entry.x];
     },
   };
 }
@@ -279,6 +282,8 @@ export const connectionCases: readonly OpCase[] = connectionSizes.flatMap((size)
     stepCase(size, dynamic, true),
     readCase(size, dynamic, false),
     readCase(size, dynamic, true),
+    readCase(size, dynamic, false, true),
+    readCase(size, dynamic, true, true),
     writeCase(size, dynamic),
   ]),
   blockMixCase(size),

@@ -47,21 +47,27 @@ function forward(inputs: Inputs, sizes: Sizes, kind: ConnectionKind, backend: Na
   ];
   const operands: Operand[] = [...stored, ...parametersOf(inputs, kind, backend), ...outputs];
   backend.call('connection_step', operands, numbers(h, sizes, kind));
-  return outputs;
+  if (!kind.passes) return outputs;
+  backend.incRef(h.dataId);
+  return [{ dataId: h.dataId, shape: h.shape, dtype: h.dtype }, ...outputs];
 }
 
 function backward(inputs: Inputs, sizes: Sizes, kind: ConnectionKind, backend: NativeBackend): TensorInfo[] {
   const { h, out, hNext, dh, dx } = inputs as Record<'h' | 'out' | 'hNext' | 'dh' | 'dx', TensorInfo>;
   const type = backend.activationType;
-  const { write, read } = kind;
+  const { write, read, passes = false } = kind;
   const before = write ? [h, out] : [h];
-  const after = [...(write && read ? [hNext] : []), ...(write ? [dh] : []), ...(read ? [dx] : [])];
+  const after = [...(write && read ? [hNext] : []), ...(write || passes ? [dh] : []), ...(read ? [dx] : [])];
   const stored = [...before, ...after].map((each) => backend.stored(each, type));
   const parameters = parametersOf(inputs, kind, backend);
   const states = before.map(({ shape }) => backend.output(shape, type));
   const grads = parameters.map(({ shape }) => backend.output(shape));
   const operands = [...stored.slice(0, before.length), ...parameters, ...stored.slice(before.length)];
-  backend.call('connection_step_grad', [...operands, ...states, ...grads], [...numbers(h, sizes, kind), +write]);
+  backend.call(
+    'connection_step_grad',
+    [...operands, ...states, ...grads],
+    [...numbers(h, sizes, kind), +(write || passes)],
+  );
   return [...states, ...grads];
 }
 

@@ -3,7 +3,7 @@
  * connection; the carry Â and the write Bᵀ are rebuilt from h) and reading (norm, coefficients and read of the next, and
  * the norm of the sublayer behind where the kernel takes it in). A kernel has either half or both, static or dynamic.
  */
-import { add, pad, reshape, type Tensor } from '@tensorflow/tfjs-core';
+import { add, clone, pad, reshape, type Tensor } from '@tensorflow/tfjs-core';
 import { defineKernel, type KernelCall } from '../../kernel';
 import { connectionKernelNames, type ConnectionKind } from '../../kernel-names';
 import type { ConnectionSizes } from '../connection-parameters';
@@ -44,7 +44,7 @@ export interface StepAttributes extends ConnectionSizes {
 
 type Step = KernelCall<string, StepAttributes>;
 
-/** A step's kernel: inputs h, [write: out], then the parameters, [normed: sublayerNorm] → [write: hNext], [read: x]. */
+/** A step's kernel: inputs h, [write: out], then the parameters, [normed: sublayerNorm] → [write: hNext, passes: h], [read: x]. */
 export function defineStep(kind: ConnectionKind): Step {
   const [name, gradName] = connectionKernelNames(kind);
   const inputNames = inputsOf(kind);
@@ -75,8 +75,9 @@ function inputsOf({ write, read, dynamic, normed }: ConnectionKind): string[] {
   ];
 }
 
-function upstreamOf(dys: Tensor[], outputs: Tensor[], { write, read }: ConnectionKind): Tensors {
+function upstreamOf(dys: Tensor[], outputs: Tensor[], { write, read, passes }: ConnectionKind): Tensors {
   const [first, second] = dys as [Tensor, Tensor];
+  if (passes) return { dh: first, dx: second };
   if (write && read) return { hNext: outputs[0] as Tensor, dh: first, dx: second };
   return write ? { dh: first } : { dx: first };
 }
@@ -84,7 +85,7 @@ function upstreamOf(dys: Tensor[], outputs: Tensor[], { write, read }: Connectio
 function stepOf(inputs: Tensors, kind: ConnectionKind, sizes: StepAttributes): Tensor[] {
   const h = inputs.h as Tensor;
   const state = kind.write ? writing(inputs, kind, sizes).next() : segmentsOf(h, sizes.n);
-  const outputs = kind.write ? [reshape(state, h.shape)] : [];
+  const outputs = kind.write ? [reshape(state, h.shape)] : kind.passes ? [clone(h)] : [];
   if (!kind.read) return outputs;
   const db = state.shape[2] as number;
   const mixed = mixSlots(reading(state, inputs, kind, sizes).value, state);
@@ -98,8 +99,8 @@ function normOf(inputs: Tensors, { normEps = 0 }: StepAttributes): [weight: Tens
 
 /** A native kernel may rebuild the next state from h and out instead of reading it from `hNext`. */
 function defineStepGradient(name: string, kind: ConnectionKind): Step {
-  const { write, read } = kind;
-  const upstream = [...(write && read ? ['hNext'] : []), ...(write ? ['dh'] : []), ...(read ? ['dx'] : [])];
+  const { write, read, passes } = kind;
+  const upstream = [...(write && read ? ['hNext'] : []), ...(write || passes ? ['dh'] : []), ...(read ? ['dx'] : [])];
   return defineKernel<string, StepAttributes>({
     name,
     inputs: [...inputsOf(kind), ...upstream],
