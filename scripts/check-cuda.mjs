@@ -22,6 +22,8 @@ const files = [
   'packages/core/test/connection-golden.test.ts',
   'packages/layers/test/language-model-golden.test.ts',
   'packages/core/test/kernel-capture.test.ts',
+  'packages/core/test/used-twice.test.ts',
+  'packages/layers/test/residual-stream.test.ts',
   'packages/trainer/test/captured-step.test.ts',
 ];
 /** What runs functions one by one: all that a GPU runs too, but for whole steps. */

@@ -32,6 +32,8 @@ export const KernelName = {
   LinearCrossEntropyGrad: 'VwnLinearCrossEntropyGrad',
   /** The mean, and both gradients of it in the same pass. */
   MeanCrossEntropy: 'VwnMeanCrossEntropy',
+  /** A gradient that the forward pass has made, times that of its result. */
+  ScaleGradient: 'VwnScaleGradient',
   WidthConnection: 'VwnWidthConnection',
   WidthConnectionGrad: 'VwnWidthConnectionGrad',
   StaticWidthConnection: 'VwnStaticWidthConnection',

@@ -53,6 +53,24 @@ describeOnBackends('float64 references', () => {
     expect([step.h.shape, step.x.shape]).toEqual([h.shape, h.shape]);
   });
 
+  it('residualStep has the gradient of a sum where only that is used, and of a norm where only that is', () => {
+    const [h, out, w] = [random(2, 8), random(2, 8), random(8)];
+    const gradients = (pick: 'h' | 'x') =>
+      tf.grads((a, b, weight) =>
+        tf.sum(core.residualStep(a as tf.Tensor, b as tf.Tensor, { weight: weight as tf.Tensor, eps: 1e-3 })[pick]),
+      )([h, out, w]);
+    expect(gradients('h').map((each) => [...each.dataSync()])).toEqual(
+      [16, 16, 8].map((n, i) => Array(n).fill(+(i < 2))),
+    );
+    const [dh, dOut, dWeight] = gradients('x') as [tf.Tensor, tf.Tensor, tf.Tensor];
+    const [dSum, dNorm] = tf.grads((x, weight) => tf.sum(core.rmsNorm(x as tf.Tensor, weight as tf.Tensor, 1e-3)))([
+      tf.add(h, out),
+      w,
+    ]) as [tf.Tensor, tf.Tensor];
+    for (const each of [dh, dOut]) expectClose(each, [...dSum.dataSync()]);
+    expectClose(dWeight, [...dNorm.dataSync()]);
+  });
+
   it.each([
     [4, 4, 2, 2],
     [4, 4, 6, 2],

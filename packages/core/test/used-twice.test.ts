@@ -20,6 +20,15 @@ describeOnBackends('tensors for two uses', () => {
     expect([...gradient(tf.tensor1d([1, 2])).dataSync()]).toEqual([3, 3]);
   });
 
+  it('have a second derivative', () => {
+    const cube = (x: tf.Tensor) => {
+      const [[first], [second]] = usedTwice([x]) as [[tf.Tensor], [tf.Tensor]];
+      return tf.sum(tf.mul(tf.square(first), second));
+    };
+    const second = tf.grad((x) => tf.sum(tf.grad(cube)(x)));
+    expect([...second(tf.tensor1d([1, 2])).dataSync()]).toEqual([6, 12]);
+  });
+
   it('are themselves where no gradient is taken', () => {
     const tensors = [tf.scalar(1), tf.scalar(2)];
     expect(usedTwice(tensors)).toEqual([tensors, tensors]);

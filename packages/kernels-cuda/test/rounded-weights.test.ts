@@ -85,32 +85,6 @@ describe('the rounded copy of a weight', () => {
     expectCurrent(of);
   });
 
-  it('follows replays of a captured step', () => {
-    setPrecision('bf16');
-    const { weight, x, step } = trained();
-    step();
-    const [m, v] = [zeros(), zeros()];
-    const betas = { beta1: 0.9, beta2: 0.99, eps: 1e-8 };
-    const factors = tf.tensor2d([adamWFactors({ lr: 0.1, ...betas, weightDecay: 0, step: 1 })]);
-    const gradScale = tf.scalar(1);
-    const { capture, reason } = captureKernels(
-      { feeds: [factors], state: [x, gradScale], written: [weight, m, v] },
-      () =>
-        tf.tidy(() => {
-          const { value, grads } = tf.variableGrads(() => tf.sum(tf.square(linear(x, weight))), [weight]);
-          const of = { param: weight, grad: grads[weight.name] as tf.Tensor, m, v, row: 0 };
-          adamWByFactors([of], { ...betas, factors, gradScale });
-          return tf.keep(value);
-        }),
-    );
-    expect(reason).toBeUndefined();
-    for (let i = 0; i < 3; i++) {
-      expect(capture?.replay([factors.dataSync()])).toBe(true);
-      expectCurrent({ weight, x });
-    }
-    capture?.dispose();
-  });
-
   it('is gone with the weight, and takes as much room after ten steps as after one', () => {
     setPrecision('bf16');
     const bytes = () => backend().memory().numBytesInDevice;
@@ -136,9 +110,127 @@ describe('the rounded copy of a weight', () => {
     expect(backend().keptRounded(weight)).toBeUndefined();
   });
 
+  it('is not left behind where it cannot be made', () => {
+    setPrecision('bf16');
+    const { weight, x } = trained();
+    tf.dispose(linear(x, tf.add(weight, 0))); // all but the copy is there
+    const native = backend();
+    const { call } = native;
+    const before = native.memory().numBytesInDevice;
+    native.call = () => {
+      throw new Error('no such luck');
+    };
+    expect(() => linear(x, weight)).toThrow('no such luck');
+    native.call = call;
+    expect(native.memory().numBytesInDevice).toBe(before);
+    expectCurrent({ weight, x });
+  });
+
+  it('goes with the first update in fp32, where nobody reads it', () => {
+    setPrecision('bf16');
+    const of = trained();
+    of.step();
+    expect(backend().keptRounded(of.weight)).toBeDefined();
+    setPrecision('fp32');
+    of.step();
+    setPrecision('bf16');
+    expect(backend().keptRounded(of.weight)).toBeUndefined();
+  });
+
   it('is not made in fp32', () => {
     const of = trained();
     of.step();
     expect(backend().keptRounded(of.weight)).toBeUndefined();
+  });
+});
+
+describe('captures and the rounded copy', () => {
+  const betas = { beta1: 0.9, beta2: 0.99, eps: 1e-8 };
+
+  /** A weight, and a captured `body`, which gets an update by AdamW with `grad` to make. */
+  function captured<R extends tf.Tensor | undefined>(
+    body: (of: Pick<Trained, 'weight' | 'x'>, update: (grad: tf.Tensor) => void) => R,
+  ) {
+    const [weight, x, m, v] = [variableOf(() => some([5, 7], 1)), some([3, 7], 2), zeros(), zeros()];
+    const factors = tf.tensor2d([adamWFactors({ lr: 0.1, ...betas, weightDecay: 0, step: 1 })]);
+    const gradScale = tf.scalar(1);
+    const update = (grad: tf.Tensor) =>
+      adamWByFactors([{ param: weight, grad, m, v, row: 0 }], { ...betas, factors, gradScale });
+    const run = () =>
+      captureKernels({ feeds: [factors], state: [x, gradScale], written: [weight, m, v] }, () =>
+        tf.tidy(() => body({ weight, x }, update)),
+      );
+    const replay = (capture: ReturnType<typeof run>['capture']) => capture?.replay([factors.dataSync()]);
+    return { weight, x, run, replay };
+  }
+  const gradientOf = ({ weight, x }: Pick<Trained, 'weight' | 'x'>) =>
+    tf.variableGrads(() => tf.sum(tf.square(linear(x, weight))), [weight]).grads[weight.name] as tf.Tensor;
+
+  it.each(['is there before', 'is made meanwhile'])('follows replays of a step, where it %s', (when) => {
+    setPrecision('bf16');
+    const of = captured((given, update) => void update(gradientOf(given)));
+    if (when === 'is there before') expectCurrent(of);
+    const { capture, reason } = of.run();
+    expect(reason).toBeUndefined();
+    for (let i = 0; i < 3; i++) {
+      expect(of.replay(capture)).toBe(true);
+      expectCurrent(of);
+    }
+    capture?.dispose();
+  });
+
+  it('are captured anew where it has come later: behind a step in fp32, or behind an update alone', () => {
+    const ofStep = captured((given, update) => void update(gradientOf(given)));
+    const step = ofStep.run().capture;
+    expect(ofStep.replay(step)).toBe(true);
+    setPrecision('bf16');
+    const grad = some([5, 7], 3);
+    const ofUpdate = captured((_, update) => void update(grad));
+    const { capture } = ofUpdate.run();
+    for (const of of [ofStep, ofUpdate]) expectCurrent(of);
+    expect(ofUpdate.replay(capture)).toBe(false);
+    setPrecision('fp32');
+    expect(ofStep.replay(step)).toBe(false);
+    expect(ofStep.replay(ofStep.run().capture)).toBe(true);
+    setPrecision('bf16');
+    expectCurrent(ofStep);
+  });
+
+  it('are refused once where a weight is first multiplied behind its update', () => {
+    setPrecision('bf16');
+    const grad = some([5, 7], 3);
+    const of = captured(({ weight, x }, update) => {
+      update(grad);
+      return tf.keep(linear(x, weight));
+    });
+    expect(of.run().reason).toBe('a parameter was first multiplied after it was written');
+    const { capture, result } = of.run();
+    for (let i = 0; i < 3; i++) expect(of.replay(capture)).toBe(true);
+    const anew = tf.tidy(() => linear(of.x, tf.add(of.weight, 0)).dataSync());
+    expect(result?.dataSync()).toEqual(anew);
+  });
+
+  it.each(['with a copy', 'without one'])('multiply by what a weight is fed, %s', (having) => {
+    setPrecision('bf16');
+    const { weight, x } = trained();
+    if (having === 'with a copy') tf.dispose(linear(x, weight));
+    const { capture, result } = captureKernels({ feeds: [weight], state: [x] }, () => tf.keep(linear(x, weight)));
+    expect(capture?.replay([new Float32Array(35)])).toBe(true);
+    expect(Array.from(result.dataSync(), Math.abs)).toEqual(new Array(15).fill(0));
+    expectCurrent({ weight, x });
+  });
+
+  it('multiply by a variable that they make, each time anew', () => {
+    setPrecision('bf16');
+    const [base, x] = [some([5, 7], 1), some([3, 7], 2)];
+    let made: tf.Variable | undefined;
+    const { capture, result } = captureKernels({ feeds: [base], state: [x] }, () => {
+      made = tf.variable(tf.mul(base, 0.5));
+      return tf.keep(linear(x, made));
+    });
+    expectCurrent({ weight: made as tf.Variable, x });
+    expect(capture?.replay([new Float32Array(35)])).toBe(true);
+    expect(Array.from(result.dataSync(), Math.abs)).toEqual(new Array(15).fill(0));
+    expectCurrent({ weight: made as tf.Variable, x });
   });
 });

@@ -208,29 +208,38 @@ export class NativeBackend extends MathBackendCPU {
 
   /**
    * A weight as products in bf16 are to read it: a variable's copy that is kept rounded (`keepsRounded`), else itself. A
-   * capture finds the copy there: its replays need not make it.
+   * capture finds the copy there: its replays need not make it. What replays write other than by AdamW has none.
    */
   rounded(weight: Operand): Operand {
     if (!this.keepsRounded || this.precision !== 'bf16') return weight;
     const data = this.dataOf(weight.dataId);
     const isKept = data.rounded !== undefined || weight instanceof Variable;
-    if (!isKept || data.type !== StorageType.f32) return weight;
+    if (!isKept || data.type !== StorageType.f32 || data.isOfCapture || this.capturing?.feeds(data)) return weight;
     data.rounded ??= this.unrecorded(() => this.roundedCopy(weight));
-    return this.keptRounded(weight) as Operand;
+    return standingIn(weight, data.rounded);
   }
 
-  /** The copy that {@link rounded} has made, if it has. */
-  keptRounded({ dataId, shape, dtype }: Operand): Operand | undefined {
-    const standIn = this.dataOf(dataId).rounded;
-    return standIn && { dataId, shape, dtype, standIn };
+  /**
+   * The copy that {@link rounded} has made, if it has, for AdamW to write; in fp32 nobody reads it, and it goes. A capture
+   * is valid for as long as there is this one or none.
+   */
+  keptRounded(parameter: Operand): Operand | undefined {
+    const data = this.dataOf(parameter.dataId);
+    if (this.precision !== 'bf16') data.releaseRounded();
+    this.capturing?.writes(data);
+    return data.rounded && standingIn(parameter, data.rounded);
   }
 
-  private roundedCopy({ dataId, shape, dtype }: Operand): TensorData {
-    const size = sizeOf(shape);
-    const standIn = TensorData.uninitialized('float32', this.pool, size, StorageType.bf16, { isOutside: true });
-    const operand = { dataId, shape, dtype };
-    this.call('convert', [operand, { ...operand, standIn }], [size]);
-    return standIn;
+  private roundedCopy(weight: Operand): TensorData {
+    const size = sizeOf(weight.shape);
+    const copy = TensorData.uninitialized('float32', this.pool, size, StorageType.bf16, { isOutside: true });
+    try {
+      this.call('convert', [weight, standingIn(weight, copy)], [size]);
+      return copy;
+    } catch (error) {
+      copy.release();
+      throw error;
+    }
   }
 
   /** Runs a kernel that is no part of the capture under way. */
@@ -256,7 +265,7 @@ export class NativeBackend extends MathBackendCPU {
     const fed = feeds.map(({ dataId }) => this.dataOf(dataId));
     if (fed.some(({ type }) => type === StorageType.bf16)) return { reason: 'a tensor that is fed is stored as bf16' };
     for (const data of [...fed, ...state.map(({ dataId }) => this.dataOf(dataId))]) data.address();
-    const capturing = new KernelRecorder(this.pool);
+    const capturing = new KernelRecorder(this.pool, fed);
     this.capturing = capturing;
     try {
       body();
@@ -266,7 +275,7 @@ export class NativeBackend extends MathBackendCPU {
     } finally {
       this.capturing = undefined;
     }
-    return capturing.finish(this.library, fed);
+    return capturing.finish(this.library);
   }
 
   private free(tensors: readonly TensorInfo[]): void {
@@ -285,6 +294,10 @@ export class NativeBackend extends MathBackendCPU {
     this.data.set(dataId, data as never);
     return data;
   }
+}
+
+function standingIn({ dataId, shape, dtype }: Operand, standIn: TensorData): Operand {
+  return { dataId, shape, dtype, standIn };
 }
 
 function tooManyOperands(name: string, operands: number, numbers: number, room: number): BackendError {

@@ -98,6 +98,11 @@ export class TensorData {
     return this.block?.arena === arena;
   }
 
+  /** Whether replays of a capture write the values, or may hand out their block. */
+  get isOfCapture(): boolean {
+    return this.block?.arena?.isOpen ?? false;
+  }
+
   /** Gives new values, as many as before, to a tensor that stays in its block. */
   overwrite(values: ArrayLike<number>): void {
     const block = this.block ?? this.moveIn();
@@ -114,7 +119,7 @@ export class TensorData {
     this.view = undefined;
   }
 
-  private releaseRounded(): void {
+  releaseRounded(): void {
     this.rounded?.release();
     this.rounded = undefined;
   }

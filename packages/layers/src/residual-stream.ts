@@ -57,16 +57,16 @@ function runPlain(h: Tensor, sublayers: readonly Sublayer[]): Tensor {
 
 function runFused(h: Tensor, sublayers: readonly Sublayer[], connections: readonly Connection[]): Tensor {
   const last = sublayers.length - 1;
-  const { sizes } = connections[0] as Connection;
+  const sizesOf = (l: number) => (connections[l] as Connection).sizes;
   const [reading, writing] = bothUses(connections);
-  let { h: state, x } = connectionEntry(h, reading[0] as ConnectionParameters, sizes, sublayers[0]?.norm);
+  let { h: state, x } = connectionEntry(h, reading[0] as ConnectionParameters, sizesOf(0), sublayers[0]?.norm);
   for (let l = 0; l < last; l++) {
     const [previous, next] = [writing[l] as ConnectionParameters, reading[l + 1] as ConnectionParameters];
     const out = (sublayers[l] as Sublayer).apply(x);
-    ({ h: state, x } = connectionStep(state, out, previous, next, sizes, sublayers[l + 1]?.norm));
+    ({ h: state, x } = connectionStep(state, out, previous, next, sizesOf(l), sublayers[l + 1]?.norm));
   }
   const out = (sublayers[last] as Sublayer).apply(x);
-  return connectionWrite(state, out, writing[last] as ConnectionParameters, sizes);
+  return connectionWrite(state, out, writing[last] as ConnectionParameters, sizesOf(last));
 }
 
 /** Parameters of all connections, as the read takes them, and as the write does: most are of both. */

@@ -64,6 +64,12 @@ const kernel = defineKernel<Inputs, CrossEntropyAttrs>({
   },
 });
 
+const scaled = defineKernel<'x' | 'by', object>({
+  name: KernelName.ScaleGradient,
+  inputs: ['x', 'by'],
+  composed: ({ x, by }) => mul(x, by),
+});
+
 /**
  * Mean over all rows of {@link linearCrossEntropy}, for training: hidden [N, D], weight [V, D], targets int32 [N] → a
  * scalar in nats; ignored rows count as 0. Where a gradient is being taken, the forward pass makes both gradients from
@@ -88,6 +94,6 @@ function withGradients(targets: Tensor, attrs: CrossEntropyAttrs) {
     const [hidden, weight, save] = args as unknown as [Tensor, Tensor, GradSaveFunc];
     const [loss, ...gradients] = kernel({ hidden, weight, targets }, attrs) as [Tensor, Tensor, Tensor];
     save(gradients);
-    return { value: loss, gradFunc: (dy, saved) => saved.map((gradient) => mul(gradient, dy)) };
+    return { value: loss, gradFunc: (by, saved) => saved.map((x) => scaled({ x, by }, {})[0] as Tensor) };
   });
 }

@@ -1,4 +1,5 @@
 import { Add, AddN, broadcast_util, Multiply, RealDiv, Sub, type TensorInfo } from '@tensorflow/tfjs-core';
+import { KernelName } from '@vwn/core';
 import { sizeOf, type NativeBackend } from '../native-backend';
 import { StorageType } from '../native-library';
 import { nativeKernel } from '../native-kernel';
@@ -60,20 +61,21 @@ function apply(operation: number, a: TensorInfo, b: TensorInfo, backend: NativeB
   return y;
 }
 
-/** A number 1 of JavaScript's, as tfjs begins gradients with: who multiplies by it may as well not. */
-function isOne({ dataId, shape, dtype }: TensorInfo, backend: NativeBackend): boolean {
-  return dtype === 'float32' && sizeOf(shape) === 1 && backend.dataOf(dataId).valuesOfJavaScript?.[0] === 1;
+/** A number 1 of JavaScript's, as tfjs begins gradients with. */
+function isOne({ dataId, shape }: TensorInfo, backend: NativeBackend): boolean {
+  return sizeOf(shape) === 1 && backend.dataOf(dataId).valuesOfJavaScript?.[0] === 1;
 }
 
-/** The other factor, on the same memory, where one is 1 and no dimension comes with it. */
-function timesOne(a: TensorInfo, b: TensorInfo, backend: NativeBackend): TensorInfo | undefined {
-  const other = isOne(b, backend) ? a : isOne(a, backend) ? b : undefined;
-  if (other?.dtype !== 'float32') return undefined;
-  const shape = broadcast_util.assertAndGetBroadcastShape(a.shape, b.shape);
-  if (shape.length !== other.shape.length) return undefined;
-  backend.incRef(other.dataId);
-  return { dataId: other.dataId, shape, dtype: 'float32' };
-}
+/** A gradient that is there already, times what comes from behind: mostly 1, and then itself, on the same memory. */
+const scaleGradient = nativeKernel<'x' | 'by'>(
+  KernelName.ScaleGradient,
+  ['binary', 'convert'],
+  ({ inputs: { x, by }, backend }) => {
+    if (!isOne(by, backend)) return apply(operations[Multiply], x, by, backend) as TensorInfo;
+    backend.incRef(x.dataId);
+    return { dataId: x.dataId, shape: x.shape, dtype: x.dtype };
+  },
+);
 
 const addN = nativeKernel<string>(AddN, ['binary'], (call) => {
   const tensors = Object.values(call.inputs);
@@ -91,11 +93,12 @@ const addN = nativeKernel<string>(AddN, ['binary'], (call) => {
 /** Add, Sub, Multiply, RealDiv and AddN of float32 with any broadcast; integers are the stock kernels'. */
 export const arithmeticKernels = [
   ...Object.entries(operations).map(([name, operation]) =>
-    nativeKernel<'a' | 'b'>(name, ['binary', 'convert'], (call) => {
-      const { inputs, backend } = call;
-      const other = name === Multiply ? timesOne(inputs.a, inputs.b, backend) : undefined;
-      return other ?? apply(operation, inputs.a, inputs.b, backend) ?? stockKernel(name, call);
-    }),
+    nativeKernel<'a' | 'b'>(
+      name,
+      ['binary', 'convert'],
+      (call) => apply(operation, call.inputs.a, call.inputs.b, call.backend) ?? stockKernel(name, call),
+    ),
   ),
   addN,
+  scaleGradient,
 ];

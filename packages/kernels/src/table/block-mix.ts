@@ -58,7 +58,7 @@ const forward = nativeKernel<keyof Inputs, Attrs>(KernelName.BlockMix, functions
   const pairs = normalizedPairs(inputs, stored, attrs.eps, backend);
   const z = backend.output(inputs.hidden.shape, type);
   const halves = +(backend.precision === 'bf16');
-  backend.call('matmul', [pairs, inputs.mix, z], [rows, db, 2 * db, 0, 1, halves, 1, 0, 0]);
+  backend.call('matmul', [pairs, backend.rounded(inputs.mix), z], [rows, db, 2 * db, 0, 1, halves, 1, 0, 0]);
   backend.disposeIntermediateTensorInfo(pairs);
   return z;
 });
@@ -75,7 +75,7 @@ const backward = nativeKernel<keyof Inputs | 'dz', Attrs>(
     const pairs = normalizedPairs(inputs, stored, attrs.eps, backend);
     const dPairs = backend.output([rows, 2 * db], type);
     const dMix = backend.output(inputs.mix.shape);
-    backend.call('matmul', [dz, inputs.mix, dPairs], [rows, 2 * db, db, 0, 0, halves, 1, 0, 0]);
+    backend.call('matmul', [dz, backend.rounded(inputs.mix), dPairs], [rows, 2 * db, db, 0, 0, halves, 1, 0, 0]);
     backend.call('matmul', [dz, pairs, dMix], [db, 2 * db, rows, 1, 0, halves, 1, 0, 0]);
     const sides = [
       { x: hidden, weight: inputs.hiddenNorm },
