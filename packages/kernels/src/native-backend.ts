@@ -220,10 +220,10 @@ export class NativeBackend extends MathBackendCPU {
   }
 
   /**
-   * The copy that {@link rounded} has made, if it has, for AdamW to write; in fp32 nobody reads it, and it goes. A capture
-   * is valid for as long as there is this one or none.
+   * For AdamW, which is to write the copy that {@link rounded} has made, if it has; in fp32 nobody reads it, and it goes.
+   * The capture under way is valid for as long as there is this copy, or none.
    */
-  keptRounded(parameter: Operand): Operand | undefined {
+  roundedToWrite(parameter: Operand): Operand | undefined {
     const data = this.dataOf(parameter.dataId);
     if (this.precision !== 'bf16') data.releaseRounded();
     this.capturing?.writes(data);

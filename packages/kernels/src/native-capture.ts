@@ -60,13 +60,13 @@ export class KernelRecorder implements CapturedTensors {
 
   finish(library: NativeLibrary): { capture: NativeCapture } | { reason: string } {
     this.pool.endArena(this.arena);
-    const { arena, pool } = this;
+    const { arena, pool, used, written, fed } = this;
     const calls = new CallList(library, this.calls.slice(0, this.length));
-    const capture = new NativeCapture(pool, arena, calls, this);
+    const capture = new NativeCapture(pool, arena, calls, { used, written, fed });
     if (!arena.isAccessed && capture.isValid()) return { capture };
     capture.dispose();
     if (arena.isAccessed) return { reason: 'JavaScript read or replaced values of a tensor' };
-    const isRoundedLater = [...this.written].some(([data, rounded]) => data.rounded !== rounded);
+    const isRoundedLater = [...written].some(([data, rounded]) => data.rounded !== rounded);
     return {
       reason: isRoundedLater
         ? 'a parameter was first multiplied after it was written'

@@ -43,7 +43,7 @@ export const optimizerKernels = [
       const part = rows.slice(from, from + mostOperands / 5);
       const ofPart = operands.slice(4 * from, 4 * (from + part.length));
       // A fifth of some: what products read of a weight changes with it.
-      const rounded = part.map((_, t) => backend.keptRounded(ofPart[4 * t] as Operand));
+      const rounded = part.map((_, t) => backend.roundedToWrite(ofPart[4 * t] as Operand));
       const isRounded = part.flatMap((_, t) => (rounded[t] ? [t] : []));
       const copies = rounded.filter((copy) => copy !== undefined);
       const numbers = [part.length, beta1, beta2, eps, ...part, ...isRounded];
