@@ -15,6 +15,7 @@ import {
 } from '@vwn/core';
 import { maxRelativeError } from '@vwn/core/testing';
 import { expect, it } from 'vitest';
+import { nativeCallsOf } from '../../kernels/test/support/native-calls';
 import { describeNative, nativeBackend } from './support/native';
 
 const normals = (name: string, size: number) => Rng.fromSeed(name).normals(size);
@@ -285,12 +286,8 @@ describeNative('the gradients that meanCrossEntropy has in hand', () => {
       expect(maxRelativeError(twice[i]?.dataSync() ?? [], tf.mul(each, 2).dataSync())).toBeLessThan(1e-6),
     );
     const bytes = nativeBackend().memory().numBytesInDevice;
-    const products: string[] = [];
-    const { call } = nativeBackend();
-    nativeBackend().call = (name, ...rest) => (products.push(name), call.call(nativeBackend(), name, ...rest));
-    tf.dispose(gradientsTimes(1)(inputs));
-    nativeBackend().call = call;
-    expect(products).toEqual(['mean_cross_entropy']);
+    const calls = nativeCallsOf(nativeBackend(), () => tf.dispose(gradientsTimes(1)(inputs)));
+    expect(calls).toEqual(['mean_cross_entropy']);
     expect(nativeBackend().memory().numBytesInDevice).toBe(bytes);
   });
 });

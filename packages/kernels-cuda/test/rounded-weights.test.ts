@@ -4,25 +4,14 @@ import { adamWAll, adamWByFactors, adamWFactors, captureKernels, linear, linears
 import type { NativeBackend } from '@vwn/kernels';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { useTestBackend } from '../../core/test/support/backends';
+import { nativeCallsOf } from '../../kernels/test/support/native-calls';
 
 const backend = () => tf.engine().backend as unknown as NativeBackend;
 const some = (shape: number[], seed: number) => tf.randomNormal(shape, 0, 1, 'float32', seed);
 
 const copyOf = ({ dataId }: tf.Tensor) => backend().dataOf(dataId).rounded;
 
-/** Names of native functions that `work` calls. */
-function callsOf(work: () => void): string[] {
-  const native = backend();
-  const names: string[] = [];
-  const { call } = native;
-  native.call = (name, ...rest) => (names.push(name), call.call(native, name, ...rest));
-  try {
-    work();
-  } finally {
-    native.call = call;
-  }
-  return names;
-}
+const callsOf = (work: () => void) => nativeCallsOf(backend(), work);
 
 interface Trained {
   readonly weight: tf.Variable;

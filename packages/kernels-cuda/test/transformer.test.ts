@@ -199,7 +199,7 @@ describe('the optimizer', () => {
   it('refuses to begin where something is missing', () => {
     const behind = [operand([1, 1e-2, 1]), operand([1])];
     expect(() => runOnCuda('adamw', [...tensors([3]), ...behind], [1, 0.9, 0.99, 1e-8])).toThrow(
-      'adamw takes four buffers and one number a tensor, two buffers behind them',
+      'adamw takes four buffers and one number a tensor, then two buffers, then a buffer and a number a copy',
     );
     expect(() => runOnCuda('adamw', [...tensors([3]), ...behind], [1, 0.9, 0.99, 1e-8, 1])).toThrow(
       "adamw: a tensor's row of factors is not there",

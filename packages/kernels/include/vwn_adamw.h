@@ -30,7 +30,7 @@ class AdamwArguments {
   explicit AdamwArguments(Call &call) : beta1(call.real(1)), beta2(call.real(2)), eps(call.real(3)) {
     const int64_t count = call.dimension(0), copies = call.buffers() - 4 * count - 2;
     if (count > call.buffers() || copies < 0 || call.numbers() != 4 + count + copies) {
-      problem_ = "adamw takes four buffers and one number a tensor, two buffers behind them, and one and its tensor's number a copy";
+      problem_ = "adamw takes four buffers and one number a tensor, then two buffers, then a buffer and a number a copy";
       return;
     }
     const int behind = static_cast<int>(4 * count);

@@ -1,4 +1,4 @@
-/** Arguments of add_pairs, read and checked for all libraries. Where `problem` says something, pointers must not be used. */
+/** Arguments of add_pairs, read and checked for all libraries. Where `problem()` of them or of the call says something, pointers must not be used. */
 #pragma once
 #include <vector>
 
@@ -14,14 +14,14 @@ struct PairToAdd {
 };
 
 /** Buffers, all float32: for each pair its two, of one size; then the sums, of which each may be one of its two. Numbers: pairs. */
-struct AddPairsArguments {
+class AddPairsArguments {
+ public:
   std::vector<PairToAdd> pairs;
-  const char *problem = nullptr;
 
   explicit AddPairsArguments(Call &call) {
     const int64_t count = call.dimension(0);
     if (count > call.buffers() || call.buffers() != 3 * count) {
-      problem = "add_pairs takes three buffers a pair";
+      problem_ = "add_pairs takes three buffers a pair";
       return;
     }
     for (int i = 0; i < count; i++) {
@@ -29,8 +29,12 @@ struct AddPairsArguments {
       const float *first = call.floats(2 * i, size), *second = call.floats(2 * i + 1, size);
       pairs.push_back({first, second, call.floats(static_cast<int>(2 * count) + i, size), size});
     }
-    problem = call.problem();
   }
+
+  const char *problem() const { return problem_; }
+
+ private:
+  const char *problem_ = nullptr;
 };
 
 }  // namespace VWN_ISA

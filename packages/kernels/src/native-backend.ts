@@ -107,6 +107,12 @@ export class NativeBackend extends MathBackendCPU {
     return output;
   }
 
+  /** The same tensor once more, as a kernel's result: on the same memory, which lives as long as one of both. */
+  shared({ dataId, shape, dtype }: TensorInfo): TensorInfo {
+    this.incRef(dataId);
+    return { dataId, shape, dtype };
+  }
+
   /** Runs one kernel. Copies of its operands are free behind it; where it throws, so are its results. */
   runKernel<R>(kernel: () => R): R {
     const outer = this.scope;

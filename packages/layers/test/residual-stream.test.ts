@@ -75,30 +75,33 @@ describeOnBackends('sublayers whose norm is given apart', () => {
     expect(kernels.filter(({ name }) => name === 'VwnRmsNorm')).toHaveLength(isFused ? 0 : 3);
   });
 
-  it('have the gradients that connections get in two places added by one kernel', async () => {
+  it('leave no sum to tfjs where gradients come from two places: of coefficients one kernel adds all, of the state the first read', async () => {
     const { sublayers } = sublayersOf(['dynamic', 'dynamic', 'dynamic']);
-    const h = normalInput(Rng.fromSeed('h'), [3, overWidth]);
+    const h = tf.variable(normalInput(Rng.fromSeed('h'), [3, overWidth]));
     const parameters = sublayers.flatMap(({ connection }) => {
       const { staticAlpha, dynamic } = connection?.parameters ?? {};
       return [staticAlpha, dynamic?.normWeight, dynamic?.alphaFn, dynamic?.alphaScale] as tf.Variable[];
     });
     const { kernels } = await tf.profile(() =>
-      tf.variableGrads(() => tf.sum(runSublayers(h, sublayers)) as tf.Scalar, parameters),
+      tf.variableGrads(() => tf.sum(runSublayers(h, sublayers)) as tf.Scalar, [h, ...parameters]),
     );
     const isFused = hasNativeKernel(connectionKernelNames({ write: true, read: true, dynamic: true, normed: true })[0]);
-    const sums = kernels.filter(({ name, outputShapes }) => name === 'Add' && outputShapes[0]?.join() !== '3,12');
-    if (isFused) expect(sums).toHaveLength(0);
     expect(kernels.filter(({ name }) => name === 'VwnAddPairs')).toHaveLength(isFused ? 1 : 0);
+    if (isFused) expect(kernels.filter(({ name }) => name === 'Add' || name === 'AddN')).toHaveLength(0);
   });
 
   it('are one kernel with the residual sum before them in a plain transformer, but for the first', async () => {
     const { sublayers } = sublayersOf(['plain', 'plain', 'plain']);
     const h = normalInput(Rng.fromSeed('h'), [3, D]);
     const { kernels } = await tf.profile(() => runSublayers(h, sublayers));
-    const names = kernels.map(({ name }) => name).filter((name) => /^(Vwn.*|Add)$/.test(name));
-    const ofBackend = hasNativeKernel(KernelName.ResidualStep) ? names : names.filter((name) => name !== 'Add');
-    const last = ofBackend === names ? ['Add'] : [];
-    expect(ofBackend).toEqual(['VwnRmsNorm', 'VwnResidualStep', 'VwnResidualStep', ...last]);
+    const names = kernels.map(({ name }) => name);
+    expect(names.filter((name) => name.startsWith('Vwn'))).toEqual([
+      'VwnRmsNorm',
+      'VwnResidualStep',
+      'VwnResidualStep',
+    ]);
+    // Elsewhere the composed step has sums inside. The last one has no norm behind it.
+    if (hasNativeKernel(KernelName.ResidualStep)) expect(names.filter((name) => name === 'Add')).toHaveLength(1);
   });
 
   it('let a sublayer have none: it gets the state itself', () => {

@@ -63,7 +63,7 @@ export function connectionRead(
   sizes: ConnectionSizes,
   norm?: SublayerNorm,
 ): Tensor {
-  return runRead('connectionRead', h, next, sizes, norm)[0] as Tensor;
+  return runRead('connectionRead', false, h, next, sizes, norm)[0] as Tensor;
 }
 
 /**
@@ -77,12 +77,13 @@ export function connectionEntry(
   sizes: ConnectionSizes,
   norm?: SublayerNorm,
 ): { h: Tensor; x: Tensor } {
-  const [state, x] = runRead('connectionEntry', h, next, sizes, norm);
+  const [state, x] = runRead('connectionEntry', true, h, next, sizes, norm);
   return { h: state as Tensor, x: x as Tensor };
 }
 
 function runRead(
-  op: 'connectionRead' | 'connectionEntry',
+  op: string,
+  passes: boolean,
   h: Tensor,
   next: ConnectionParameters,
   sizes: ConnectionSizes,
@@ -91,8 +92,7 @@ function runRead(
   const db = segmentWidth(op, 'h', h, sizes.n);
   requireConnectionParameters(op, next, { ...sizes, db });
   requireNorm(op, norm, sizes.m * db);
-  const passes = op === 'connectionEntry' ? { passes: true } : {};
-  const kind = { write: false, read: true, dynamic: next.dynamic !== undefined, normed: norm !== undefined, ...passes };
+  const kind = { write: false, read: true, dynamic: next.dynamic !== undefined, normed: norm !== undefined, passes };
   return run(kind, { h, ...readingOf(next, norm) }, attributesOf(sizes, norm));
 }
 

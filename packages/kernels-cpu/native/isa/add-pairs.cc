@@ -12,14 +12,11 @@ namespace VWN_ISA {
 const char *add_pairs(const vwn_call *raw) {
   Call call(raw, 0, 1);
   const AddPairsArguments in(call);
-  if (in.problem) return in.problem;
+  if (in.problem()) return in.problem();
+  if (call.problem()) return call.problem();
   parallelFor(static_cast<int64_t>(in.pairs.size()), [&](int64_t index, int) {
     const PairToAdd &pair = in.pairs[static_cast<size_t>(index)];
-    const float *first = pair.first, *second = pair.second;
-    float *sum = pair.sum;
-    eachVector(
-        pair.size, [&](int64_t i) { store(sum + i, load(first + i) + load(second + i)); },
-        [&](int64_t i, int64_t n) { storeFirst(sum + i, loadFirst(first + i, n) + loadFirst(second + i, n), n); });
+    addRows(pair.size, pair.first, pair.second, pair.sum);
   });
   return nullptr;
 }

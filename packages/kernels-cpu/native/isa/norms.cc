@@ -31,13 +31,6 @@ const char *rowsWithWeightGradient(int64_t rows, int64_t width, float *dWeight, 
   return nullptr;
 }
 
-template <class T>
-VWN_INLINE void addRows(int64_t size, const T *a, const T *b, T *sum) {
-  eachVector(
-      size, [&](int64_t i) { store(sum + i, load(a + i) + load(b + i)); },
-      [&](int64_t i, int64_t count) { storeFirst(sum + i, loadFirst(a + i, count) + loadFirst(b + i, count), count); });
-}
-
 }  // namespace
 
 /** See RmsNormArguments. */

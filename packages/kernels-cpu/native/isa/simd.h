@@ -134,6 +134,14 @@ VWN_INLINE void eachVector(int64_t size, const Full &full, const Last &last) {
   if (i < size) last(i, size - i);
 }
 
+/** sum = a + b, rows of `size`; sum may be either. */
+template <class T>
+VWN_INLINE void addRows(int64_t size, const T *a, const T *b, T *sum) {
+  eachVector(
+      size, [&](int64_t i) { store(sum + i, load(a + i) + load(b + i)); },
+      [&](int64_t i, int64_t count) { storeFirst(sum + i, loadFirst(a + i, count) + loadFirst(b + i, count), count); });
+}
+
 /** The second where one of them is NaN. Compilers make a comparison and a choice of what is one instruction. */
 VWN_INLINE vf vmax(vf a, vf b) {
 #if defined(__AVX512F__)

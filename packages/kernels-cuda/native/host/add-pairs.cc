@@ -11,7 +11,8 @@ namespace VWN_ISA {
 const char *add_pairs(const vwn_call *raw) {
   Call call(raw, 0, 1);
   const AddPairsArguments in(call);
-  if (in.problem) return in.problem;
+  if (in.problem()) return in.problem();
+  if (call.problem()) return call.problem();
   const int count = static_cast<int>(in.pairs.size());
   for (int from = 0; from < count; from += tensorsOfLaunch) {
     Pairs pairs{};

@@ -64,8 +64,8 @@ Term inOneType(const Product &p, Term term) {
 }
 
 /**
- * Terms one by one, added in C. Where that is bf16 each sum is rounded on its way, as if layers had added their gradients: float32
- * sums, and their rounding in the end, would be several times the traffic of the products themselves.
+ * Terms one by one, each added to what C has. Where C is bf16 that is rounded between terms, as it is where a framework adds the
+ * gradients of separate layers: float32 sums on the way would be several times the traffic of the products themselves.
  */
 void termByTerm(const Product &p) {
   for (int i = 0; i < p.terms; i++) {

@@ -70,11 +70,8 @@ function isOne({ dataId, shape }: TensorInfo, backend: NativeBackend): boolean {
 const scaleGradient = nativeKernel<'x' | 'by'>(
   KernelName.ScaleGradient,
   ['binary', 'convert'],
-  ({ inputs: { x, by }, backend }) => {
-    if (!isOne(by, backend)) return apply(operations[Multiply], x, by, backend) as TensorInfo;
-    backend.incRef(x.dataId);
-    return { dataId: x.dataId, shape: x.shape, dtype: x.dtype };
-  },
+  ({ inputs: { x, by }, backend }) =>
+    isOne(by, backend) ? backend.shared(x) : (apply(operations[Multiply], x, by, backend) as TensorInfo),
 );
 
 const addN = nativeKernel<string>(AddN, ['binary'], (call) => {

@@ -47,9 +47,7 @@ function forward(inputs: Inputs, sizes: Sizes, kind: ConnectionKind, backend: Na
   ];
   const operands: Operand[] = [...stored, ...parametersOf(inputs, kind, backend), ...outputs];
   backend.call('connection_step', operands, numbers(h, sizes, kind));
-  if (!kind.passes) return outputs;
-  backend.incRef(h.dataId);
-  return [{ dataId: h.dataId, shape: h.shape, dtype: h.dtype }, ...outputs];
+  return kind.passes ? [backend.shared(h), ...outputs] : outputs;
 }
 
 function backward(inputs: Inputs, sizes: Sizes, kind: ConnectionKind, backend: NativeBackend): TensorInfo[] {

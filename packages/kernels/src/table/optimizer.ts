@@ -42,7 +42,7 @@ export const optimizerKernels = [
     for (let from = 0; from < rows.length; from += mostOperands / 5) {
       const part = rows.slice(from, from + mostOperands / 5);
       const ofPart = operands.slice(4 * from, 4 * (from + part.length));
-      // A fifth of some: what products read of a weight changes with it.
+      // Some have a fifth: the rounded copy that products read is written with the weight.
       const rounded = part.map((_, t) => backend.roundedToWrite(ofPart[4 * t] as Operand));
       const isRounded = part.flatMap((_, t) => (rounded[t] ? [t] : []));
       const copies = rounded.filter((copy) => copy !== undefined);

@@ -7,12 +7,7 @@ import { mostOperands } from './shapes';
 /** Tensors for two uses on the same memory, and the sums of pairs of gradients, all in one call. */
 export const usedTwiceKernels = [
   nativeKernel<string>(KernelName.UsedTwice, [], ({ inputs, backend }): TensorInfo[] =>
-    [0, 1].flatMap(() =>
-      Object.values(inputs).map(({ dataId, shape, dtype }) => {
-        backend.incRef(dataId);
-        return { dataId, shape, dtype };
-      }),
-    ),
+    [0, 1].flatMap(() => Object.values(inputs).map((each) => backend.shared(each))),
   ),
   nativeKernel<string>(KernelName.AddPairs, ['add_pairs', 'convert'], ({ inputs, backend }): TensorInfo[] => {
     const operands = Object.values(inputs).map((each) => backend.stored(each, StorageType.f32));
