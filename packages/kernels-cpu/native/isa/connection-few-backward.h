@@ -12,7 +12,7 @@ namespace VWN_ISA {
  * at `dRead`. What it read is made once more, in `read`.
  */
 template <int M, int N, class T>
-VWN_INLINE void fewNormGradient(const SublayerNorm &norm, const float *alpha, const float *state, int64_t wide, const T *dx, float *read,
+VWN_INLINE void fewNormGradient(const SublayerNorm &norm, const float *alpha, const T *state, int64_t wide, const T *dx, float *read,
                                 float *dRead, float *dWeight) {
   if (!norm.weight) {
     for (int64_t d = 0; d < M * wide; d += W) store(dRead + d, load(dx + d));
@@ -23,28 +23,40 @@ VWN_INLINE void fewNormGradient(const SublayerNorm &norm, const float *alpha, co
 }
 
 /** Gradient of coefficients of the read: lane c·N + i is dRead[c]·state[i]. */
-template <int M, int N>
-VWN_INLINE void fewReadDots(const float *dRead, const float *state, int64_t wide, float *gradient) {
+template <int M, int N, class T>
+VWN_INLINE void fewReadDots(const float *dRead, const T *state, int64_t wide, float *gradient) {
   vf sums[M * N] = {};
-  for (int64_t d = 0; d < wide; d += W)
+  for (int64_t d = 0; d < wide; d += W) {
+    vf x[N];
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) x[i] = load(state + i * wide + d);
 #pragma GCC unroll 4
     for (int c = 0; c < M; c++) {
       const vf up = load(dRead + c * wide + d);
 #pragma GCC unroll 4
-      for (int i = 0; i < N; i++) sums[c * N + i] += up * load(state + i * wide + d);
+      for (int i = 0; i < N; i++) sums[c * N + i] += up * x[i];
     }
+  }
   storeSums(sums, gradient);
 }
+
+/** What a state's gradient gets of the products with W: their gradient and W itself, two columns by two where there are pairs. */
+template <class T, int columns, int N>
+struct FewThrough {
+  const float *gradient, *weights;
+  FewThrough(const FewSet<columns, N> &set, const FewCoefficients<columns, N> &of, int64_t t)
+      : gradient((inPairs<T> ? of.words : of.gradient) + t * set.size), weights(inPairs<T> ? set.words : set.weights) {}
+};
 
 /**
  * Row i of the gradient of a state at `vectors` vectors: start(i, d) + Σ_c alpha[c, i]·up[c] + Σ_k through[k, i]·weights[k] +
  * shift[i]·state[i]. There are more coefficients than registers, so each that is loaded should serve several vectors.
  */
-template <int columns, int N, int ups, int vectors, class Start, class To>
-VWN_INLINE void fewStateGradientAt(int64_t d, const float *alpha, const float *up, const float *through, const float *weights,
-                                   const float *shift, const float *state, int64_t wide, const Start &start, const To &to) {
+template <int columns, int N, int ups, int vectors, class T, class Start, class To>
+VWN_INLINE void fewStateGradientAt(int64_t d, const float *alpha, const float *up, const FewThrough<T, columns, N> &through,
+                                   const float *shift, const T *state, int64_t wide, const Start &start, const To &to) {
   vf sums[N][vectors];
-  const auto add = [&](const float *row, const float *coefficients) {
+  const auto add = [&](const float *row, const float *coefficients, const auto &term) {
     vf x[vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) x[v] = load(row + d + v * W);
@@ -52,17 +64,21 @@ VWN_INLINE void fewStateGradientAt(int64_t d, const float *alpha, const float *u
     for (int i = 0; i < N; i++) {
       const vf coefficient = splat(coefficients[i]);
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; v++) sums[i][v] += coefficient * x[v];
+      for (int v = 0; v < vectors; v++) sums[i][v] = term(sums[i][v], coefficient, x[v]);
     }
   };
+  const auto product = [](vf sum, vf coefficient, vf x) { return sum + coefficient * x; };
 #pragma GCC unroll 4
   for (int i = 0; i < N; i++)
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) sums[i][v] = start(i, d + v * W) + splat(shift[i]) * load(state + i * wide + d + v * W);
 #pragma GCC unroll 4
-  for (int c = 0; c < ups; c++) add(up + c * wide, alpha + c * N);
+  for (int c = 0; c < ups; c++) add(up + c * wide, alpha + c * N, product);
 #pragma GCC unroll 8
-  for (int k = 0; k < columns; k++) add(weights + k * wide, through + k * N);
+  for (int k = 0; k < (inPairs<T> ? (columns + 1) / 2 : columns); k++)
+    if constexpr (inPairs<T>)
+      add(through.weights + k * wide, through.gradient + k * N, [](vf sum, vf a, vf b) { return dotPairs(sum, a, b); });
+    else add(through.weights + k * wide, through.gradient + k * N, product);
 #pragma GCC unroll 4
   for (int i = 0; i < N; i++)
 #pragma GCC unroll 4
@@ -78,7 +94,7 @@ VWN_INLINE void fewStateGradient(int64_t wide, const Rest &...rest) {
 
 /** dout of a token, and the gradient of the write's coefficients: dNext[c]·state[i], then out[j]·dNext[i]. */
 template <int M, int N, class T>
-VWN_INLINE void fewWriteDots(const float *beta, const float *dNext, const float *state, const T *out, int64_t wide, T *dout,
+VWN_INLINE void fewWriteDots(const float *beta, const float *dNext, const T *state, const T *out, int64_t wide, T *dout,
                              float *gradient) {
   vf sums[(N + M) * N] = {};
   for (int64_t d = 0; d < wide; d += W) {
@@ -105,17 +121,49 @@ VWN_INLINE void fewWriteDots(const float *beta, const float *dNext, const float 
   storeSums(sums, gradient);
 }
 
-/** From dhNext and dx to dNext, [tokens, N, wide], the gradient of the state that was read, which is at `next`. */
+/** The same by products of pairs, dNext rounded but for dout. */
+template <int M, int N>
+VWN_INLINE void fewWriteDotsOfPairs(const float *beta, const float *dNext, const bf16 *state, const bf16 *out, int64_t wide, bf16 *dout,
+                                    float *gradient) {
+  vf sums[(N + M) * N] = {};
+  for (int64_t d = 0; d < wide; d += 2 * W) {
+    vf lower[N], upper[N], up[N];
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) {
+      lower[i] = load(dNext + i * wide + d), upper[i] = load(dNext + i * wide + d + W);
+      up[i] = narrowBoth(lower[i], upper[i]);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < M; j++) {
+      const vf made = loadPairs(out + j * wide + d);
+      vf first = splat(beta[j * N]) * lower[0], second = splat(beta[j * N]) * upper[0];
+#pragma GCC unroll 4
+      for (int i = 1; i < N; i++) first += splat(beta[j * N + i]) * lower[i], second += splat(beta[j * N + i]) * upper[i];
+#pragma GCC unroll 4
+      for (int i = 0; i < N; i++) sums[(N + j) * N + i] = dotPairs(sums[(N + j) * N + i], made, up[i]);
+      storePairs(dout + j * wide + d, narrowBoth(first, second));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) {
+      const vf x = loadPairs(state + i * wide + d);
+#pragma GCC unroll 4
+      for (int c = 0; c < N; c++) sums[c * N + i] = dotPairs(sums[c * N + i], up[c], x);
+    }
+  }
+  storeSums(sums, gradient);
+}
+
+/** From dhNext and dx to dNext, [tokens, N, wide], the gradient of the state that was read, which is at `state`. */
 template <int M, int N, class T, class To>
 VWN_APART void fewReadGradient(const Shape &s, const Span &span, const Sets &sets, const Backward<T> &io, const Sums &sums, Ahead &ahead,
-                               Memory memory, const T *next, To *dNext) {
+                               Memory memory, const T *state, To *dNext) {
   const FewSet<M, N> set(s, sets.read);
   const FewCoefficients<M, N> of(s, memory);
-  float *room = memory.rows(s, N), *read = memory.take(M * s.wide), *dRead = memory.rows(s, M);
+  float *read = memory.take(M * s.wide), *dRead = memory.rows(s, M);
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
   const T *dx = io.dx + span.first * ofBackbone;
   const T *dhNext = io.dhNext ? io.dhNext + span.first * ofState : nullptr;
-  const float *state = fewProductsOfBlock(set, span.count, next, room, of, ahead);
+  fewProductsOfBlock(set, span.count, state, of, ahead);
   fewActivate<true>(set, span.count, of);
   for (int64_t t = 0; t < span.count; t++, ahead.step())
     fewNormGradient<M, N>(sets.norm, of.alpha + t * set.size, state + t * ofState, wide, dx + t * ofBackbone, read,
@@ -127,8 +175,8 @@ VWN_APART void fewReadGradient(const Shape &s, const Span &span, const Sets &set
   for (int64_t t = 0; t < span.count; t++, ahead.step()) {
     const auto start = [&](int i, int64_t d) { return dhNext ? load(dhNext + t * ofState + i * wide + d) : vf{}; };
     const auto to = [&](int i, int64_t d, vf sum) { store(dNext + t * ofState + i * wide + d, sum); };
-    fewStateGradient<M, N, M>(wide, of.alpha + t * set.size, dRead + t * ofBackbone, of.gradient + t * set.size, set.weights,
-                              of.shift + t * W, state + t * ofState, wide, start, to);
+    fewStateGradient<M, N, M>(wide, of.alpha + t * set.size, dRead + t * ofBackbone, FewThrough<T, M, N>(set, of, t), of.shift + t * W,
+                              state + t * ofState, wide, start, to);
   }
 }
 
@@ -138,22 +186,30 @@ VWN_APART void fewWriteGradient(const Shape &s, const Span &span, const Sets &se
                                 Ahead &ahead, Memory memory, const float *dNext) {
   const FewSet<N + M, N> set(s, sets.write);
   const FewCoefficients<N + M, N> of(s, memory);
-  float *room = memory.rows(s, N);
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
   const T *h = io.h + span.first * ofState, *out = io.out + span.first * ofBackbone;
   T *dh = io.dh + span.first * ofState, *dout = io.dout + span.first * ofBackbone;
-  const float *state = fewProductsOfBlock(set, span.count, h, room, of, ahead);
+  fewProductsOfBlock(set, span.count, h, of, ahead);
   fewActivate<true>(set, span.count, of);
-  for (int64_t t = 0; t < span.count; t++, ahead.step())
-    fewWriteDots<M, N>(of.alpha + t * set.size + N * N, dNext + t * ofState, state + t * ofState, out + t * ofBackbone, wide,
-                       dout + t * ofBackbone, of.gradient + t * set.size);
+  for (int64_t t = 0; t < span.count; t++, ahead.step()) {
+    const float *beta = of.alpha + t * set.size + N * N, *up = dNext + t * ofState;
+    const T *from = h + t * ofState, *made = out + t * ofBackbone;
+    T *down = dout + t * ofBackbone;
+    float *gradient = of.gradient + t * set.size;
+    if constexpr (inPairs<T>)
+      if (set.halves) {
+        fewWriteDotsOfPairs<M, N>(beta, up, from, made, wide, down, gradient);
+        continue;
+      }
+    fewWriteDots<M, N>(beta, up, from, made, wide, down, gradient);
+  }
   fewActivateGradient(set, s, span.count, of, sums);
-  fewWeightsGradient<N + M, N>(wide, span.count, of.gradient, state, sums.weights);
+  fewWeightsGradient<N + M, N>(wide, span.count, of.gradient, h, sums.weights);
   for (int64_t t = 0; t < span.count; t++, ahead.step()) {
     const auto start = [](int, int64_t) { return vf{}; };
     const auto to = [&](int i, int64_t d, vf sum) { store(dh + t * ofState + i * wide + d, sum); };
-    fewStateGradient<N + M, N, N>(wide, of.alpha + t * set.size, dNext + t * ofState, of.gradient + t * set.size, set.weights,
-                                  of.shift + t * W, state + t * ofState, wide, start, to);
+    fewStateGradient<N + M, N, N>(wide, of.alpha + t * set.size, dNext + t * ofState, FewThrough<T, N + M, N>(set, of, t),
+                                  of.shift + t * W, h + t * ofState, wide, start, to);
   }
 }
 

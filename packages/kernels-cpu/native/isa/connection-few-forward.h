@@ -20,18 +20,22 @@ VWN_INLINE void fewWrite(const float *alpha, const vf (&x)[N], const vf (&out)[M
 }
 
 /** What a token reads of `state` (eq. 10) to `to`, and Σ of its squares. */
-template <int M, int N, class To>
-VWN_INLINE float fewRead(const float *alpha, const float *state, int64_t wide, To *to) {
+template <int M, int N, class From, class To>
+VWN_INLINE float fewRead(const float *alpha, const From *state, int64_t wide, To *to) {
   vf squares[M] = {};
-  for (int64_t d = 0; d < wide; d += W)
+  for (int64_t d = 0; d < wide; d += W) {
+    vf x[N];
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) x[i] = load(state + i * wide + d);
 #pragma GCC unroll 4
     for (int c = 0; c < M; c++) {
-      vf sum = splat(alpha[c * N]) * load(state + d);
+      vf sum = splat(alpha[c * N]) * x[0];
 #pragma GCC unroll 4
-      for (int i = 1; i < N; i++) sum += splat(alpha[c * N + i]) * load(state + i * wide + d);
+      for (int i = 1; i < N; i++) sum += splat(alpha[c * N + i]) * x[i];
       squares[c] += sum * sum;
       store(to + c * wide + d, sum);
     }
+  }
   vf total = squares[0];
   for (int c = 1; c < M; c++) total += squares[c];
   return sumLanes(total);
@@ -39,7 +43,7 @@ VWN_INLINE float fewRead(const float *alpha, const float *state, int64_t wide, T
 
 /** What a token reads, through the sublayer's norm where there is one; `room` for [M, wide]. */
 template <int M, int N, class T>
-VWN_INLINE void fewReadNormed(const SublayerNorm &norm, const float *alpha, const float *state, int64_t wide, float *room, T *x) {
+VWN_INLINE void fewReadNormed(const SublayerNorm &norm, const float *alpha, const T *state, int64_t wide, float *room, T *x) {
   if (!norm.weight) {
     fewRead<M, N>(alpha, state, wide, x);
     return;
@@ -48,35 +52,54 @@ VWN_INLINE void fewReadNormed(const SublayerNorm &norm, const float *alpha, cons
   normRowBy(reciprocalOf(squares, norm.row), norm.row, room, norm.weight, x);
 }
 
-/** The write of a block: the next state at io.hNext and, in float32, at `next`; `reading` gets its products at once. */
+/** The write of a block: the next state, of which `reading` gets its products at once. */
 template <int M, int N, class T>
 VWN_APART void fewWriteBlock(const Shape &s, const Span &span, const Sets &sets, const Forward<T> &io, Ahead &ahead, Memory memory,
-                             float *next, const FewSet<M, N> *reading, const FewCoefficients<M, N> &read) {
+                             const FewSet<M, N> *reading, const FewCoefficients<M, N> &read) {
   const FewSet<N + M, N> set(s, sets.write);
   const FewCoefficients<N + M, N> of(s, memory);
-  float *room = memory.rows(s, N);
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
   const T *h = io.h + span.first * ofState, *out = io.out + span.first * ofBackbone;
   T *hNext = io.hNext + span.first * ofState;
-  const float *state = fewProductsOfBlock(set, span.count, h, room, of, ahead);
+  fewProductsOfBlock(set, span.count, h, of, ahead);
   fewActivate<false>(set, span.count, of);
   for (int64_t t = 0; t < span.count; t++, ahead.step()) {
     const auto write = [&](int64_t d, vf(&row)[N]) {
       vf before[N], made[M];
-      for (int i = 0; i < N; i++) before[i] = load(state + t * ofState + i * wide + d);
+#pragma GCC unroll 4
+      for (int i = 0; i < N; i++) before[i] = load(h + t * ofState + i * wide + d);
+#pragma GCC unroll 4
       for (int j = 0; j < M; j++) made[j] = load(out + t * ofBackbone + j * wide + d);
       fewWrite<M, N>(of.alpha + t * set.size, before, made, row);
-      for (int i = 0; i < N; i++) {
-        store(hNext + t * ofState + i * wide + d, row[i]);
-        if constexpr (!std::is_same_v<T, float>) store(next + t * ofState + i * wide + d, row[i]);
-      }
     };
-    if (reading) fewProducts(*reading, read.products + t * reading->size, read.reciprocal + t * W, write);
-    else
+    const auto storeRow = [&](int64_t d, vf(&row)[N]) {
+      write(d, row);
+#pragma GCC unroll 4
+      for (int i = 0; i < N; i++) store(hNext + t * ofState + i * wide + d, row[i]);
+    };
+    if (!reading) {
       for (int64_t d = 0; d < wide; d += W) {
         vf row[N];
-        write(d, row);
+        storeRow(d, row);
       }
+      continue;
+    }
+    float *products = read.products + t * reading->size, *squares = read.reciprocal + t * W;
+    if constexpr (inPairs<T>)
+      if (reading->halves) {
+        fewProductsOfPairs(*reading, products, squares, [&](int64_t d, vf(&pairs)[N]) {
+          vf lower[N], upper[N];
+          write(d, lower);
+          write(d + W, upper);
+#pragma GCC unroll 4
+          for (int i = 0; i < N; i++) {
+            pairs[i] = narrowBoth(lower[i], upper[i]);
+            storePairs(hNext + t * ofState + i * wide + d, pairs[i]);
+          }
+        });
+        continue;
+      }
+    fewProducts(*reading, products, squares, storeRow);
   }
 }
 
@@ -85,16 +108,16 @@ void forwardBlockOfFew(const Shape &s, const Span &span, const Sets &sets, Halve
   Memory memory(base);
   const FewSet<M, N> set(s, sets.read);
   const FewCoefficients<M, N> of(s, memory);
-  float *room = memory.rows(s, N), *read = memory.rows(s, M);
+  float *read = memory.take(M * s.wide);
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
   ahead.spread(span.count * (halves.read && halves.write ? 3 : 2));
-  if (halves.write) fewWriteBlock<M, N>(s, span, sets, io, ahead, memory, room, halves.read ? &set : nullptr, of);
+  if (halves.write) fewWriteBlock<M, N>(s, span, sets, io, ahead, memory, halves.read ? &set : nullptr, of);
   if (!halves.read) return;
   const T *h = (halves.write ? io.hNext : io.h) + span.first * ofState;
-  const float *state = halves.write ? fewRows(h, room) : fewProductsOfBlock(set, span.count, h, room, of, ahead);
+  if (!halves.write) fewProductsOfBlock(set, span.count, h, of, ahead);
   fewActivate<false>(set, span.count, of);
   for (int64_t t = 0; t < span.count; t++, ahead.step())
-    fewReadNormed<M, N>(sets.norm, of.alpha + t * set.size, state + t * ofState, wide, read, io.x + (span.first + t) * ofBackbone);
+    fewReadNormed<M, N>(sets.norm, of.alpha + t * set.size, h + t * ofState, wide, read, io.x + (span.first + t) * ofBackbone);
 }
 
 }  // namespace VWN_ISA

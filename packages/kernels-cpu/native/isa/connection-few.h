@@ -1,7 +1,8 @@
 /**
  * What a connection step of few slots is made of, m and n known when this is compiled. Coefficient c of slot i of a token is
  * in lane c·n + i of the token's own vectors, and a pass over a state makes all of its sums at once, in registers as far as
- * AVX-512 has them: with a handful of slots, products of general size spend more time on starting than on multiplying.
+ * AVX-512 has them: with a handful of slots, products of general size spend more time on starting than on multiplying. Where the
+ * processor multiplies pairs of bf16, sums over db and over columns are made of such, operands rounded.
  */
 #pragma once
 #include "ahead.h"
@@ -21,11 +22,13 @@ template <int columns, int N>
 struct FewSet : FewLanes<columns, N> {
   using Lanes = FewLanes<columns, N>;
   const float *weights; /* [columns, wide] */
+  const bf16 *halves;   /* the same for products of pairs; nothing where rows are no whole vectors of pairs */
+  const float *words;   /* the same two columns by two */
   int64_t wide;
   float db, eps;
   float offsets[Lanes::size] = {}, scales[Lanes::size] = {};
 
-  FewSet(const Shape &s, const CoefficientSet &set) : weights(set.weights), wide(s.wide), db(static_cast<float>(s.db)), eps(s.eps) {
+  FewSet(const Shape &s, const CoefficientSet &set) : weights(set.weights), halves(s.wide % (2 * W) ? nullptr : set.halves), words(set.words), wide(s.wide), db(static_cast<float>(s.db)), eps(s.eps) {
     // A step without this half has no such set.
     for (int c = 0; c < set.columns; c++)
       for (int i = 0; i < N; i++) offsets[c * N + i] = set.offsets[c * s.ld + i], scales[c * N + i] = set.scales[c * s.ld + i];
@@ -40,11 +43,12 @@ struct FewCoefficients {
   float *gradient;   /* [tokens, size]: of alpha, then of the products */
   float *reciprocal; /* [tokens, W]: Σ h² of each slot, then for the backward pass 1/rms */
   float *shift;      /* [tokens, W]: of each slot, as in activateGradient() */
+  float *words;      /* [tokens, size]: the products' gradient two columns by two, as pairs of bf16 */
 
   FewCoefficients(const Shape &s, Memory &memory)
       : alpha(memory.take(s.block * size)), products(memory.take(s.block * size)), activation(memory.take(s.block * size)),
-        gradient(memory.take(s.block * size)), reciprocal(memory.take(s.block * W)), shift(memory.take(s.block * W)) {}
-  static int64_t room(const Shape &s) { return s.block * (4 * size + 2 * W); }
+        gradient(memory.take(s.block * size)), reciprocal(memory.take(s.block * W)), shift(memory.take(s.block * W)), words(memory.take(s.block * size)) {}
+  static int64_t room(const Shape &s) { return s.block * (5 * size + 2 * W); }
 };
 
 /** Lane i of the vectors at `to` is the sum of all lanes of sums[i]. */
@@ -74,6 +78,21 @@ struct LaneOfColumn {
 template <int N, int... index>
 VWN_INLINE void spreadSlots(vf x, vf *to, std::integer_sequence<int, index...>) {
   ((to[index] = lanesOf<SlotOfLane<N, index>>(x, x)), ...);
+}
+
+/** Where column 2·(lane / N) + `second` of the slot of a lane is; behind the last column, where there is 0. */
+template <int columns, int N, bool second>
+struct LaneOfTwo {
+  static constexpr int of(int lane) { return (2 * (lane / N) + second) * N + lane % N; }
+  static constexpr int at(int lane) { return of(lane) < columns * N ? of(lane) : columns * N; }
+};
+
+/** Two columns by two, lane p·N + i: (column 2p, column 2p + 1) of slot i. There are fewer such lanes than a vector has. */
+template <int columns, int N, int vectors>
+VWN_INLINE vf twoByTwo(const vf (&x)[vectors]) {
+  static_assert(vectors <= 2 && (columns + 1) / 2 * N <= W);
+  const vf last = vectors > 1 ? x[1] : vf{};
+  return interleave(lanesOf<LaneOfTwo<columns, N, false>>(x[0], last), lanesOf<LaneOfTwo<columns, N, true>>(x[0], last));
 }
 
 /** Lane i < N is the sum over columns of lane c·N + i. */
@@ -106,28 +125,46 @@ VWN_INLINE void fewProducts(const FewSet<columns, N> &set, float *products, floa
   storeSums(own, squares);
 }
 
-/** Where float32 rows of memory of T are: there, or in `room` once they have been loaded. */
-template <class T>
-VWN_INLINE const float *fewRows(const T *from, float *room) {
-  if constexpr (std::is_same_v<T, float>) return from;
-  else return room;
+/** The same by products of pairs: pairsAt(d, x) brings 2·W elements of N slots as pairs. */
+template <int columns, int N, class PairsAt>
+VWN_INLINE void fewProductsOfPairs(const FewSet<columns, N> &set, float *products, float *squares, const PairsAt &pairsAt) {
+  vf sums[columns * N] = {}, own[N] = {};
+  for (int64_t d = 0; d < set.wide; d += 2 * W) {
+    vf x[N];
+    pairsAt(d, x);
+#pragma GCC unroll 16
+    for (int c = 0; c < columns; c++) {
+      const vf weight = loadPairs(set.halves + c * set.wide + d);
+#pragma GCC unroll 4
+      for (int i = 0; i < N; i++) sums[c * N + i] = dotPairs(sums[c * N + i], weight, x[i]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) own[i] = dotPairs(own[i], x[i], x[i]);
+  }
+  storeSums(sums, products);
+  storeSums(own, squares);
 }
 
-/** Products of all slots of a block with the set's weights, and Σ h² of each. @returns the state in float32: there or in `room` */
+/** Products of all slots of a block with the set's weights, and Σ h² of each. */
 template <int columns, int N, class T>
-VWN_INLINE const float *fewProductsOfBlock(const FewSet<columns, N> &set, int64_t tokens, const T *state, float *room,
-                                           const FewCoefficients<columns, N> &of, Ahead &ahead) {
+VWN_APART void fewProductsOfBlock(const FewSet<columns, N> &set, int64_t tokens, const T *state, const FewCoefficients<columns, N> &of,
+                                  Ahead &ahead) {
   for (int64_t t = 0; t < tokens; t++, ahead.step()) {
-    const int64_t at = t * N * set.wide;
-    fewProducts(set, of.products + t * set.size, of.reciprocal + t * W, [&](int64_t d, vf(&x)[N]) {
+    const T *from = state + t * N * set.wide;
+    float *products = of.products + t * set.size, *squares = of.reciprocal + t * W;
+    if constexpr (inPairs<T>)
+      if (set.halves) {
+        fewProductsOfPairs(set, products, squares, [&](int64_t d, vf(&x)[N]) {
 #pragma GCC unroll 4
-      for (int i = 0; i < N; i++) {
-        x[i] = load(state + at + i * set.wide + d);
-        if constexpr (!std::is_same_v<T, float>) store(room + at + i * set.wide + d, x[i]);
+          for (int i = 0; i < N; i++) x[i] = loadPairs(from + i * set.wide + d);
+        });
+        continue;
       }
+    fewProducts(set, products, squares, [&](int64_t d, vf(&x)[N]) {
+#pragma GCC unroll 4
+      for (int i = 0; i < N; i++) x[i] = load(from + i * set.wide + d);
     });
   }
-  return fewRows(state, room);
 }
 
 /** Eqs. 11–14 of all tokens; `reciprocal` holds Σ h² before. `keep`: what the backward pass needs. */
@@ -171,7 +208,7 @@ VWN_INLINE void fewActivateGradient(const FewSet<columns, N> &set, const Shape &
   FewSums<columns, N> block;
   for (int64_t t = 0; t < tokens; t++) {
     const vf r = load(of.reciprocal + t * W);
-    vf dots[vectors], reciprocals[vectors];
+    vf dots[vectors], gradients[vectors], reciprocals[vectors];
     spreadSlots<N>(r, reciprocals, std::make_integer_sequence<int, vectors>{});
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) {
@@ -181,16 +218,18 @@ VWN_INLINE void fewActivateGradient(const FewSet<columns, N> &set, const Shape &
       block.offset[v] += up;
       block.scale[v] += up * activation;
       store(of.gradient + at, through);
+      gradients[v] = through;
       dots[v] = through * load(of.products + at);
     }
+    if constexpr (hasPairs) store(of.words + t * size, twoByTwo<columns, N>(gradients));
     store(of.shift + t * W, sumOfColumns<N>(dots, std::make_integer_sequence<int, columns>{}) * r * r / -set.db);
   }
   block.addTo(s, sums);
 }
 
 /** dW[c] += Σ over tokens and slots of gradient[c, i]·state[i], at `vectors` vectors: enough sums that none waits for itself. */
-template <int columns, int N, int vectors>
-VWN_INLINE void fewWeightsGradientAt(int64_t d, int64_t wide, int64_t tokens, const float *gradient, const float *state, float *weights) {
+template <int columns, int N, int vectors, class T>
+VWN_INLINE void fewWeightsGradientAt(int64_t d, int64_t wide, int64_t tokens, const float *gradient, const T *state, float *weights) {
   constexpr int size = FewLanes<columns, N>::size;
   vf sums[columns][vectors];
 #pragma GCC unroll 16
@@ -227,7 +266,7 @@ VWN_INLINE void fewWeightsGradient(int64_t wide, const Rest &...rest) {
 /** Floats that one block takes, forward or backward. */
 template <int M, int N>
 VWN_INLINE int64_t fewRoom(const Shape &s) {
-  return FewCoefficients<N + M, N>::room(s) + FewCoefficients<M, N>::room(s) + (s.block * (2 * N + 2 * M) + M) * s.wide;
+  return FewCoefficients<N + M, N>::room(s) + FewCoefficients<M, N>::room(s) + (s.block * (N + M) + M) * s.wide;
 }
 
 /**

@@ -14,6 +14,14 @@ const char *checkIds(const int32_t *ids, int64_t count, int64_t rows) {
   return nullptr;
 }
 
+/** Rows of a table lie anywhere: the processor asks for none before it is told of them, this many tokens ahead. */
+constexpr int64_t tokensAhead = 8;
+template <class T>
+VWN_INLINE void askForRow(const T *row, int64_t width) {
+  constexpr int64_t ofLine = 64 / static_cast<int64_t>(sizeof(T));
+  for (int64_t j = 0; j < width; j += ofLine) __builtin_prefetch(row + j);
+}
+
 }  // namespace
 
 /** See EmbeddingArguments. */
@@ -27,6 +35,7 @@ const char *embedding_lookup(const vwn_call *raw) {
     return withFloats(in.y.data, in.y.type, [&](auto *to) {
       parallelRange(in.count, leastRows(width), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) {
+          if (i + tokensAhead < end) askForRow(from + in.ids[i + tokensAhead] * width, width);
           const auto *row = from + in.ids[i] * width;
           auto *out = to + i * width;
           eachVector(
@@ -52,6 +61,7 @@ const char *embedding_lookup_grad(const vwn_call *raw) {
   return withFloats(in.dy.data, in.dy.type, [&](const auto *from) {
     parallelRange(in.width, 32 + 262144 / (in.count + 1), [&](int64_t begin, int64_t end) {
       for (int64_t i = 0; i < in.count; i++) {
+        if (i + tokensAhead < in.count) askForRow(in.dTable + in.ids[i + tokensAhead] * in.width + begin, end - begin);
         const auto *row = from + i * in.width + begin;
         float *out = in.dTable + in.ids[i] * in.width + begin;
         eachVector(

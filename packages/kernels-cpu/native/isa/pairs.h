@@ -20,13 +20,20 @@ VWN_INLINE vf loadPairs(const bf16 *p) {
   std::memcpy(&x, p, sizeof x);
   return x;
 }
-VWN_INLINE vf loadPairs(const float *p) {
-  const vh low = narrow(load(p)), high = narrow(load(p + W));
+VWN_INLINE void storePairs(bf16 *p, vf x) { std::memcpy(p, &x, sizeof x); }
+/** 2·W consecutive numbers, the first W of them in `lower`, as pairs of bf16. */
+VWN_INLINE vf narrowBoth(vf lower, vf upper) {
+#if defined(__AVX512BF16__)
+  return (vf)_mm512_cvtne2ps_pbh((__m512)upper, (__m512)lower);
+#else
+  const vh low = narrow(lower), high = narrow(upper);
   vf x;
   std::memcpy(&x, &low, sizeof low);
   std::memcpy(reinterpret_cast<char *>(&x) + sizeof low, &high, sizeof high);
   return x;
+#endif
 }
+VWN_INLINE vf loadPairs(const float *p) { return narrowBoth(load(p), load(p + W)); }
 template <class T>
 VWN_INLINE vf loadFirstPairs(const T *p, int64_t count) {
   T copy[2 * W] = {};

@@ -160,6 +160,13 @@ export const raggedCases: readonly OpCase[] = [
   stepCase(1, 2, 131, 18, true),
   stepCase(3, 16, 70, 9, true),
   stepCase(2, 67, 3, 5, true),
+  // Of few slots, in whole vectors: of numbers and of pairs, or of numbers alone.
+  stepCase(1, 2, 64, 18, true),
+  stepCase(1, 4, 96, 121, true),
+  stepCase(2, 3, 96, 57, true),
+  stepCase(2, 3, 80, 19),
+  stepCase(2, 4, 96, 9),
+  stepCase(2, 4, 112, 11, true),
   ragged('rmsNorm [33, 1031]', { a: [33, 1031], b: [1031] }, (inputs) => rmsNorm(...pair(inputs), 1e-6)),
   ragged('residualStep [33, 1031]', { h: [33, 1031], out: [33, 1031], weight: [1031] }, ({ h, out, weight }) => {
     const step = residualStep(h as tf.Tensor, out as tf.Tensor, { weight: weight as tf.Tensor, eps: 1e-6 });
