@@ -64,13 +64,17 @@ export async function backendReport(): Promise<BackendStatus[]> {
       const { details } = await activate(name);
       report.push({ name, available: true, details });
     } catch (error) {
-      const reason = error instanceof VwnError ? (error.got ?? error.message) : String(error);
-      const isSetting = error instanceof ConfigError;
-      report.push({ name, available: false, reason, remedy: isSetting ? 'correct the environment variable' : remedy });
+      report.push({ name, available: false, ...whyAbsent(error, remedy) });
     }
   }
   if (before) await setBackend(before);
   return report;
+}
+
+/** Of a setting the whole message: what was got does not say which one it is. */
+function whyAbsent(error: unknown, remedy: string): { reason: string; remedy: string } {
+  if (error instanceof ConfigError) return { reason: error.message, remedy: 'correct the environment variable' };
+  return { reason: error instanceof VwnError ? (error.got ?? error.message) : String(error), remedy };
 }
 
 async function activate(name: string): Promise<BackendInfo> {

@@ -37,12 +37,13 @@ describe('the choice of a backend', () => {
 
   it('fails with what a setting must be, and reports it, where a library refuses one', async () => {
     registerBackendLoader('vwn-cuda', () => {
-      throw new ConfigError('a setting that cannot be');
+      throw new ConfigError('a setting that cannot be', { got: 'a path' });
     });
     await expect(selectBackend('vwn-cuda')).rejects.toThrow(ConfigError);
     const reported = (await backendReport()).find(({ name }) => name === 'vwn-cuda');
     const remedy = 'correct the environment variable';
-    expect(reported).toEqual({ name: 'vwn-cuda', available: false, reason: 'a setting that cannot be', remedy });
+    const reason = 'a setting that cannot be: got a path';
+    expect(reported).toEqual({ name: 'vwn-cuda', available: false, reason, remedy });
   });
 
   it('leaves the current backend as it was after a report', async () => {

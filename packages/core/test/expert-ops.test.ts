@@ -69,7 +69,8 @@ describeOnBackends('experts', () => {
     'refuse offsets that do not share out the rows: %j',
     (values) => {
       const call = () => groupedLinear(random(4, 3), [random(2, 3), random(2, 3)], integers(...values)).dataSync();
-      expect(call).toThrow(/offsets.*rise from 0 to/s);
+      expect(call).toThrow(/rise from 0 to/);
+      expect(call).toThrow(/offsets/);
     },
   );
 

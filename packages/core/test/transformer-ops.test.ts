@@ -140,6 +140,67 @@ describeOnBackends('float64 references', () => {
     expect(await seen(gradient)).toEqual([core.KernelName.MeanCrossEntropy]);
   });
 
+  const gradientSquares = (loss: (x: tf.Tensor) => tf.Tensor) => (x: tf.Tensor) => tf.sum(tf.square(tf.grad(loss)(x)));
+
+  it.each<[string, (x: tf.Tensor, loss: (x: tf.Tensor) => tf.Tensor) => tf.Tensor]>([
+    ['of hidden alone', (x, loss) => gradientSquares(loss)(x)],
+    ['beside another way to hidden', (x, loss) => tf.add(gradientSquares(loss)(x), tf.sum(x))],
+    ['of a hidden state that is gone by then', (x, loss) => gradientSquares((y) => loss(tf.mul(y, 2)))(x)],
+    ['of what its gradient is multiplied by', (x, loss) => gradientSquares((y) => tf.square(loss(y)))(x)],
+  ])('meanCrossEntropy refuses a second derivative, and says how to make one: %s', (_name, run) => {
+    const [w, targets] = [random(4, 3), tf.tensor1d([0, 3], 'int32')];
+    const second = () => tf.grad((x) => run(x, (y) => core.meanCrossEntropy(y, w, targets)))(random(2, 3));
+    expect(second).toThrow(core.ConfigError);
+    expect(second).toThrow(/meanCrossEntropy has no second derivative.* differences of gradients/);
+  });
+
+  it('meanCrossEntropy has its first derivative inside another gradient, where nothing is taken through it', () => {
+    const [h, w, targets] = [random(2, 3), random(4, 3), tf.tensor1d([0, 3], 'int32')];
+    const gradient = tf.grad((x) => core.meanCrossEntropy(x, w, targets));
+    const upstream = tf.grad((x) => tf.sum(tf.mul(x, gradient(h))))(random(2, 3));
+    expectClose(upstream, Array.from(gradient(h).dataSync()));
+  });
+
+  it('meanCrossEntropy of no rows is NaN, of ignored rows 0, with gradients of 0 and without', () => {
+    const w = random(4, 3);
+    const ignored = tf.tensor1d([-100, -100], 'int32');
+    for (const [h, targets, wanted] of [
+      [tf.zeros([0, 3]), tf.tensor1d([], 'int32'), NaN],
+      [random(2, 3), ignored, 0],
+    ] as const) {
+      const loss = (a: tf.Tensor, b: tf.Tensor) => core.meanCrossEntropy(a, b, targets);
+      expect([...loss(h, w).dataSync()]).toEqual([wanted]);
+      const { value, grads } = tf.valueAndGrads(loss)([h, w]);
+      expect([...value.dataSync()]).toEqual([wanted]);
+      expect(grads.map(({ shape }) => shape)).toEqual([h.shape, w.shape]);
+      expect(grads.flatMap((each) => [...each.dataSync()].map(Math.abs)).every((each) => each === 0)).toBe(true);
+    }
+  });
+
+  it.each([2 ** 31 - 1, -(2 ** 31), 0])('a cross-entropy ignores any int32 that it is told to: %d', (ignoreIndex) => {
+    const [h, w, targets] = [random(2, 3), random(4, 3), tf.tensor1d([ignoreIndex, 2], 'int32')];
+    const losses = core.linearCrossEntropy(h, w, targets, { ignoreIndex }).dataSync();
+    expect([losses[0], (losses[1] as number) > 0]).toEqual([0, true]);
+    const mean = tf.valueAndGrad((x) => core.meanCrossEntropy(x, w, targets, { ignoreIndex }))(h).value;
+    expectClose(mean, [(losses[1] as number) / 2]);
+  });
+
+  it('norms of rows without numbers are empty, and so are their gradients', () => {
+    const [x, w] = [tf.zeros([3, 0]), tf.zeros([0])];
+    const norms: ((x: tf.Tensor, w: tf.Tensor) => tf.Tensor)[] = [
+      (a, b) => core.rmsNorm(a, b, 1e-6),
+      (a, b) => core.groupRmsNorm(a, b, 2, 1e-6),
+      (a, b) => core.residualStep(a, a, { weight: b, eps: 1e-6 }).x,
+    ];
+    for (const norm of norms) {
+      expect(norm(x, w).shape).toEqual([3, 0]);
+      const shapes = tf
+        .grads((a, b) => norm(a as tf.Tensor, b as tf.Tensor))([x, w])
+        .map(({ shape }) => shape);
+      expect(shapes).toEqual([[3, 0], [0]]);
+    }
+  });
+
   it('embeddingLookup adds up the gradients of repeated ids', () => {
     const table = random(4, 2);
     const ids = tf.tensor1d([1, 3, 1], 'int32');

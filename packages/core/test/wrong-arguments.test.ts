@@ -18,6 +18,9 @@ describe('wrong tensors and numbers', () => {
   const integers = (...shape: number[]) => tf.zeros(shape, 'int32');
   const [x, ids] = [() => random(2, 4), () => tf.tensor1d([0, 1], 'int32')];
   const crossEntropy = (chunkRows: number) => core.linearCrossEntropy(x(), random(3, 4), ids(), { chunkRows });
+  const ignoring = (ignoreIndex: number) => core.linearCrossEntropy(x(), random(3, 4), ids(), { ignoreIndex });
+  const meanIgnoring = (ignoreIndex: number) =>
+    tf.grad((h) => core.meanCrossEntropy(h, random(3, 4), ids(), { ignoreIndex }))(x());
   const update = (grad: tf.Tensor, step: number) => {
     const [param, m, v] = [0, 1, 2].map(() => tf.variable(tf.zeros([2]))) as [tf.Variable, tf.Variable, tf.Variable];
     core.adamWAll([{ param, grad, m, v, weightDecay: 0, step }], { lr: 1, beta1: 0.9, beta2: 0.9, eps: 1e-8 });
@@ -64,6 +67,12 @@ describe('wrong tensors and numbers', () => {
       /chunkRows is not a positive whole number: expected at least 1, got 0/,
     ],
     ['chunks of half rows', () => crossEntropy(1.5), /chunkRows is not .* got 1.5/],
+    ['a target of Infinity', () => ignoring(Infinity), /linearCrossEntropy: ignoreIndex cannot be a .*got Infinity/],
+    ['a target of -Infinity', () => meanIgnoring(-Infinity), /meanCrossEntropy: ignoreIndex cannot.*got -Infinity/],
+    ['a target of NaN', () => ignoring(NaN), /ignoreIndex .*got NaN.* Leave it out where no row is to be ignored/],
+    ['half a target', () => ignoring(0.5), /ignoreIndex .* whole number from -2147483648 to 2147483647, got 0.5/],
+    ['a target above int32', () => ignoring(2 ** 31), /ignoreIndex .*got 2147483648/],
+    ['a target beyond 2^53', () => meanIgnoring(-(2 ** 60)), /ignoreIndex .*got -1152921504606847000/],
     ['no eps', () => core.rmsNorm(x(), random(4), undefined as never), /rmsNorm: eps cannot be added .*got undefined/],
     ['no number of segments', () => read({ m: NaN }), /connectionRead: m is not a positive whole number.* got NaN/],
     [

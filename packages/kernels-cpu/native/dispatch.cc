@@ -67,7 +67,8 @@ const InstructionSet &chooseInstructionSet() {
   }
   if (wanted && *wanted)
     throw WrongSetting(std::string("VWN_CPU_ISA asks for ") + wanted +
-                       ", which this machine or build does not have; it has " + names + ", and takes the best without it");
+                       ", which this machine or build does not have, and must be one of " + names +
+                       "; correct it, or leave it out to use the best");
   throw std::runtime_error("this build is for other processors: build it again here");
 }
 

@@ -174,13 +174,18 @@ class Pool {
       else std::this_thread::yield();
   }
 
+  /** Where the system has no more threads, those that there are do all work. */
   void start() {
-    if (!workers_.empty()) return;
+    if (!workers_.empty() || wanted_ == 1) return;
     parts_ = std::make_unique<Part[]>(static_cast<size_t>(wanted_));
     stopping_.store(false);
     patience_ = wanted_ > usableCpus() ? Clock::duration(patienceOfMany) : Clock::duration(patience);
     const uint64_t seen = round_.load();
-    for (int thread = 1; thread < wanted_; thread++) workers_.emplace_back([this, thread, seen] { loop(thread, seen); });
+    try {
+      for (int thread = 1; thread < wanted_; thread++) workers_.emplace_back([this, thread, seen] { loop(thread, seen); });
+    } catch (const std::exception &) {
+      wanted_ = static_cast<int>(workers_.size()) + 1;
+    }
   }
 
   void loop(int thread, uint64_t seen) {

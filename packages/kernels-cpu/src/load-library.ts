@@ -6,14 +6,14 @@ export const platformPackage = `@vwn/kernels-cpu-${process.platform}-${process.a
 /**
  * Loads the addon: the one that VWN_CPU_ADDON names, else the one that this checkout built, else the platform
  * package's. Repeated calls give the same library.
- * @throws BackendError saying what was looked for and why it did not do; ConfigError for a VWN_NUM_THREADS or VWN_CPU_ISA
- *   that cannot be
+ * @throws BackendError saying what was looked for and why it did not do; ConfigError for a VWN_CPU_ADDON, VWN_NUM_THREADS
+ *   or VWN_CPU_ISA that cannot be
  */
 export function loadLibrary(): NativeLibrary {
   loaded ??= loadAddon({
     name: 'vwn-cpu',
     from: import.meta.url,
-    named: process.env.VWN_CPU_ADDON,
+    variable: 'VWN_CPU_ADDON',
     // src/ and dist/ lie beside build/.
     built: '../build/vwn_cpu.node',
     platformPackage,

@@ -51,4 +51,46 @@ describeNative('blocks of any size', () => {
     expect(process.memoryUsage.rss() - before).toBeLessThan(60 << 20); // of 400 MiB
     expect(kept.every(({ buffer }) => new Uint8Array(buffer).every((byte) => byte === 1))).toBe(true);
   });
+
+  it('go back at once when they are freed, whoever still has the buffer, which is empty then', () => {
+    const library = loadLibrary();
+    const size = 100 << 20;
+    const before = process.memoryUsage.rss();
+    const buffers = [];
+    for (let i = 0; i < 20; i++) {
+      const { buffer, address } = allocate(size);
+      const bytes = new Uint8Array(buffer).fill(1);
+      library.free(buffer, address);
+      expect([buffer.byteLength, bytes.length, bytes[0]]).toEqual([0, 0, undefined]);
+      buffers.push(buffer);
+    }
+    expect(process.memoryUsage.rss() - before).toBeLessThan(2 * size);
+  });
+
+  it('go back once: freed, and freed or collected after that, they harm none that came to stand in their place', async () => {
+    const library = loadLibrary();
+    const blocks = Array.from({ length: 50 }, () => allocate(100_000));
+    for (const { buffer, address } of blocks) library.free(buffer, address);
+    const [first] = blocks as [NativeBlock];
+    expect(() => library.free(first.buffer, first.address)).toThrow('there is no block of this buffer and address');
+    blocks.length = 0;
+    const next = Array.from({ length: 50 }, () => allocate(100_000));
+    next.forEach(({ buffer }, i) => new Uint8Array(buffer).fill(i));
+    await collect();
+    const others = Array.from({ length: 50 }, () => allocate(100_000));
+    for (const { buffer } of others) new Uint8Array(buffer).fill(255);
+    next.forEach(({ buffer }, i) => expect(new Uint8Array(buffer).every((byte) => byte === i)).toBe(true));
+  });
+
+  it('are not freed by a buffer or an address that is no block’s own', () => {
+    const library = loadLibrary();
+    const [a, b] = [allocate(64), allocate(64)];
+    const wrong = 'there is no block of this buffer and address';
+    expect(() => library.free(a.buffer, b.address)).toThrow(wrong);
+    expect(() => library.free(new ArrayBuffer(64), a.address)).toThrow(wrong);
+    for (const address of [0, -1, NaN, 2 ** 60])
+      expect(() => library.free(a.buffer, address)).toThrow('a block’s buffer and address are needed');
+    expect(() => (library.free as (buffer: ArrayBuffer) => void)(a.buffer)).toThrow('are needed');
+    expect(a.buffer.byteLength).toBe(64);
+  });
 });

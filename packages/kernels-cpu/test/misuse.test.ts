@@ -1,6 +1,6 @@
 /** No call of a native function, however wrong, ends the process or is carried out. */
 import * as tf from '@tensorflow/tfjs-core';
-import { BackendError } from '@vwn/core';
+import { BackendError, embeddingLookup, groupedLinear, linearCrossEntropy } from '@vwn/core';
 import { StorageType, type NativeBlock } from '@vwn/kernels';
 import { loadLibrary } from '@vwn/kernels-cpu';
 import { beforeAll, expect, it } from 'vitest';
@@ -52,7 +52,7 @@ describeNative('a call', () => {
     const x = tf.ones([4]);
     const call = () => nativeBackend().call('matmul', [x, x, x], [4, 4, 4, 0, 0, 0, 1, 0, 0]);
     expect(call).toThrow(BackendError);
-    expect(call).toThrow('kernel matmul failed: got buffer 0 has 4 elements, and must have 16 by the dimensions');
+    expect(call).toThrow('kernel matmul failed: expected 16 elements by the dimensions, got buffer 0 has 4 elements');
   });
 
   it('says which buffer or number is wrong, what it is, and what it must be', () => {
@@ -60,13 +60,13 @@ describeNative('a call', () => {
     const call = (operands: tf.Tensor[], numbers: number[]) => () => nativeBackend().call('swiglu', operands, numbers);
     const product = (b: tf.Tensor, K: number) => () =>
       nativeBackend().call('matmul', [x, b, x], [2, 2, K, 0, 0, 0, 1, 0, 0]);
-    expect(call([x, x], [4])).toThrow('got the call has 2 buffers, and must have 3');
-    expect(call([x, x, x], [])).toThrow('got the call has 0 numbers, and must have 1');
-    expect(call([x, x, x], [-1])).toThrow('got number 0 is -1, and must be a size: 0 or more');
-    expect(call([x, ids, x], [4])).toThrow('got buffers 0 and 1 are of float32 and int32, and must be of one type');
-    expect(product(ids, 2)).toThrow('got buffer 1 is of int32, and must be of float32 or bf16');
+    expect(call([x, x], [4])).toThrow('expected at least 3, got the call has 2 buffers');
+    expect(call([x, x, x], [])).toThrow('expected at least 1, got the call has 0 numbers');
+    expect(call([x, x, x], [-1])).toThrow('expected a size from 0 to 2^53, got number 0 is -1');
+    expect(call([x, ids, x], [4])).toThrow('expected one type, got buffers 0 and 1 are of float32 and int32');
+    expect(product(ids, 2)).toThrow('expected float32 or bf16, got buffer 1 is of int32');
     expect(product(x, 2 ** 53)).toThrow(
-      'got buffer 0 has 4 elements, and must have 18014398509481984 by the dimensions',
+      'expected 18014398509481984 elements by the dimensions, got buffer 0 has 4 elements',
     );
   });
 
@@ -74,6 +74,42 @@ describeNative('a call', () => {
     const x = tf.ones([1]);
     expect(() => nativeBackend().call('no_such_function', [x], [])).toThrow('has no function no_such_function');
     expect(() => nativeBackend().call('global_norm', new Array(30_000).fill(x), [])).toThrow('more than a call takes');
+  });
+
+  it('takes as many operands as the text says that refuses one more', () => {
+    const [x, result] = [tf.ones([1]), tf.zeros([1])];
+    const normOf = (tensors: number) =>
+      nativeBackend().call('global_norm', [...new Array<tf.Tensor>(tensors).fill(x), result], []);
+    normOf(21_843);
+    expect(result.dataSync()[0]).toBeCloseTo(Math.sqrt(21_843), 3);
+    expect(() => normOf(21_844)).toThrow(
+      '21845 operands are more than a call takes: expected at most 21844, got 21845',
+    );
+  });
+
+  it.each([
+    [
+      'an id outside the table',
+      () => embeddingLookup(tf.ones([3, 2]), tf.tensor1d([0, 9, 7], 'int32')),
+      { got: 'token id 9 is outside the table of 3 rows', expected: '0 … 2' },
+      'Check that the tokenizer belongs to the model',
+    ],
+    [
+      'a target outside the vocabulary',
+      () => linearCrossEntropy(tf.ones([2, 5]), tf.ones([3, 5]), tf.tensor1d([1, 3], 'int32')),
+      { got: 'target 3 is outside the vocabulary of 3 words', expected: '0 … 2 or the ignored index -100' },
+      'Check that the tokenizer belongs to the model',
+    ],
+    [
+      'offsets that do not rise',
+      () => groupedLinear(tf.ones([4, 2]), [tf.ones([3, 2]), tf.ones([3, 2])], tf.tensor1d([0, 5, 4], 'int32')),
+      { got: 'offsets do not share out the rows of x', expected: 'numbers that rise from 0 to 4' },
+      'Sort rows by group: offsets[e] is the first row of group e, the last offset their number',
+    ],
+  ])('with %s says which, what it must be, and what to do', (_what, run, parts, hint) => {
+    const call = () => tf.tidy(() => void run());
+    expect(call).toThrow(expect.objectContaining({ name: 'BackendError', ...parts, hint }));
+    expect(call).toThrow(`failed: expected ${parts.expected}, got ${parts.got}. ${hint}`);
   });
 
   it.each(['string', 'complex64'])('with a tensor of %s is refused as a typed error', (dtype) => {

@@ -53,6 +53,26 @@ describeNative('elementwise arithmetic', () => {
   });
 });
 
+describeNative('tanh', () => {
+  it('is exactly ±1 from where float32 has no number between, never beyond, and NaN of NaN', () => {
+    const far = [9.02, 12.5, 20, 88.5, 3e38, Infinity];
+    // More than a vector, so that whole vectors and what is left over are there.
+    const inputs = Array.from({ length: 5 }, () => far).flat();
+    expect([...tf.tanh(inputs).dataSync()]).toEqual(inputs.map(() => 1));
+    expect([...tf.tanh(inputs.map((x) => -x)).dataSync()]).toEqual(inputs.map(() => -1));
+    expect([...tf.tanh(new Array<number>(37).fill(NaN)).dataSync()]).toEqual(new Array(37).fill(NaN));
+  });
+
+  it('is within five units in the last place where it comes near 1', () => {
+    const inputs = tf.linspace(4, 10, 6001);
+    const values = tf.tanh(inputs).dataSync();
+    inputs.dataSync().forEach((x, i) => {
+      expect(Math.abs((values[i] as number) - Math.tanh(x))).toBeLessThan(5 * 2 ** -24);
+      expect(values[i]).toBeLessThanOrEqual(1);
+    });
+  });
+});
+
 /** Rows of a matrix product and of sums, one with each special number among ordinary ones. */
 const withSpecial = (rows: number, width: number) =>
   tf.tidy(() => {

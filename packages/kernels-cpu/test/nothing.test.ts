@@ -1,6 +1,6 @@
 /** Tensors of no elements, and more tensors than a call takes. */
 import * as tf from '@tensorflow/tfjs-core';
-import { causalAttention, groupedLinear } from '@vwn/core';
+import { causalAttention, groupedLinear, rmsNorm, setPrecision } from '@vwn/core';
 import { expect, it } from 'vitest';
 import { describeNative } from './support/native';
 
@@ -29,6 +29,18 @@ describeNative('nothing', () => {
     expect(causalAttention(...inputs).shape).toEqual([1, 2, 4, 0]);
     const grads = tf.grads((q, k, v) => causalAttention(q as tf.Tensor, k as tf.Tensor, v as tf.Tensor))([...inputs]);
     expect(grads.map(({ shape }) => shape)).toEqual(inputs.map(({ shape }) => shape));
+  });
+
+  it('is what a norm of rows without numbers gives in bf16 too, and so are its gradients', () => {
+    setPrecision('bf16');
+    try {
+      const inputs = [tf.zeros([3, 0]), tf.zeros([0])] as const;
+      expect(rmsNorm(...inputs, 1e-6).shape).toEqual([3, 0]);
+      const grads = tf.grads((x, weight) => rmsNorm(x as tf.Tensor, weight as tf.Tensor, 1e-6))([...inputs]);
+      expect(grads.map(({ shape }) => shape)).toEqual([[3, 0], [0]]);
+    } finally {
+      setPrecision('fp32');
+    }
   });
 });
 

@@ -8,17 +8,20 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 let folder = '';
-const program = () => join(folder, 'rounds');
+const program = (name: string) => join(folder, name);
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'vwn-thread-pool-'));
-  const sources = [here('support/thread-pool-rounds.cc'), here('../native/threads.cc')];
-  execFileSync(process.env.CXX ?? 'g++', ['-std=c++20', '-O2', '-pthread', ...sources, '-o', program()]);
+  for (const name of ['rounds', 'limit']) {
+    const sources = [here(`support/thread-pool-${name}.cc`), here('../native/threads.cc')];
+    execFileSync(process.env.CXX ?? 'g++', ['-std=c++20', '-O2', '-pthread', ...sources, '-o', program(name)]);
+  }
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const rounds = (threads: number, count: number) =>
-  execFileSync(program(), [String(threads), String(count)], { encoding: 'utf8' }).trim();
+const run = (name: string, ...numbers: number[]) =>
+  execFileSync(program(name), numbers.map(String), { encoding: 'utf8' }).trim();
+const rounds = (threads: number, count: number) => run('rounds', threads, count);
 
 describe('the pool of threads', () => {
   it('has every thread take part in every round, whether it was looking for work or asleep', () => {
@@ -27,5 +30,13 @@ describe('the pool of threads', () => {
 
   it('does so with more threads than processors', () => {
     expect(rounds(5, 2_000)).toBe('all threads took part in 2000 rounds');
+  });
+
+  it('makes do with the threads that the system has, down to one, and says how many these are', () => {
+    expect(run('limit', 3, 4096)).toBe('all tasks by 3 threads');
+    const [, some] = /^all tasks by (\d+) threads$/.exec(run('limit', 200, 200)) ?? [];
+    expect(Number(some)).toBeGreaterThan(1);
+    expect(Number(some)).toBeLessThan(50);
+    expect(run('limit', 200, 12)).toBe('all tasks by 1 threads');
   });
 });

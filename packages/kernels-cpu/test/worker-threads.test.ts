@@ -28,3 +28,34 @@ describeNative('a worker thread', () => {
     expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: 'loaded\nloaded\nloaded\n', stderr: '' });
   });
 });
+
+describeNative('a thread that loads the library once more', () => {
+  /** Fills a block by each copy of the library in turn, and says which another thread may load meanwhile. */
+  const script = `const { Worker, isMainThread } = require('node:worker_threads');
+    const file = ${JSON.stringify(file)};
+    const load = () => (delete require.cache[file], require(file));
+    const fill = (library, value) => {
+      const { buffer, address } = library.allocate(64);
+      library.arguments.set([library.functions.indexOf('fill'), 1, 2, address, 4, 0, 4, value]);
+      library.run();
+      return new Float32Array(buffer, 0, 4).join();
+    };
+    const copies = [load(), load()];
+    console.log(copies[0] !== copies[1], fill(copies[0], 1), fill(copies[1], 2), fill(copies[0], 3));`;
+  const run = (code: string) => spawnSync(process.execPath, ['-e', code], { encoding: 'utf8' });
+
+  it('shares it with itself: both copies work', () => {
+    const { status, stdout, stderr } = run(script);
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: 'true 1,1,1,1 2,2,2,2 3,3,3,3\n', stderr: '' });
+  });
+
+  it('keeps other threads from it until it ends, and not longer', () => {
+    const inWorker = (code: string) => `new Promise((done) => new Worker(${code}, { eval: true }).on('exit', done))`;
+    const meanwhile = `${script}\n${inWorker(JSON.stringify(load))};`;
+    const { status, stdout, stderr } = run(`const { Worker } = require('node:worker_threads');
+      ${inWorker(JSON.stringify(meanwhile))}.then(() => { ${load} });`);
+    const refused = 'another thread of this process uses vwn-cpu already: run it in one of them';
+    const expected = `true 1,1,1,1 2,2,2,2 3,3,3,3\n${refused}\nloaded\n`;
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: expected, stderr: '' });
+  });
+});

@@ -10,13 +10,14 @@ export const emulatedAddon = fileURLToPath(new URL('../build/emulated/vwn_cuda.n
 /**
  * Loads the addon: the one that VWN_CUDA_ADDON names, else the one that this checkout built, else the platform
  * package's. Repeated calls give the same library.
- * @throws BackendError saying what is missing: the addon, the NVIDIA driver, or a GPU
+ * @throws BackendError saying what is missing: the addon, the NVIDIA driver, or a GPU; ConfigError for a VWN_CUDA_ADDON
+ *   that cannot be
  */
 export function loadLibrary(): NativeLibrary {
   loaded ??= loadAddon({
     name: 'vwn-cuda',
     from: import.meta.url,
-    named: process.env.VWN_CUDA_ADDON,
+    variable: 'VWN_CUDA_ADDON',
     // src/ and dist/ lie beside build/.
     built: '../build/vwn_cuda.node',
     platformPackage,

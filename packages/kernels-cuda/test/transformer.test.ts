@@ -19,6 +19,7 @@ describe.each(storages)('swiglu in %s', (storage) => {
 describe.each(storages)('rms_norm in %s', (storage) => {
   it.each([
     [0, 1, 4],
+    [3, 1, 0],
     [1, 1, 1],
     [5, 1, 33],
     [40, 3, 8],
@@ -47,6 +48,7 @@ describe.each(storages)('rms_norm in %s', (storage) => {
 describe.each(storages)('residual_step in %s', (storage) => {
   it.each([
     [0, 4],
+    [3, 0],
     [1, 1],
     [5, 33],
     [2, 300],

@@ -15,8 +15,8 @@ namespace VWN_ISA {
 class Call {
  public:
   Call(const vwn_call *call, int buffers, int numbers) : call_(*call) {
-    if (call->buffer_count < buffers) fail("the call has %d buffers, and must have %d", call->buffer_count, buffers);
-    if (call->number_count < numbers) fail("the call has %d numbers, and must have %d", call->number_count, numbers);
+    if (call->buffer_count < buffers) fail("the call has %d buffers, and must have at least %d", call->buffer_count, buffers);
+    if (call->number_count < numbers) fail("the call has %d numbers, and must have at least %d", call->number_count, numbers);
   }
 
   /** A flag, an offset or an index, of either sign; 0 for what is no number. */
@@ -28,7 +28,7 @@ class Call {
   int64_t dimension(int i) {
     const double value = exact(i);
     if (value >= 0 && value <= largest) return static_cast<int64_t>(value);
-    fail("number %d is %g, and must be a size: 0 or more, 2^53 at most", i, value);
+    fail("number %d is %g, and must be a size from 0 to 2^53", i, value);
     return 0;
   }
   float real(int i) const { return i < call_.number_count ? static_cast<float>(call_.numbers[i]) : 0; }
@@ -44,7 +44,7 @@ class Call {
     const vwn_buffer &buffer = call_.buffers[i];
     if (size < 0) return fail("the dimensions of buffer %d are more than any buffer has", i);
     if (buffer.size != size)
-      return fail("buffer %d has %lld elements, and must have %lld by the dimensions", i, static_cast<long long>(buffer.size),
+      return fail("buffer %d has %lld elements, and must have %lld elements by the dimensions", i, static_cast<long long>(buffer.size),
                   static_cast<long long>(size));
     if (!buffer.data && size > 0) return fail("buffer %d has no memory", i);
     return buffer.data;
@@ -80,6 +80,16 @@ class Call {
 
   const char *problem() const { return problem_; }
 
+  /** The first problem stays. Its text outlives the call: one thread alone makes calls. */
+  template <class... Values>
+  void *fail(const char *format, Values... values) {
+    static char text[256];
+    if (problem_) return nullptr;
+    std::snprintf(text, sizeof text, format, values...);
+    problem_ = text;
+    return nullptr;
+  }
+
  private:
   void *typed(int i, int64_t size, int32_t type) {
     void *data = any(i, size);
@@ -90,16 +100,6 @@ class Call {
   static const char *nameOf(int32_t type) {
     constexpr const char *names[] = {"float32", "bf16", "int32", "bool"};
     return type >= VWN_F32 && type <= VWN_U8 ? names[type] : "no type";
-  }
-
-  /** The first problem stays. Its text outlives the call: one thread alone makes calls. */
-  template <class... Values>
-  void *fail(const char *format, Values... values) {
-    static char text[160];
-    if (problem_) return nullptr;
-    std::snprintf(text, sizeof text, format, values...);
-    problem_ = text;
-    return nullptr;
   }
 
   const vwn_call &call_;

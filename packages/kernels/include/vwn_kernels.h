@@ -4,7 +4,8 @@
  * packages/kernels/src/table/, and at its definition.
  *
  * Nothing here aborts, allocates for the caller, or keeps a pointer after it returns. A function returns NULL, or a
- * static text that says what was wrong; the loader turns that into an exception.
+ * static text that says what was wrong; the loader turns that into an exception. Where a text has the form "what is
+ * wrong, and must be what is expected; what to do", either of the last two left out or not, each part is told as such.
  */
 #ifndef VWN_KERNELS_H
 #define VWN_KERNELS_H
@@ -16,7 +17,7 @@ extern "C" {
 #endif
 
 /** Bumped whenever a buffer, a number or the meaning of one changes; loader and library must agree. */
-#define VWN_ABI_VERSION 3
+#define VWN_ABI_VERSION 4
 
 /** How elements are stored. Sums, norms, softmax and coefficients are computed in F32 whatever the storage. */
 enum vwn_type { VWN_F32 = 0, VWN_BF16 = 1, VWN_I32 = 2, VWN_U8 = 3 };

@@ -5,24 +5,29 @@
  */
 #include <node_api.h>
 
-#include <atomic>
 #include <cstring>
 #include <exception>
+#include <mutex>
 #include <new>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "blocks.h"
 #include "library.h"
 
 namespace {
 
 constexpr size_t argumentCount = size_t{1} << 16;
-constexpr size_t maximumBuffers = argumentCount / 4;
+/* As many as the argument array has room for: callers then know one limit, the length of the array. */
+constexpr size_t maximumBuffers = (argumentCount - 3) / 3;
 
 std::vector<vwn_function> functions;
 double *arguments = nullptr;
 std::vector<vwn_buffer> buffers;
 bool isHostMemory = true;
+/* Outlives the thread of Node that it was made for, as finalizers do. */
+vwn::Blocks *blocks = nullptr;
 vwn::Recorder *recorder = nullptr;
 
 napi_value fail(napi_env env, const char *text) {
@@ -150,21 +155,6 @@ napi_value releaseRecording(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-void release(napi_env env, void *data, void *size) {
-  const auto bytes = reinterpret_cast<size_t>(size);
-  int64_t now;
-  napi_adjust_external_memory(env, -static_cast<int64_t>(bytes), &now);
-  vwn::freeBlock(data, bytes);
-}
-
-/** What JavaScript sees of a block: its bytes, or, of a device's, an empty buffer that holds the block. */
-napi_status wrap(napi_env env, void *data, size_t bytes, napi_value *buffer) {
-  void *const size = reinterpret_cast<void *>(bytes);
-  if (isHostMemory) return napi_create_external_arraybuffer(env, data, bytes, release, size, buffer);
-  const napi_status status = napi_create_arraybuffer(env, 0, nullptr, buffer);
-  return status == napi_ok ? napi_add_finalizer(env, *buffer, data, release, size, nullptr) : status;
-}
-
 /** allocate(bytes) → { buffer, address }, or null when there is no memory. */
 napi_value allocate(napi_env env, napi_callback_info info) {
   double wanted = 0;
@@ -175,20 +165,33 @@ napi_value allocate(napi_env env, napi_callback_info info) {
   void *data = nullptr;
   try {
     data = vwn::allocateBlock(bytes);
+    if (!data) return napi_get_null(env, &result) == napi_ok ? result : nullptr;
+    if (blocks->wrap(env, data, bytes, &buffer) != napi_ok)
+      return fail(env, "allocate: this JavaScript engine takes no external buffer, or none of this size");
   } catch (const std::exception &error) {
     return fail(env, error.what());
   }
-  if (!data) return napi_get_null(env, &result) == napi_ok ? result : nullptr;
-  if (wrap(env, data, bytes, &buffer) != napi_ok) {
-    vwn::freeBlock(data, bytes);
-    return fail(env, "allocate: this JavaScript engine does not take external buffers");
-  }
-  int64_t now;
-  napi_adjust_external_memory(env, static_cast<int64_t>(bytes), &now);
   napi_create_object(env, &result);
   napi_set_named_property(env, result, "buffer", buffer);
   napi_set_named_property(env, result, "address", number(env, static_cast<double>(reinterpret_cast<uintptr_t>(data))));
   return result;
+}
+
+/** free(buffer, address): gives a block back at once; its buffer becomes empty. */
+napi_value freeNow(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value values[2];
+  double address = 0;
+  if (napi_get_cb_info(env, info, &count, values, nullptr, nullptr) != napi_ok || count != 2 ||
+      napi_get_value_double(env, values[1], &address) != napi_ok || !(address > 0) || address > 9e15)
+    return fail(env, "free: a block’s buffer and address are needed");
+  try {
+    if (!blocks->free(env, values[0], reinterpret_cast<void *>(static_cast<uintptr_t>(address))))
+      return fail(env, "free: there is no block of this buffer and address: it has been given back, or is another’s");
+  } catch (const std::exception &error) {
+    return fail(env, error.what());
+  }
+  return nullptr;
 }
 
 /** read(address, into) and write(address, from): all bytes of a Uint8Array. */
@@ -234,18 +237,28 @@ void method(napi_env env, napi_value target, const char *name, napi_callback fun
 
 /**
  * The thread of Node that uses the library: arguments, scratch memory and the pool of threads are one for the process.
- * Another one is refused until this one has ended.
+ * Another one is refused until this one has ended. Node makes an environment of its own for each time that a thread loads
+ * the addon; all of one thread share the library, as they take turns.
  */
-std::atomic<napi_env> user{nullptr};
+std::mutex claims;
+std::thread::id user;
+std::vector<napi_env> environmentsOfUser;
 
 void release(void *env) {
-  napi_env claimed = static_cast<napi_env>(env);
-  user.compare_exchange_strong(claimed, nullptr);
+  const std::lock_guard<std::mutex> lock(claims);
+  std::erase(environmentsOfUser, static_cast<napi_env>(env));
 }
 bool claim(napi_env env) {
-  napi_env nobody = nullptr;
-  if (!user.compare_exchange_strong(nobody, env)) return nobody == env;
+  const std::lock_guard<std::mutex> lock(claims);
+  if (!environmentsOfUser.empty() && user != std::this_thread::get_id()) return false;
+  user = std::this_thread::get_id();
+  environmentsOfUser.push_back(env);
   return napi_add_env_cleanup_hook(env, release, env) == napi_ok;
+}
+/** Of an environment whose load failed: a later one must not find it in its way. */
+void giveUp(napi_env env) {
+  napi_remove_env_cleanup_hook(env, release, env);
+  release(env);
 }
 
 /** Outlives the thread of Node that it was made for. */
@@ -286,21 +299,22 @@ void describe(napi_env env, napi_value exports, const vwn::Library &library) {
 NAPI_MODULE_INIT() {
   if (!claim(env)) {
     const std::string text = std::string("another thread of this process uses ") + vwn::libraryName + " already";
-    return fail(env, (text + ": run it in one of them").c_str());
+    napi_throw_error(env, "VWN_IN_USE", (text + ": run it in one of them").c_str());
+    return nullptr;
   }
   napi_value buffer, array;
   try {
     const vwn::Library library = vwn::openLibrary();
     isHostMemory = library.isHostMemory;
+    if (!blocks) blocks = new vwn::Blocks(isHostMemory);
     recorder = library.recorder;
     describe(env, exports, library);
   } catch (const vwn::WrongSetting &error) {
-    release(env);
+    giveUp(env);
     napi_throw_error(env, "VWN_SETTING", error.what());
     return nullptr;
   } catch (const std::exception &error) {
-    // A later try, which Node makes in an environment of its own, must not find this one in its way.
-    release(env);
+    giveUp(env);
     return fail(env, error.what());
   }
   buffers.resize(maximumBuffers);
@@ -310,6 +324,7 @@ NAPI_MODULE_INIT() {
   method(env, exports, "run", run);
   method(env, exports, "runAll", runAll);
   method(env, exports, "allocate", allocate);
+  method(env, exports, "free", freeNow);
   if (!isHostMemory) method(env, exports, "read", read), method(env, exports, "write", write);
   if (recorder) napi_set_named_property(env, exports, "recordings", recordings(env));
   method(env, exports, "threads", threads);

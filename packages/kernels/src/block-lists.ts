@@ -1,23 +1,55 @@
 import type { NativeBlock } from './native-library';
 
+interface List {
+  readonly size: number;
+  readonly blocks: NativeBlock[];
+  /** When a block last came or went, in such events. */
+  usedAt: number;
+}
+
 /** Blocks that nobody holds, in lists by size class. */
 export class BlockLists {
-  private readonly lists = new Map<number, NativeBlock[]>();
+  private readonly lists = new Map<number, List>();
+  private events = 0;
+  private kept = 0;
+
+  /** Bytes of all blocks. */
+  get bytes(): number {
+    return this.kept;
+  }
 
   take(size: number): NativeBlock | undefined {
-    return this.lists.get(size)?.pop();
+    const list = this.lists.get(size);
+    const block = list?.blocks.pop();
+    if (!list || !block) return undefined;
+    list.usedAt = ++this.events;
+    this.kept -= size;
+    return block;
   }
 
   put(size: number, block: NativeBlock): void {
-    const list = this.lists.get(size);
-    if (list) list.push(block);
-    else this.lists.set(size, [block]);
+    let list = this.lists.get(size);
+    if (!list) this.lists.set(size, (list = { size, blocks: [], usedAt: 0 }));
+    list.blocks.push(block);
+    list.usedAt = ++this.events;
+    this.kept += size;
+  }
+
+  /** Drops blocks, of the sizes first that have not been of use for longest, until so many bytes are left. */
+  dropTo(bytes: number, each: (size: number, block: NativeBlock) => void): void {
+    if (this.kept <= bytes) return;
+    for (const { size, blocks } of [...this.lists.values()].sort((a, b) => a.usedAt - b.usedAt))
+      while (this.kept > bytes && blocks.length > 0) {
+        this.kept -= size;
+        each(size, blocks.pop() as NativeBlock);
+      }
   }
 
   /** Empties the lists, telling of every block. */
   drain(each: (size: number, block: NativeBlock) => void): void {
-    for (const [size, list] of this.lists) for (const block of list) each(size, block);
+    for (const { size, blocks } of this.lists.values()) for (const block of blocks) each(size, block);
     this.lists.clear();
+    this.kept = 0;
   }
 }
 

@@ -1,12 +1,5 @@
-import { BackendError } from '@vwn/core';
 import type { NativeLibrary, NativeRecordings } from './native-library';
-
-const textOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
-
-/** What a kernel's failure becomes, whoever ran it. */
-export function kernelFailed(name: string, error: unknown): BackendError {
-  return new BackendError(`kernel ${name} failed`, { got: textOf(error) });
-}
+import { kernelFailed, nativeFailure } from './native-text';
 
 /** Native calls that are run again and again: each in its turn, or all as the recording that the library keeps of them. */
 export class CallList {
@@ -25,7 +18,7 @@ export class CallList {
     } catch (error) {
       const name = this.library.functions[this.library.arguments[0] as number];
       if (name !== undefined) throw kernelFailed(name, error);
-      throw new BackendError('captured kernels cannot be run again', { got: textOf(error) });
+      throw nativeFailure('captured kernels cannot be run again', error);
     }
   }
 

@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { BackendError } from '@vwn/core';
 import { Arena } from './arena';
 import { BlockLists, sizeClass } from './block-lists';
@@ -29,9 +30,14 @@ export interface PoolBlock extends NativeBlock {
   readonly isConstant: boolean;
 }
 
+/** What a pool may keep beyond what tensors have held at once. */
+const slack = 256 * 2 ** 20;
+
 /**
  * A caching allocator: blocks go back on a list of their size and are handed out again, so that a training step, whose
- * shapes repeat, asks the system for nothing. Sizes are rounded up by an eighth at most, so that lists stay few.
+ * shapes repeat, asks the system for nothing. Sizes are rounded up by an eighth at most, so that lists stay few. Where shapes
+ * do not repeat, blocks of sizes that are not asked for any more go back to the system: what nobody holds is never more
+ * than what tensors held at the most, and {@link slack}.
  */
 export class MemoryPool {
   private readonly free = new BlockLists();
@@ -44,7 +50,7 @@ export class MemoryPool {
   private highWater = 0;
   private reserved = 0;
 
-  constructor(private readonly library: Pick<NativeLibrary, 'allocate' | 'read' | 'write'>) {}
+  constructor(private readonly library: Pick<NativeLibrary, 'allocate' | 'free' | 'read' | 'write'>) {}
 
   /**
    * The block's bytes: the memory itself, or, of a device's, a copy.
@@ -72,7 +78,10 @@ export class MemoryPool {
     return this.library.write ? new ArrayBuffer(block.bytes) : block.buffer;
   }
 
-  /** @throws BackendError when the system has no memory left, even after giving back what is kept */
+  /**
+   * @throws BackendError when the system has no memory left, even after giving back what is kept; where no buffer may be
+   * that large
+   */
   allocate(bytes: number, { isConstant = false, isOutside = false }: AllocateOptions = {}): PoolBlock {
     const size = sizeClass(bytes);
     const arena = isOutside ? undefined : this.current;
@@ -125,10 +134,12 @@ export class MemoryPool {
     this.highWater = Math.max(this.highWater, this.inUse + mostInUse);
   }
 
-  /** Gives every block that no tensor holds back to the system (when its buffer is collected). */
-  trim(): void {
+  /** Gives every block that no tensor holds back to the system. @returns whether there were any */
+  trim(): boolean {
     for (const arena of this.arenas) this.closeArena(arena);
-    this.free.drain((size) => (this.reserved -= size));
+    const hadBlocks = this.free.bytes > 0;
+    this.free.drain(this.giveBack);
+    return hadBlocks;
   }
 
   /** Starts the high-water mark again from what is in use now. */
@@ -140,12 +151,16 @@ export class MemoryPool {
     return { bytesInUse: this.inUse, highWaterBytes: this.highWater, reservedBytes: this.reserved };
   }
 
+  private readonly giveBack = (size: number, { buffer, address }: NativeBlock): void => {
+    this.reserved -= size;
+    this.library.free(buffer, address);
+  };
+
   private reserve(size: number): NativeBlock {
+    if (!this.library.read) requireBuffer(size);
+    this.free.dropTo(this.highWater + slack, this.giveBack);
     let block = this.library.allocate(size);
-    if (!block) {
-      this.trim();
-      block = this.library.allocate(size);
-    }
+    if (!block && this.trim()) block = this.library.allocate(size);
     if (!block)
       throw new BackendError(`no memory for a tensor of ${size} bytes`, {
         got: `${this.inUse} bytes are in use by tensors`,
@@ -155,4 +170,14 @@ export class MemoryPool {
     this.reserved += size;
     return block;
   }
+}
+
+/** Memory that JavaScript shares lies in a buffer, which Node 20 has of 4 GiB at most. */
+function requireBuffer(size: number): void {
+  if (size > constants.MAX_LENGTH)
+    throw new BackendError('a tensor is larger than a buffer of JavaScript may be', {
+      expected: `at most ${constants.MAX_LENGTH} bytes`,
+      got: `${size} bytes`,
+      hint: 'Compute it in parts, or use a newer Node, whose buffers may be larger',
+    });
 }

@@ -1,10 +1,10 @@
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import { util, Variable, type backend_util, type DataType, type TensorInfo } from '@tensorflow/tfjs-core';
 import { BackendError, type Precision } from '@vwn/core';
-import { kernelFailed } from './call-list';
 import { KernelRecorder, type NativeCapture } from './native-capture';
 import { MemoryPool } from './memory-pool';
 import { StorageType, type NativeLibrary } from './native-library';
+import { kernelFailed } from './native-text';
 import { storageOf, TensorData } from './tensor-data';
 import { OwnDataId, TensorMap } from './tensor-map';
 
@@ -162,12 +162,23 @@ export class NativeBackend extends MathBackendCPU {
       args[1] = operands.length;
       args[2] = numbers.length;
       numbers.forEach((each, i) => (args[at + i] = each));
-      this.library.run();
+      this.runWithRoom();
       this.capturing?.add(args.subarray(0, needed));
     } catch (error) {
       throw kernelFailed(name, error);
     } finally {
       for (const copy of retyped) copy.release();
+    }
+  }
+
+  /** A kernel that has no room for its scratch memory says so before it writes anything: what the pool keeps may be that room. */
+  private runWithRoom(): void {
+    try {
+      this.library.run();
+    } catch (error) {
+      const needsRoom = error instanceof Error && error.message.startsWith('out of memory');
+      if (!needsRoom || !this.pool.trim()) throw error;
+      this.library.run();
     }
   }
 

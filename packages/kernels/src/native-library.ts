@@ -39,6 +39,11 @@ export interface NativeLibrary {
   readonly recordings?: NativeRecordings;
   /** A 64-byte aligned block, or null when there is no memory left. */
   allocate(bytes: number): NativeBlock | null;
+  /**
+   * Gives a block back at once, whose buffer becomes empty: without it, that is done when the buffer is collected.
+   * @throws Error where there is no such block
+   */
+  free(buffer: ArrayBuffer, address: number): void;
   /** Copies from a device's memory all that `into` holds; absent where {@link NativeBlock.buffer} is the memory. */
   read?(address: number, into: Uint8Array): void;
   /** Copies all of `from` into a device's memory; absent where {@link NativeBlock.buffer} is the memory. */
@@ -50,7 +55,7 @@ export interface NativeLibrary {
 }
 
 /** The `VWN_ABI_VERSION` of the C header that this package was written against. */
-export const abiVersion = 3;
+export const abiVersion = 4;
 
 /** Types of elements, as in the C header. */
 export const StorageType = { f32: 0, bf16: 1, i32: 2, u8: 3 } as const;

@@ -86,7 +86,7 @@ const kernel = defineKernel<string, object>({
  * offsets[e] ≤ r < offsets[e + 1], `y_s[r] = x[r] W_{s,e}ᵀ`. x [R, in], offsets int32 [E + 1] from 0 to R, each of the
  * `sets` E weights [out_s, in] → for each set [R, out_s]. A group without rows has a gradient of zeros. Offsets stay on
  * the device where the backend has a kernel of its own.
- * @throws ShapeError
+ * @throws ShapeError; BackendError for offsets that do not share out the rows, where the backend has a kernel of its own
  */
 export function groupedLinears(x: Tensor, sets: readonly (readonly Tensor[])[], offsets: Tensor): Tensor[] {
   requireFloats('groupedLinears', 'x', x, [null, null], 'Rows are sorted by group');

@@ -81,8 +81,9 @@ const kernel = defineKernel<'hidden' | 'weight' | 'targets', CrossEntropyAttrs>(
  * Cross-entropy of each row straight from the hidden state and the unembedding, without kept logits:
  * hidden [N, D], weight [V, D], targets int32 [N] → losses [N] in nats. Works in chunks of rows, keeps only the
  * log-sum-exp [N] and computes each chunk's logits again in the backward pass. Targets are not read back to check
- * their range; callers who hold them as numbers check them there.
- * @throws ShapeError
+ * their range; callers who hold them as numbers check them there. A logit of −Infinity makes the loss of its row NaN, as
+ * one of Infinity or NaN does: a run whose logits overflow must not look healthy.
+ * @throws ShapeError; ConfigError when chunkRows is no positive whole number, or ignoreIndex no int32
  */
 export function linearCrossEntropy(
   hidden: Tensor,

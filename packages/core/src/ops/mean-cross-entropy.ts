@@ -9,6 +9,7 @@ import {
   mean,
   mul,
   reshape,
+  scalar,
   sub,
   sum,
   tidy,
@@ -17,6 +18,7 @@ import {
   type Scalar,
   type Tensor,
 } from '@tensorflow/tfjs-core';
+import { ConfigError } from '../errors';
 import { gradientDepth } from '../gradient-depth';
 import { defineKernel } from '../kernel';
 import { KernelName } from '../kernel-names';
@@ -34,6 +36,11 @@ import { matmul } from './internal/matmul';
 import { linearCrossEntropy } from './linear-cross-entropy';
 
 type Inputs = 'hidden' | 'weight' | 'targets';
+
+/** Of no rows it is NaN on every backend: tfjs's `cpu` makes 0 of it, its `wasm` what lies in memory, TensorFlow NaN. */
+function meanOfRows(values: Tensor): Scalar {
+  return values.size > 0 ? mean(values) : scalar(Number.NaN);
+}
 
 /** Σ of a chunk's losses, and the gradients of that: [], [rows, D], [V, D]. */
 function chunkSums({ h, target }: Chunk, weight: Tensor, ignoreIndex: number): [Tensor, Tensor, Tensor] {
@@ -53,7 +60,7 @@ const kernel = defineKernel<Inputs, CrossEntropyAttrs>({
   inputs: ['hidden', 'weight', 'targets'],
   composed: ({ hidden, weight, targets }, { ignoreIndex, chunkRows }) => {
     const sums = chunks(hidden, targets, chunkRows).map((each) => chunkSums(each, weight, ignoreIndex));
-    if (sums.length === 0) return [mean(hidden), zerosLike(hidden), zerosLike(weight)];
+    if (sums.length === 0) return [meanOfRows(hidden), zerosLike(hidden), zerosLike(weight)];
     const rows = hidden.shape[0] as number;
     const [losses, dHidden, dWeight] = [0, 1, 2].map((i) => sums.map((each) => each[i] as Tensor)) as [
       Tensor[],
@@ -64,7 +71,7 @@ const kernel = defineKernel<Inputs, CrossEntropyAttrs>({
   },
 });
 
-const scaled = defineKernel<'x' | 'by', object>({
+const scaleKernel = defineKernel<'x' | 'by', object>({
   name: KernelName.ScaleGradient,
   inputs: ['x', 'by'],
   composed: ({ x, by }) => mul(x, by),
@@ -72,10 +79,11 @@ const scaled = defineKernel<'x' | 'by', object>({
 
 /**
  * Mean over all rows of {@link linearCrossEntropy}, for training: hidden [N, D], weight [V, D], targets int32 [N] → a
- * scalar in nats; ignored rows count as 0. Where a gradient is being taken, the forward pass makes both gradients from
- * the logits that it has in hand, where `linearCrossEntropy` computes them a second time; the backward pass only scales
- * them. They are kept between the two, as large as hidden and weight.
- * @throws ShapeError
+ * scalar in nats; ignored rows count as 0, so that it is 0 where all are ignored, and NaN where there are no rows. Where
+ * a gradient is being taken, the forward pass makes both gradients from the logits that it has in hand, where
+ * `linearCrossEntropy` computes them a second time; the backward pass only scales them. They are kept between the two,
+ * as large as hidden and weight. Its gradients have none of their own: who takes one gets a ConfigError.
+ * @throws ShapeError; ConfigError as for `linearCrossEntropy`
  */
 export function meanCrossEntropy(
   hidden: Tensor,
@@ -83,7 +91,7 @@ export function meanCrossEntropy(
   targets: Tensor,
   options: LinearCrossEntropyOptions = {},
 ): Scalar {
-  if (gradientDepth() === 0) return tidy(() => mean(linearCrossEntropy(hidden, weight, targets, options)));
+  if (gradientDepth() === 0) return tidy(() => meanOfRows(linearCrossEntropy(hidden, weight, targets, options)));
   const attrs = crossEntropyAttrs('meanCrossEntropy', { hidden, weight, targets }, options);
   return withGradients(targets, attrs)(hidden, weight) as Scalar;
 }
@@ -94,6 +102,30 @@ function withGradients(targets: Tensor, attrs: CrossEntropyAttrs) {
     const [hidden, weight, save] = args as unknown as [Tensor, Tensor, GradSaveFunc];
     const [loss, ...gradients] = kernel({ hidden, weight, targets }, attrs) as [Tensor, Tensor, Tensor];
     save(gradients);
-    return { value: loss, gradFunc: (by, saved) => saved.map((x) => scaled({ x, by }, {})[0] as Tensor) };
+    const gradFunc = (by: Tensor, saved: Tensor[]) =>
+      saved.map((x) => (gradientDepth() === 0 ? scaled(x, by) : scaledOnTape(x, by, [hidden, weight])));
+    return { value: loss, gradFunc };
+  });
+}
+
+function scaled(x: Tensor, by: Tensor): Tensor {
+  return scaleKernel({ x, by }, {})[0] as Tensor;
+}
+
+/**
+ * The same where another gradient is being recorded. For its tape gradients in hand come from nowhere, and it would take
+ * them for constants: a node that has the operation's inputs, and no gradient, stands in the way. Of the inputs the tape
+ * needs no more than which they are; their memory may be gone.
+ */
+function scaledOnTape(x: Tensor, by: Tensor, inputs: readonly Tensor[]): Tensor {
+  const node = customGrad(() => ({ value: scaled(x, by), gradFunc: refuseSecondDerivative }));
+  return node(...inputs, by);
+}
+
+/** Composed of tfjs's operations it would have none that is right either: https://github.com/tensorflow/tfjs/issues/3252 */
+function refuseSecondDerivative(): never {
+  throw new ConfigError('meanCrossEntropy has no second derivative', {
+    got: 'a gradient of its gradient',
+    hint: 'Make it of differences of gradients, those at x + ε and at x − ε',
   });
 }

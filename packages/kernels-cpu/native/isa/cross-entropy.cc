@@ -55,7 +55,7 @@ const char *linear_cross_entropy(const vwn_call *raw) {
   Call call(raw, 5, 5);
   const LinearCrossEntropyArguments in(call);
   if (call.problem()) return call.problem();
-  if (const char *problem = checkTargets(in.targets, in.N, in.V, in.ignore)) return problem;
+  if (const char *problem = checkTargets(call, in.targets, in.N, in.V, in.ignore)) return problem;
   if (const char *problem = in.problem()) return problem;
   const int64_t tasks = columnTasksOf(in.V);
   Partial *partials = static_cast<Partial *>(sharedScratch(Slot::partial, in.N * tasks * static_cast<int64_t>(sizeof(Partial))));
@@ -75,7 +75,7 @@ const char *linear_cross_entropy_grad(const vwn_call *raw) {
   Call call(raw, 7, 5);
   const LinearCrossEntropyGradArguments in(call);
   if (call.problem()) return call.problem();
-  if (const char *problem = checkTargets(in.targets, in.N, in.V, in.ignore)) return problem;
+  if (const char *problem = checkTargets(call, in.targets, in.N, in.V, in.ignore)) return problem;
   const int64_t chunk = rowsOfChunk(in);
   void *dLogits = sharedScratch(Slot::lanes, chunk * in.V * (in.halves ? 2 : 4) + 64);
   if (!dLogits) return outOfMemory;

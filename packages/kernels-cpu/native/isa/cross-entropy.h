@@ -62,11 +62,13 @@ inline void combine(const Partial *partials, int64_t tasks, float &logSumExp, fl
   logSumExp = largest + std::log(sum);
 }
 
-inline const char *checkTargets(const int32_t *targets, int64_t N, int64_t V, int64_t ignore) {
-  for (int64_t i = 0; i < N; i++)
+inline const char *checkTargets(Call &call, const int32_t *targets, int64_t N, int64_t V, int64_t ignore) {
+  for (int64_t i = 0; i < N && !call.problem(); i++)
     if (targets[i] != ignore && (targets[i] < 0 || targets[i] >= V))
-      return "a target is outside the vocabulary: targets must be 0 … V − 1 or the ignored index; does the tokenizer belong to the model?";
-  return nullptr;
+      call.fail("target %d is outside the vocabulary of %lld words, and must be 0 … %lld or the ignored index %lld; check that "
+                "the tokenizer belongs to the model",
+                targets[i], static_cast<long long>(V), static_cast<long long>(V - 1), static_cast<long long>(ignore));
+  return call.problem();
 }
 
 /** Rows whose logits, or gradients of logits, are there at a time. */

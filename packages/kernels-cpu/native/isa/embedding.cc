@@ -8,10 +8,12 @@ namespace vwn {
 namespace VWN_ISA {
 namespace {
 
-const char *checkIds(const int32_t *ids, int64_t count, int64_t rows) {
-  for (int64_t i = 0; i < count; i++)
-    if (ids[i] < 0 || ids[i] >= rows) return "a token id is outside the table: ids must be 0 … rows − 1; does the tokenizer belong to the model?";
-  return nullptr;
+const char *checkIds(Call &call, const int32_t *ids, int64_t count, int64_t rows) {
+  for (int64_t i = 0; i < count && !call.problem(); i++)
+    if (ids[i] < 0 || ids[i] >= rows)
+      call.fail("token id %d is outside the table of %lld rows, and must be 0 … %lld; check that the tokenizer belongs to the model",
+                ids[i], static_cast<long long>(rows), static_cast<long long>(rows - 1));
+  return call.problem();
 }
 
 /** Rows of a table lie anywhere: the processor asks for none before it is told of them, this many tokens ahead. */
@@ -30,7 +32,7 @@ const char *embedding_lookup(const vwn_call *raw) {
   const EmbeddingArguments in(call);
   const int64_t width = in.width;
   if (call.problem()) return call.problem();
-  if (const char *problem = checkIds(in.ids, in.count, in.rows)) return problem;
+  if (const char *problem = checkIds(call, in.ids, in.count, in.rows)) return problem;
   return withFloats(in.table.data, in.table.type, [&](const auto *from) {
     return withFloats(in.y.data, in.y.type, [&](auto *to) {
       parallelRange(in.count, leastRows(width), [&](int64_t begin, int64_t end) {
@@ -53,7 +55,7 @@ const char *embedding_lookup_grad(const vwn_call *raw) {
   Call call(raw, 3, 3);
   const EmbeddingGradArguments in(call);
   if (call.problem()) return call.problem();
-  if (const char *problem = checkIds(in.ids, in.count, in.rows)) return problem;
+  if (const char *problem = checkIds(call, in.ids, in.count, in.rows)) return problem;
   parallelRange(in.rows * in.width, 65536, [&](int64_t begin, int64_t end) {
     std::memset(in.dTable + begin, 0, static_cast<size_t>(end - begin) * 4);
   });

@@ -7,10 +7,14 @@ namespace vwn {
 namespace VWN_ISA {
 namespace {
 
-const char *checkOffsets(const GroupedArguments &in) {
+const char *checkOffsets(Call &call, const GroupedArguments &in) {
   bool rises = in.offsets[0] == 0 && in.offsets[in.groups] == in.rows;
   for (int64_t e = 0; e < in.groups; e++) rises = rises && in.offsets[e] <= in.offsets[e + 1];
-  return rises ? nullptr : "grouped_linear: offsets must rise from 0 to the number of rows";
+  if (!rises)
+    call.fail("offsets do not share out the rows of x, and must be numbers that rise from 0 to %lld; sort rows by group: "
+              "offsets[e] is the first row of group e, the last offset their number",
+              static_cast<long long>(in.rows));
+  return call.problem();
 }
 
 LinearRows rowsOfGroup(const GroupedArguments &in, int64_t e) {
@@ -44,7 +48,7 @@ const char *grouped_linear(const vwn_call *raw) {
   const GroupedLinearArguments in(call);
   if (in.problem()) return in.problem();
   if (call.problem()) return call.problem();
-  if (const char *problem = checkOffsets(in)) return problem;
+  if (const char *problem = checkOffsets(call, in)) return problem;
   std::vector<Product> products;
   for (int64_t s = 0; s < in.sets; s++)
     for (int64_t e = 0; e < in.groups; e++)
@@ -59,7 +63,7 @@ const char *grouped_linear_grad(const vwn_call *raw) {
   const GroupedLinearGradArguments in(call);
   if (in.problem()) return in.problem();
   if (call.problem()) return call.problem();
-  if (const char *problem = checkOffsets(in)) return problem;
+  if (const char *problem = checkOffsets(call, in)) return problem;
   std::vector<Term> terms;
   std::vector<Product> products;
   terms.reserve(static_cast<size_t>(in.weights()));

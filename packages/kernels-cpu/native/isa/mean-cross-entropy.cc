@@ -78,7 +78,7 @@ const char *mean_cross_entropy(const vwn_call *raw) {
   Call call(raw, 6, 5);
   const MeanCrossEntropyArguments in(call);
   if (call.problem()) return call.problem();
-  if (const char *problem = checkTargets(in.targets, in.N, in.V, in.ignore)) return problem;
+  if (const char *problem = checkTargets(call, in.targets, in.N, in.V, in.ignore)) return problem;
   if (const char *problem = in.problem()) return problem;
   if (in.N == 0) std::memset(in.dWeight, 0, static_cast<size_t>(in.V * in.D) * 4);
   const int64_t chunk = rowsOfChunk(in), partialBytes = chunk * columnTasksOf(in.V) * static_cast<int64_t>(sizeof(Partial));

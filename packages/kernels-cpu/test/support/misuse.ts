@@ -23,7 +23,7 @@ function outcomeOf({ function: name, buffers, numbers }: Attempt): string {
     return 'accepted';
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
-    return error instanceof BackendError && text.startsWith(`kernel ${name} failed: got `) ? 'refused' : text;
+    return error instanceof BackendError && text.startsWith(`kernel ${name} failed: `) && error.got ? 'refused' : text;
   } finally {
     for (const each of tensors) native.disposeIntermediateTensorInfo(each);
   }

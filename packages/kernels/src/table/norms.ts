@@ -11,9 +11,10 @@ interface Attrs {
   readonly groupSize?: number;
 }
 
-/** rows, groups, size, eps. */
-function numbers(x: TensorInfo, { eps, groupSize = lastOf(x) }: Attrs): number[] {
-  return [rowsOf(x), lastOf(x) / groupSize, groupSize, eps];
+/** rows, groups, size, eps. A whole row is one group also where it has no numbers, of which no quotient tells that. */
+function numbers(x: TensorInfo, { eps, groupSize }: Attrs): number[] {
+  const size = groupSize ?? lastOf(x);
+  return [rowsOf(x), groupSize === undefined ? 1 : lastOf(x) / size, size, eps];
 }
 
 function forward(x: TensorInfo, weight: TensorInfo, attrs: Attrs, backend: NativeBackend): TensorInfo {

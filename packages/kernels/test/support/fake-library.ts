@@ -3,6 +3,7 @@ import type { NativeBlock } from '../../src/index';
 /** A system with so many bytes: hands out ArrayBuffers with made-up addresses, and is told when it gets some back. */
 export class FakeSystem {
   readonly asked: number[] = [];
+  readonly freed: number[] = [];
   private readonly buffers = new Map<number, ArrayBuffer>();
   private nextAddress = 4096;
 
@@ -16,6 +17,13 @@ export class FakeSystem {
     this.buffers.set(block.address, block.buffer);
     this.nextAddress += 2 ** 32;
     return block;
+  }
+
+  free(buffer: ArrayBuffer, address: number): void {
+    if (this.buffers.get(address) !== buffer) throw new Error(`there is no block at ${address}`);
+    this.buffers.delete(address);
+    this.bytesLeft += buffer.byteLength;
+    this.freed.push(buffer.byteLength);
   }
 
   /** The memory behind an address, as a native kernel sees it. */
@@ -36,6 +44,10 @@ export class FakeDevice {
     return block && { buffer: new ArrayBuffer(0), address: block.address };
   }
 
+  free(_buffer: ArrayBuffer, address: number): void {
+    this.host.free(this.bufferAt(address), address);
+  }
+
   read(address: number, into: Uint8Array): void {
     this.copies.push('read');
     into.set(new Uint8Array(this.bufferAt(address), 0, into.length));
@@ -48,5 +60,25 @@ export class FakeDevice {
 
   bufferAt(address: number): ArrayBuffer {
     return this.host.bufferAt(address);
+  }
+}
+
+/** A system of any size that hands out no memory: only what was asked for, and what came back. */
+export class FakeLedger {
+  readonly asked: number[] = [];
+  readonly freed: number[] = [];
+  readonly read = (): void => undefined;
+  private readonly sizes = new Map<number, number>();
+
+  allocate(bytes: number): NativeBlock {
+    this.asked.push(bytes);
+    const address = this.asked.length * 64;
+    this.sizes.set(address, bytes);
+    return { buffer: new ArrayBuffer(0), address };
+  }
+
+  free(_buffer: ArrayBuffer, address: number): void {
+    this.freed.push(this.sizes.get(address) ?? NaN);
+    this.sizes.delete(address);
   }
 }
