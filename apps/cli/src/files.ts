@@ -1,6 +1,18 @@
 import { DataError, StorageError } from '@vwn/core';
 import { makeFolder } from '@vwn/layers/checkpoint';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Reads a file that the user named. @throws DataError saying what was expected there. */
@@ -44,9 +56,28 @@ export function parseUserJson(text: string, file: string): unknown {
 
 /** Writes a result file, making its folder. @throws StorageError */
 export function writeUserFile(file: string, content: string): void {
+  intoFile(file, () => writeFileSync(file, content));
+}
+
+/**
+ * Makes a result file's folder before a long run, whose results would be lost where they cannot be written. What is there
+ * already stays as it is.
+ * @throws StorageError
+ */
+export function requireWritable(file: string): void {
+  intoFile(file, () => {
+    const isThere = existsSync(file) && !statSync(file).isDirectory();
+    // Not opened: a pipe's reader would take its end for that of the results.
+    if (isThere) return accessSync(file, constants.W_OK);
+    closeSync(openSync(file, 'a'));
+    rmSync(realpathSync(file));
+  });
+}
+
+function intoFile(file: string, write: () => void): void {
   try {
     makeFolder(dirname(file));
-    writeFileSync(file, content);
+    write();
   } catch (cause) {
     throw new StorageError(`cannot write ${file}`, {
       got: describe(cause),

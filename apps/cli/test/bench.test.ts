@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { testBackends } from '../../../packages/core/test/support/backends';
@@ -44,6 +44,28 @@ describe('vwn bench', () => {
     expect(none.stderr).toContain('linear');
     const unknown = await bench('--backend', 'abacus', '--op', 'linear');
     expect(unknown.stderr).toContain('there is no backend called abacus');
+  });
+
+  it('says before it times anything that its results cannot be written', async () => {
+    writeFileSync(join(cwd, 'file'), '');
+    mkdirSync(join(cwd, 'folder'));
+    for (const [out, got] of [
+      ['file/bench.json', 'a file where a folder should be'],
+      ['folder', 'a folder'],
+    ] as const) {
+      // The operation is chosen before the first is timed, and there is none of that name.
+      const { status, stderr } = await bench('--backend', 'cpu', '--op', 'nonsense', '--out', out);
+      expect(status).toBe(1);
+      expect(stderr).toContain(`cannot write ${out}: got ${got}`);
+    }
+  });
+
+  it('leaves its result file as it is until there are results', async () => {
+    writeFileSync(join(cwd, 'earlier.json'), 'earlier');
+    for (const out of ['earlier.json', 'new.json'])
+      expect((await bench('--backend', 'cpu', '--op', 'nonsense', '--out', out)).status).toBe(1);
+    expect(readFileSync(join(cwd, 'earlier.json'), 'utf8')).toBe('earlier');
+    expect(existsSync(join(cwd, 'new.json'))).toBe(false);
   });
 
   it('refuses bf16 on a backend that has none', async () => {

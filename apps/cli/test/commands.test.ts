@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { smallConfig, smallText, temporaryFolder, vwn } from './support/vwn';
@@ -49,12 +49,25 @@ describe('vwn', () => {
 });
 
 describe('vwn doctor', () => {
-  it('says why a native library cannot be loaded, in one line, and takes the next backend', async () => {
-    const env = { VWN_CPU_ADDON: join(cwd, 'no-such-addon.node'), VWN_BACKEND: '' };
-    const { status, stdout, stderr } = await vwn(['doctor'], { cwd, env });
+  it('says why a native library cannot run here, in one line, and takes the next backend', async () => {
+    const addon = join(cwd, 'of-another-machine.cjs');
+    writeFileSync(addon, `throw Object.assign(new Error('it is for other processors'), { code: 'VWN_NATIVE' })`);
+    const { status, stdout, stderr } = await vwn(['doctor'], { cwd, env: { VWN_CPU_ADDON: addon, VWN_BACKEND: '' } });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    expect(stdout).toMatch(/--\s+vwn-cpu\s+.*no-such-addon\.node/);
+    expect(stdout).toMatch(/--\s+vwn-cpu\s+.*of-another-machine\.cjs: it is for other processors/);
     expect(stdout).toContain('Commands use: wasm');
+  });
+
+  it('says which variable is wrong, where one names a native library that is not there, and takes no other', async () => {
+    const env = { VWN_CPU_ADDON: join(cwd, 'no-such-addon.node'), VWN_BACKEND: '' };
+    const { status, stdout } = await vwn(['doctor'], { cwd, env });
+    expect(status).toBe(0);
+    expect(stdout).toMatch(
+      /--\s+vwn-cpu\s+VWN_CPU_ADDON names no native library .*no-such-addon\.node: there is no such/,
+    );
+    expect(stdout).toContain('Commands do not run: VWN_CPU_ADDON names no native library of vwn-cpu');
+    expect(stdout).toContain('vwn-cpu: correct the environment variable');
+    expect(stdout).not.toContain('npm install @vwn/kernels-cpu;');
   });
 
   it('says why commands do not run, where a backend is named that there is not', async () => {
@@ -71,6 +84,20 @@ describe('vwn train', () => {
     expect((await run('train', 'config.yaml', '--out', 'after', '--set', ...tiny)).status).toBe(0);
     expect(existsSync(join(cwd, 'before', 'checkpoint-1'))).toBe(true);
     expect(existsSync(join(cwd, 'after', 'checkpoint-1'))).toBe(true);
+  });
+
+  it('refuses a key of the model that is not known, in a setting, as in other sections', async () => {
+    const { status, stderr } = await run(
+      'train',
+      'config.yaml',
+      '--out',
+      'bad',
+      '--set',
+      'model.virtual_widht={m: 2, n: 8}',
+    );
+    expect(status).toBe(1);
+    expect(stderr).toContain('virtual_widht: nothing of that name is known here; did you mean virtual_width?');
+    expect(existsSync(join(cwd, 'bad'))).toBe(false);
   });
 
   it('reports every wrong setting of a configuration, with its file and field', async () => {
@@ -123,6 +150,16 @@ describe('vwn score', () => {
 });
 
 describe('vwn generate', () => {
+  it('fails where the weights give no finite logits', async () => {
+    cpSync(join(cwd, 'run', 'checkpoint-5'), join(cwd, 'damaged'), { recursive: true });
+    const file = join(cwd, 'damaged', 'model.safetensors');
+    const bytes = readFileSync(file);
+    writeFileSync(file, bytes.fill(0xff, 8 + Number(bytes.readBigUInt64LE(0)))); // NaN in every place
+    const { status, stdout, stderr } = await run('generate', 'damaged', '--prompt', 'The');
+    expect({ status, stdout }).toEqual({ status: 1, stdout: 'The' });
+    expect(stderr).toContain('the model gives logits that are not finite: got NaN. The weights are damaged');
+  });
+
   it('streams a continuation that the seed decides', async () => {
     const args = ['generate', 'run', '--prompt', 'The cat', '--max-tokens', '8', '--top-k', '20', '--top-p', '0.9'];
     const [first, again, other] = [
@@ -171,6 +208,12 @@ describe('vwn eval', () => {
     expect(results['n-samples'].arc_easy).toEqual({ original: 2, effective: 1 });
   });
 
+  it('says that its results cannot be written before it looks for the data', async () => {
+    const { status, stderr } = await run('eval', 'run', '--tasks', 'hellaswag', '--data', 'empty', '--output', 'run');
+    expect(status).toBe(1);
+    expect(stderr).toContain('cannot write run: got a folder');
+  });
+
   it('says which files it looked for when the data is not there', async () => {
     const { status, stderr } = await run('eval', 'run', '--tasks', 'hellaswag', '--data', 'empty');
     expect(status).toBe(1);
@@ -184,6 +227,15 @@ describe('vwn cost and doctor', () => {
     expect(fromYaml.r).toBe(2);
     expect(fromYaml.model.flops.backbone).toBe(fromYaml.plain.flops.backbone);
     expect((await run('cost', join('run', 'checkpoint-5'))).stdout).toContain('2x as wide');
+  });
+
+  it('cost takes a run’s newest checkpoint, and says where a folder has none', async () => {
+    const ofCheckpoint = await run('cost', join('run', 'checkpoint-5'));
+    expect(await run('cost', 'run')).toEqual(ofCheckpoint);
+    mkdirSync(join(cwd, 'no-run'));
+    const { status, stderr } = await run('cost', 'no-run');
+    expect(status).toBe(1);
+    expect(stderr).toContain('no-run is not a checkpoint and holds none: expected config.json, or checkpoint-<step>');
   });
 
   it('doctor says for every backend whether it can run, and why not', async () => {

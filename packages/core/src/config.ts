@@ -1,6 +1,6 @@
 import { modelSchema, type ModelInput, type VirtualWidthConfig } from './config-schema';
 import { ConfigError } from './errors';
-import { ropeTheta, unsupportedKeys } from './huggingface-config';
+import { ropeTheta, unknownKeys, unsupportedKeys } from './huggingface-config';
 import { segmentWidths, type SegmentWidths } from './segments';
 import { describeIssues } from './zod-problems';
 
@@ -50,15 +50,27 @@ export interface Widths extends SegmentWidths {
   readonly virtual: boolean;
 }
 
+export interface ParseModelOptions {
+  /**
+   * Refuse keys that mean nothing here, as what people write wants: a misspelt key would be another model. A config.json
+   * may hold more than is read of it. Default false.
+   */
+  readonly refuseUnknown?: boolean;
+}
+
 /**
  * Reads a configuration, fills in defaults, checks that it makes sense.
  * @param source where it came from, for the error (a file's name)
  * @throws ConfigError listing every problem: field, what was expected, what was found, what to do
  */
-export function parseModelConfig(input: unknown, source = 'model configuration'): ModelConfig {
+export function parseModelConfig(
+  input: unknown,
+  source = 'model configuration',
+  { refuseUnknown = false }: ParseModelOptions = {},
+): ModelConfig {
   const parsed = modelSchema.safeParse(input);
-  const unsupported = unsupportedKeys(input);
-  const problems = [...(parsed.success ? [] : describeIssues(parsed.error, input)), ...unsupported];
+  const refused = [...unsupportedKeys(input), ...(refuseUnknown ? unknownKeys(input) : [])];
+  const problems = [...(parsed.success ? [] : describeIssues(parsed.error, input)), ...refused];
   if (parsed.success) problems.push(...contradictions(fillIn(parsed.data, input)));
   if (problems.length > 0 || !parsed.success) throw invalid(source, problems);
   return fillIn(parsed.data, input);

@@ -1,4 +1,6 @@
 import type { ModelConfig } from './config';
+import { modelSchema } from './config-schema';
+import { nearestName } from './nearest-name';
 
 type Json = Record<string, unknown>;
 
@@ -25,6 +27,31 @@ const refusals: readonly {
   },
 ];
 
+/** What transformers writes into the config.json of a Llama or Mixtral model beside what is read here. */
+const withoutEffect = new Set([
+  '_name_or_path',
+  'architectures',
+  'chunk_size_feed_forward',
+  'dtype',
+  'id2label',
+  'is_decoder',
+  'is_encoder_decoder',
+  'label2id',
+  'output_attentions',
+  'output_hidden_states',
+  'output_router_logits',
+  'pretraining_tp',
+  'problem_type',
+  'return_dict',
+  'tokenizer_class',
+  'torch_dtype',
+  'transformers_version',
+  'use_cache',
+]);
+
+/** Of training only: a config.json that is loaded may have them, a model that is to be trained may not. */
+const withoutEffectAtZero = new Set(['attention_dropout', 'router_jitter_noise']);
+
 function isScaledRope(value: unknown): boolean {
   if (value == null || typeof value !== 'object') return value != null;
   const { rope_type, type } = value as Json;
@@ -38,6 +65,25 @@ export function unsupportedKeys(input: unknown): string[] {
   return refusals
     .filter(({ key, changes }) => key in json && changes(json[key]))
     .map(({ key, reason }) => `${key}: ${reason}, got ${JSON.stringify(json[key])}; use a model without it`);
+}
+
+/** A line for each key that means nothing here, with the one that it may be a slip of. */
+export function unknownKeys(input: unknown): string[] {
+  if (input === null || typeof input !== 'object') return [];
+  const own = Object.keys(modelSchema.shape);
+  const known = new Set([...own, ...refusals.map(({ key }) => key), ...withoutEffect]);
+  return Object.entries(input).flatMap(([key, value]) => {
+    if (known.has(key)) return [];
+    if (withoutEffectAtZero.has(key))
+      return value ? [`${key}: not supported here, got ${JSON.stringify(value)}; set it to 0 or leave it out`] : [];
+    return [`${key}: nothing of that name is known here${adviceFor(key, own)}`];
+  });
+}
+
+function adviceFor(key: string, own: readonly string[]): string {
+  if (key === '<<') return '; YAML merge keys are not read, write the keys out';
+  const nearest = nearestName(key, own);
+  return nearest === undefined ? '' : `; did you mean ${nearest}?`;
 }
 
 /** Newer versions of transformers write `rope_parameters: { rope_theta }`. */

@@ -98,6 +98,35 @@ describe('a model configuration', () => {
     expect(attempt).toThrow(/^config\.json has a problem/);
   });
 
+  const strictly = (more: object) => () => parseModelConfig({ ...backbone, ...more }, 'model', { refuseUnknown: true });
+
+  it('names an unknown key where people write it, with the one that it may be a slip of', () => {
+    const unknown = 'nothing of that name is known here';
+    expect(strictly({ virtual_widht: { m: 2, n: 4 } })).toThrow(
+      new ConfigError(`model has a problem:\n  - virtual_widht: ${unknown}; did you mean virtual_width?`),
+    );
+    expect(strictly({ num_key_value_head: 1 })).toThrow(`${unknown}; did you mean num_key_value_heads?`);
+    expect(strictly({ hiddenSize: 1 })).toThrow(`${unknown}; did you mean hidden_size?`);
+    expect(strictly({ foo: 3 })).toThrow(/ {2}- foo: nothing of that name is known here$/);
+    expect(strictly({ '<<': backbone })).toThrow(
+      '<<: nothing of that name is known here; YAML merge keys are not read',
+    );
+  });
+
+  it('may be a config.json of Hugging Face where unknown keys are refused, but for dropout, which there is not', () => {
+    for (const name of ['mixtral', 'llama-f16', 'llama-grouped-heads', 'llama-head-dim-bf16', 'llama-tied-sharded']) {
+      const file = new URL(`../../eval/test/fixtures/huggingface/${name}/config.json`, import.meta.url);
+      expect(strictly(JSON.parse(readFileSync(file, 'utf8')))).not.toThrow();
+    }
+    const ours = toHuggingFaceConfig(parseModelConfig({ ...backbone, virtual_width: { m: 2, n: 4 } }));
+    expect(strictly(ours)).not.toThrow();
+    expect(strictly({ attention_dropout: 0.1 })).toThrow('attention_dropout: not supported here, got 0.1');
+  });
+
+  it('is read from a config.json with keys that mean nothing here', () => {
+    expect(parseModelConfig({ ...backbone, is_llama_config: true })).toEqual(parseModelConfig(backbone));
+  });
+
   it('reports all problems at once', () => {
     expect(() => parseModelConfig({ vocab_size: 0 })).toThrow(/has 5 problems/);
   });

@@ -60,7 +60,7 @@ async function scoreBatch(
   batch: readonly (readonly number[])[],
   { likeliest = false }: BatchOptions,
 ): Promise<SequenceScore[]> {
-  const width = Math.max(...batch.map((sequence) => sequence.length));
+  const width = batch.reduce((most, { length }) => Math.max(most, length), 0);
   const rows = batch.map((sequence) => [...sequence, ...new Array<number>(width - sequence.length).fill(paddingId)]);
   const losses = await read(() => model.tokenLosses(rows));
   const best = likeliest ? await read(() => argMax(model.logits(rows.map((row) => row.slice(0, -1))), -1)) : undefined;

@@ -73,6 +73,11 @@ async function prepareRolling(task: RollingTask, options: RunOptions): Promise<P
     });
   const all = await task.documents(options.dataDir);
   const documents = limited(all, options.limit);
+  if (documents.every((text) => text === ''))
+    throw new DataError(`the texts for ${task.name} are empty`, {
+      expected: 'at least one document with text in it',
+      got: `${documents.length} without any in ${options.dataDir}`,
+    });
   const facts = {
     task,
     original: all.length,

@@ -99,7 +99,7 @@ export async function rollingLogprobs(
     rollingWindows(row.length, model.maxLength).map((window) => ({ ...window, index })),
   );
   const inputs = windows.map(({ index, start, end }) => (ids[index] as readonly number[]).slice(start, end));
-  const longest = Math.max(...inputs.map((input) => input.length));
+  const longest = inputs.reduce((most, { length }) => Math.max(most, length), 0);
   const scores = await scoreSequences(model, inputs, {
     batchSize: batchSize ?? Math.max(1, Math.floor(tokensAtOnce / longest)),
     ...(onProgress ? { onProgress } : {}),

@@ -1,10 +1,12 @@
 import '@tensorflow/tfjs-backend-cpu';
 import { setBackend } from '@tensorflow/tfjs-core';
-import { rmSync } from 'node:fs';
+import { DataError } from '@vwn/core';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { choiceOutcome, evaluate, meanEstimate, type EvaluateOptions, type MultipleChoiceTask } from '../src/index';
 import { characterTokenizer, contextualModel, fakeModel } from './support/fake-model';
+import { withoutPermission } from '../../core/test/support/without-permission';
 import { folderWith } from './support/temporary-folder';
 
 beforeAll(() => setBackend('cpu'));
@@ -184,6 +186,41 @@ describe('data files', () => {
     const incomplete = folderWith({ 'ARC-Easy-Test.jsonl': [questions[0], { question: { stem: 'x', choices: [] } }] });
     await expect(run(incomplete)).rejects.toThrow(/ARC-Easy-Test\.jsonl:2: question\.choices: expected at least 2/);
     await expect(run(folderWith({ 'ARC-Easy-Test.jsonl': '\n' }))).rejects.toThrow(/ARC-Easy-Test\.jsonl is empty/);
+  });
+
+  it('that are folders, or lie in a file, are named', async () => {
+    const perplexity = { tasks: ['perplexity'] };
+    const folder = folderWith({ 'perplexity/x.txt/y': 'x', 'c.txt': 'x' });
+    await expect(run(folder, perplexity)).rejects.toThrow(DataError);
+    await expect(run(folder, perplexity)).rejects.toThrow(/cannot read .*perplexity.x\.txt: got EISDIR/);
+    const file = join(folder, 'c.txt');
+    await expect(run(file, perplexity)).rejects.toThrow(`cannot look into ${file}: expected a folder of data files`);
+    await expect(run(file)).rejects.toThrow(`there is no data for arc_easy in ${file}, which is a file`);
+  });
+
+  it('in a folder that may not be read are not called missing', async () => {
+    const folder = folderWith({ 'a.txt': 'x' });
+    const error = await withoutPermission(folder, () => run(folder, { tasks: ['perplexity'] }));
+    expect(error).toBeInstanceOf(DataError);
+    expect(String(error)).toContain(`cannot look into ${folder}: expected a folder of data files, got EACCES`);
+  });
+
+  it('that are not UTF-8 are refused, not measured with other characters', async () => {
+    for (const [task, name] of [['perplexity', 'a.txt'] as const, ['arc_easy', 'ARC-Easy-Test.jsonl'] as const]) {
+      const folder = folderWith({ [name]: '' });
+      writeFileSync(join(folder, name), Buffer.from([0x46, 0xfc, 0x72]));
+      await expect(run(folder, { tasks: [task] })).rejects.toThrow(`${join(folder, name)} is not UTF-8 text`);
+    }
+  });
+
+  it('without text are refused, also where the limit leaves only such', async () => {
+    const empty = (dataDir: string) =>
+      `the texts for perplexity are empty: expected at least one document with text in it, got 1 without any in ${dataDir}`;
+    const one = folderWith({ 'a.txt': '' });
+    await expect(run(one, { tasks: ['perplexity'] })).rejects.toThrow(empty(one));
+    const two = folderWith({ 'a.txt': '', 'b.txt': 'x' });
+    await expect(run(two, { tasks: ['perplexity'], limit: 1 })).rejects.toThrow(empty(two));
+    expect((await run(two, { tasks: ['perplexity'] }))['n-samples'].perplexity?.effective).toBe(2);
   });
 
   it('of all tasks are checked before the model runs', async () => {

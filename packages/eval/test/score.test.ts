@@ -1,5 +1,5 @@
 import '@tensorflow/tfjs-backend-cpu';
-import { memory, scalar, setBackend } from '@tensorflow/tfjs-core';
+import { memory, ones, scalar, setBackend } from '@tensorflow/tfjs-core';
 import { parseModelConfig } from '@vwn/core';
 import { LanguageModel } from '@vwn/layers';
 import fc from 'fast-check';
@@ -45,6 +45,15 @@ describe('scoreIds', () => {
     await expect(scoreIds(successor, [[1, 128]])).rejects.toThrow(
       'holds a token that is not in the vocabulary (position 1): expected a whole number from 0 to 127, got 128',
     );
+  });
+
+  it('takes more sequences than a function takes arguments, however many at once', async () => {
+    const ids = Array.from({ length: 200_000 }, (_, i) => [i % 128, (i + 1) % 128]);
+    const model: ScoringModel = { ...successor, tokenLosses: (rows) => ones([rows.length, 1]) };
+    for (const options of [{}, { batchSize: ids.length }]) {
+      const { tokens, loss } = await scoreIds(model, ids, options);
+      expect({ tokens, loss }).toEqual({ tokens: 200_000, loss: 1 });
+    }
   });
 
   it('refuses a model that gives NaN', async () => {

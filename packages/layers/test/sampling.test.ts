@@ -1,4 +1,4 @@
-import { Rng } from '@vwn/core';
+import { NumericsError, Rng } from '@vwn/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { sampleToken } from '../src/index';
@@ -27,5 +27,17 @@ describe('sampleToken', () => {
     const counts = [0, 0, 0];
     for (let i = 0; i < 20000; i++) counts[sampleToken(logits, {}, rng)]!++;
     for (const [i, share] of [0.1, 0.6, 0.3].entries()) expect((counts[i] as number) / 20000).toBeCloseTo(share, 1.7);
+  });
+
+  it.each([
+    [[0, Number.NaN, 1], 'got NaN'],
+    [[0, Infinity, 1], 'got Infinity'],
+    [[-Infinity, -Infinity], 'got only -Infinity'],
+  ])('refuses logits that are no probabilities, at any temperature: %o', (row, got) => {
+    for (const temperature of [0, 1]) {
+      const draw = () => sampleToken(Float32Array.from(row), { temperature, topK: 1 }, Rng.fromSeed(0));
+      expect(draw).toThrow(NumericsError);
+      expect(draw).toThrow(`the model gives logits that are not finite: ${got}. The weights are damaged`);
+    }
   });
 });

@@ -90,7 +90,7 @@ export function parseTrainConfig(
     );
   }
   const { data, train } = parsed.data;
-  const model = parseModelConfig(parsed.data.model, `${source}, model`);
+  const model = parseModelConfig(parsed.data.model, `${source}, model`, { refuseUnknown: true });
   checkTogether(model, data, train, source);
   return { model, data, train };
 }

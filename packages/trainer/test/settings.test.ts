@@ -111,6 +111,17 @@ describe('a training configuration', () => {
     expect(attempt).toThrow(/train\.foo: nothing of that name/);
   });
 
+  it('refuses a misspelt key of the model, which would train another, in the file, in a setting and as a merge key', () => {
+    const unknown = 'run.yaml, model has a problem:\n  - ';
+    const parse = (input: string | object, overrides: string[] = []) => {
+      return () => parseTrainConfig(input, { source: 'run.yaml', overrides });
+    };
+    expect(parse({ model: { ...model, virtual_widht: { m: 2, n: 4 } } })).toThrow(`${unknown}virtual_widht: nothing`);
+    expect(parse({ model }, ['model.foo=3'])).toThrow(`${unknown}foo: nothing of that name is known here`);
+    const merged = `train: &none {}\nmodel: { <<: *none, ${JSON.stringify(model).slice(1)}`;
+    expect(parse(merged)).toThrow(`${unknown}<<: nothing`);
+  });
+
   it('explains a setting without a value and one through a number', () => {
     expect(() => parseTrainConfig({ model }, { overrides: ['train'] })).toThrow('cannot read the setting "train"');
     expect(() => parseTrainConfig({ model }, { overrides: ['model.hidden_size.x=1'] })).toThrow('is not a section');

@@ -1,7 +1,7 @@
 import type { Precision } from '@vwn/core';
 import { Command, Option } from 'commander';
 import { nonNegative, positiveInteger } from '../arguments';
-import { writeUserFile } from '../files';
+import { requireWritable, writeUserFile } from '../files';
 import { printResult } from '../terminal/output';
 import { Progress } from '../terminal/progress';
 
@@ -39,6 +39,7 @@ export function benchCommand(): Command {
 }
 
 async function run({ backend, op, minTime, out, json, ...flags }: BenchFlags): Promise<void> {
+  if (out !== undefined) requireWritable(out);
   // Loaded here: the case table is of no use to any other command.
   const [{ runBench }, { reportText }] = await Promise.all([import('../bench/run'), import('../bench/report')]);
   const progress = new Progress('case', 0);

@@ -1,8 +1,8 @@
 import { cost, costTable, parseModelConfig, type ModelConfig } from '@vwn/core';
+import { loadCheckpointConfig } from '@vwn/layers/checkpoint';
 import { parseTrainConfig } from '@vwn/trainer';
 import { Command } from 'commander';
 import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { fraction, positiveInteger } from '../arguments';
 import { parseUserJson, readUserText } from '../files';
 import { table } from '../terminal/format';
@@ -20,23 +20,25 @@ export function costCommand(): Command {
     .description(
       'FLOPs, parameters and activation memory of a model (§3.5), against the plain and the naively widened one.',
     )
-    .argument('<config>', 'a training configuration (.yaml), a config.json, or a checkpoint folder')
+    .argument(
+      '<config>',
+      'a training configuration (.yaml), a config.json, a checkpoint folder, or a run folder (its newest checkpoint)',
+    )
     .option('--sequence-length <T>', 'tokens in a sequence', positiveInteger, 2048)
     .option('--batch-size <B>', 'sequences in a batch', positiveInteger, 1)
     .option('--eta <share>', 'share of width-connection inputs kept for the backward pass', fraction, 0.5)
     .option('--json', 'print one JSON document')
-    .action((path: string, flags: CostFlags) => {
+    .action(async (path: string, flags: CostFlags) => {
       const { sequenceLength, batchSize, eta } = flags;
-      const report = cost(readModelConfig(path), { sequenceLength, batchSize, eta });
+      const report = cost(await readModelConfig(path), { sequenceLength, batchSize, eta });
       printResult(flags.json, report, () => table(costTable(report)));
     });
 }
 
-function readModelConfig(path: string): ModelConfig {
-  const isFolder = existsSync(path) && statSync(path).isDirectory();
-  const file = isFolder ? join(path, 'config.json') : path;
-  const text = readUserText(file, 'a configuration');
-  return /\.ya?ml$/.test(file)
-    ? parseTrainConfig(text, { source: file }).model
-    : parseModelConfig(parseUserJson(text, file), file);
+async function readModelConfig(path: string): Promise<ModelConfig> {
+  if (existsSync(path) && statSync(path).isDirectory()) return loadCheckpointConfig(path);
+  const text = readUserText(path, 'a configuration');
+  return /\.ya?ml$/.test(path)
+    ? parseTrainConfig(text, { source: path }).model
+    : parseModelConfig(parseUserJson(text, path), path);
 }

@@ -3,7 +3,7 @@ import { evaluate, taskNames } from '@vwn/eval';
 import { Command } from 'commander';
 import { nonNegativeInteger, positiveInteger } from '../arguments';
 import { precisionOption, useBackend } from '../backends';
-import { writeUserFile } from '../files';
+import { requireWritable, writeUserFile } from '../files';
 import { openModel } from '../model';
 import { percent, table } from '../terminal/format';
 import { printResult } from '../terminal/output';
@@ -37,6 +37,7 @@ export function evalCommand(): Command {
     .addOption(precisionOption('fp32'))
     .option('--json', 'print the results as JSON')
     .action(async (checkpoint: string, flags: EvalFlags) => {
+      if (flags.output !== undefined) requireWritable(flags.output);
       const backend = await useBackend(flags.backend, flags.precision);
       const { model, tokenizer, dir } = await openModel(checkpoint, { tokenizer: 'required' });
       const progress = new Progress('request', 0);

@@ -1,6 +1,7 @@
 import { Rng, type Precision } from '@vwn/core';
 import { generate } from '@vwn/layers';
 import { Command } from 'commander';
+import { setImmediate } from 'node:timers/promises';
 import { fraction, nonNegative, nonNegativeInteger, positiveInteger } from '../arguments';
 import { precisionOption, useBackend } from '../backends';
 import { openModel } from '../model';
@@ -54,6 +55,7 @@ export function generateCommand(): Command {
         const piece = stream.push(id);
         text += piece;
         write(piece);
+        await setImmediate(); // tokens are computed without a break, in which nothing would hear that the reader has left
       }
       const rest = stream.end();
       write(`${rest}\n`);

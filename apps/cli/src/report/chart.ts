@@ -59,7 +59,9 @@ export function escapeHtml(text: string): string {
 
 function scale(values: readonly number[], from: number, to: number, padding: number) {
   const finite = values.filter(Number.isFinite);
-  const [low, high] = [Math.min(...finite), Math.max(...finite)];
+  // Not of all as arguments: a function takes fewer than a long run has steps.
+  const low = finite.reduce((least, value) => Math.min(least, value), Infinity);
+  const high = finite.reduce((most, value) => Math.max(most, value), -Infinity);
   const room = (high - low || 1) * padding;
   const [min, max] = [low - room, high === low ? low + 1 : high + room];
   const at = (value: number) => from + ((value - min) / (max - min)) * (to - from);

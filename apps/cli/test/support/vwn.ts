@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The built command, as users run it; `npm test` builds before it tests. */
-const bin = fileURLToPath(new URL('../../bin/vwn.js', import.meta.url));
+export const bin = fileURLToPath(new URL('../../bin/vwn.js', import.meta.url));
 
 export interface Finished {
   readonly status: number | null;

@@ -1,12 +1,37 @@
 import { DataError, describeIssues } from '@vwn/core';
 import { existsSync, statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
 
-/** `dir`, with a word on it where it does not exist: for errors. */
+/** `dir`, with a word on it where it is no folder: for errors. */
 export function describeFolder(dir: string): string {
-  return existsSync(dir) ? dir : `${dir}, which does not exist`;
+  if (!existsSync(dir)) return `${dir}, which does not exist`;
+  return statSync(dir).isDirectory() ? dir : `${dir}, which is a file`;
+}
+
+/** Names in a folder; none where there is none. @throws DataError */
+export async function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return [];
+    throw new DataError(`cannot look into ${folder}`, {
+      expected: 'a folder of data files',
+      got: cause.message,
+      cause,
+    });
+  });
+}
+
+/** @throws DataError for a file that cannot be read or is not UTF-8 */
+export async function readText(file: string): Promise<string> {
+  const bytes = await readFile(file).catch((cause: unknown) => {
+    throw new DataError(`cannot read ${file}`, { got: cause instanceof Error ? cause.message : String(cause), cause });
+  });
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new DataError(`${file} is not UTF-8 text`, { hint: 'Convert it, e.g. with iconv -t utf-8', cause });
+  }
 }
 
 /**
@@ -27,10 +52,7 @@ export function findDataFile(
 
 /** The rows of a JSONL file, each made a document by `parse`. @throws DataError that names file, line and field */
 export async function readJsonLines<T>(file: string, parse: (row: unknown, where: string) => T): Promise<T[]> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new DataError(`cannot read ${file}`, { got: cause instanceof Error ? cause.message : String(cause), cause });
-  });
-  const documents = text
+  const documents = (await readText(file))
     .replace(/^\uFEFF/, '')
     .split('\n')
     .flatMap((line, i) => (line.trim() === '' ? [] : [parse(parseLine(line, `${file}:${i + 1}`), `${file}:${i + 1}`)]));

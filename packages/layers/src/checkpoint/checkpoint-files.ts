@@ -1,6 +1,6 @@
 import { CheckpointError } from '@vwn/core';
-import { existsSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { statSync, type Stats } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { StoredTensor } from '../parameters';
 import { isSystemError, isTemporary } from './atomic-write';
@@ -17,8 +17,9 @@ export const configFile = 'config.json';
  * @throws CheckpointError
  */
 export async function resolveCheckpointDir(path: string): Promise<string> {
-  if (!existsSync(path)) throw new CheckpointError(`there is no checkpoint at ${path}`, { hint: 'Check the path' });
-  if (!(await stat(path)).isDirectory())
+  const found = lookAt(path);
+  if (!found) throw new CheckpointError(`there is no checkpoint at ${path}`, { hint: 'Check the path' });
+  if (!found.isDirectory())
     throw new CheckpointError(`${path} is a file`, {
       expected: 'a checkpoint folder with config.json and model.safetensors',
     });
@@ -26,7 +27,7 @@ export async function resolveCheckpointDir(path: string): Promise<string> {
     throw new CheckpointError(`${path} is a checkpoint that was not written completely`, {
       hint: 'Name the run’s folder, which means its newest complete checkpoint, and delete this one',
     });
-  if (existsSync(join(path, configFile))) return path;
+  if (lookAt(join(path, configFile))) return path;
   const newest = (await completeCheckpoints(path)).at(-1);
   if (newest) return newest.dir;
   throw new CheckpointError(`${path} is not a checkpoint and holds none`, {
@@ -35,10 +36,16 @@ export async function resolveCheckpointDir(path: string): Promise<string> {
   });
 }
 
-/** The complete `checkpoint-<step>` folders of a run, in the order of their steps; none where there is no run. */
+/**
+ * The complete `checkpoint-<step>` folders of a run, in the order of their steps; none where there is no run.
+ * @throws CheckpointError for a folder that may not be read: an older checkpoint would stand for one that is there
+ */
 export async function completeCheckpoints(runDir: string): Promise<{ step: number; dir: string }[]> {
-  if (!existsSync(runDir)) return [];
-  return (await readdir(runDir))
+  if (!lookAt(runDir)) return [];
+  const names = await readdir(runDir).catch((cause: unknown) => {
+    throw unreadable(runDir, cause);
+  });
+  return names
     .filter(isCheckpointName)
     .map((name) => ({ step: Number(name.slice('checkpoint-'.length)), dir: join(runDir, name) }))
     .filter(({ dir }) => isComplete(dir))
@@ -52,8 +59,27 @@ export function isCheckpointName(path: string): boolean {
 
 /** Our own are complete once they have their name; a copy that was interrupted may not be. */
 function isComplete(dir: string): boolean {
-  const has = (name: string) => existsSync(join(dir, name));
+  const has = (name: string) => lookAt(join(dir, name)) !== undefined;
   return has(configFile) && (has(modelFile) || has(indexFile));
+}
+
+/** What is at a path, undefined where nothing is. @throws CheckpointError where that cannot be told */
+function lookAt(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch (cause) {
+    if (isSystemError(cause) && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR')) return undefined;
+    throw unreadable(path, cause);
+  }
+}
+
+function unreadable(path: string, cause: unknown): unknown {
+  if (!isSystemError(cause)) return cause;
+  return new CheckpointError(`cannot read ${path}`, {
+    got: cause.message,
+    hint: 'Check the permissions of the folder',
+    cause,
+  });
 }
 
 /** A JSON file of a checkpoint. @throws CheckpointError naming the file and what is wrong with it */
@@ -67,7 +93,7 @@ export async function readCheckpointJson(file: string): Promise<unknown> {
     });
   });
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.replace(/^\uFEFF/, '')); // editors on Windows begin a file with a byte order mark
   } catch (cause) {
     throw new CheckpointError(`${file} is not valid JSON`, {
       got: cause instanceof Error ? cause.message : String(cause),
@@ -93,11 +119,11 @@ export async function readModelTensors(dir: string): Promise<Map<string, StoredT
 async function readStoredTensors(dir: string): Promise<Map<string, StoredTensor>> {
   const single = join(dir, modelFile);
   const index = join(dir, indexFile);
-  if (existsSync(single)) return readSafetensors(single);
-  if (existsSync(index)) return readShards(dir, index);
+  if (lookAt(single)) return readSafetensors(single);
+  if (lookAt(index)) return readShards(dir, index);
   throw new CheckpointError(`${dir} has no weights`, {
     expected: `${modelFile} or ${indexFile}`,
-    hint: existsSync(join(dir, 'pytorch_model.bin'))
+    hint: lookAt(join(dir, 'pytorch_model.bin'))
       ? 'Its pytorch_model.bin is not read; save it as safetensors with transformers (save_pretrained)'
       : 'Is the checkpoint folder complete?',
   });

@@ -17,7 +17,7 @@ export interface GenerateOptions extends SamplingOptions {
  * half of the sequence.
  *
  * @throws ShapeError for an empty prompt: there is nothing to condition on; and for ids out of the vocabulary;
- *   ConfigError for options that cannot be
+ *   ConfigError for options that cannot be; NumericsError for weights that give NaN
  */
 export async function* generate(
   model: LanguageModel,

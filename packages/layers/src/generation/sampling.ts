@@ -1,4 +1,4 @@
-import { requireNotNegative, requirePositiveWhole, requireShare, type Rng } from '@vwn/core';
+import { NumericsError, requireNotNegative, requirePositiveWhole, requireShare, type Rng } from '@vwn/core';
 
 export interface SamplingOptions {
   /** Logits are divided by this; 0 always takes the likeliest token. */
@@ -11,12 +11,13 @@ export interface SamplingOptions {
 
 /**
  * Draws a token id from one row of logits. As in Hugging Face's generate: temperature first, then top-k, then top-p,
- * and at least one token always remains.
- * @throws ConfigError for options that cannot be
+ * and at least one token always remains. A logit of −Infinity is that of a token that is never drawn.
+ * @throws ConfigError for options that cannot be; NumericsError for logits that are NaN or Infinity, or all −Infinity
  */
 export function sampleToken(logits: Float32Array, options: SamplingOptions, rng: Rng): number {
   const { temperature = 1, topK = logits.length, topP = 1 } = options;
   requireSampling(temperature, topK, topP);
+  requireProbabilities(logits);
   if (temperature === 0) return argMax(logits);
   const kept = likeliestFirst(logits).subarray(0, topK);
   const largest = at(logits, at(kept, 0));
@@ -30,6 +31,15 @@ function requireSampling(temperature: number, topK: number, topP: number): void 
   requireNotNegative('sampleToken', 'temperature', temperature);
   requirePositiveWhole('sampleToken', 'topK', topK);
   requireShare('sampleToken', 'topP', topP);
+}
+
+function requireProbabilities(logits: Float32Array): void {
+  const wrong = logits.find((each) => !(each < Infinity)) ?? -Infinity;
+  if (wrong === -Infinity && logits.some((each) => each > -Infinity)) return;
+  throw new NumericsError('the model gives logits that are not finite', {
+    got: wrong === -Infinity ? 'only -Infinity' : String(wrong),
+    hint: 'The weights are damaged, or training had diverged when they were saved',
+  });
 }
 
 /**

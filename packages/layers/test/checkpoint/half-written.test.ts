@@ -1,6 +1,6 @@
 import { CheckpointError, StorageError, parseModelConfig } from '@vwn/core';
 import fc from 'fast-check';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -12,6 +12,7 @@ import {
 } from '../../src/checkpoint/index';
 import { LanguageModel } from '../../src/index';
 import { useTestBackend } from '../../../core/test/support/backends';
+import { withoutPermission } from '../../../core/test/support/without-permission';
 import { temporaryFolder } from '../support/temporary-folder';
 
 const folder = temporaryFolder();
@@ -80,6 +81,33 @@ describe('half-written checkpoints', () => {
     await expect(resolveCheckpointDir(join(run, 'file'))).rejects.toThrow(/is a file: expected a checkpoint folder/);
     await expect(resolveCheckpointDir(run)).rejects.toThrow(/config\.json, or checkpoint-<step> folders/);
     expect(await completeCheckpoints(join(run, 'x'))).toEqual([]);
+  });
+
+  it('a folder that may not be read is named, and no older checkpoint taken for its own', async () => {
+    const run = newRun();
+    for (const step of [1, 2]) await saveCheckpoint(join(run, `checkpoint-${step}`), model);
+    const newest = join(run, 'checkpoint-2');
+    for (const path of [folder, run]) chmodSync(path, 0o755);
+    const refusals = [
+      [newest, await withoutPermission(newest, () => resolveCheckpointDir(run))],
+      [newest, await withoutPermission(newest, () => completeCheckpoints(run))],
+      [newest, await withoutPermission(newest, () => loadCheckpoint(newest))],
+      [run, await withoutPermission(run, () => resolveCheckpointDir(run))],
+      [run, await withoutPermission(run, () => completeCheckpoints(run))],
+    ] as const;
+    for (const [path, error] of refusals) {
+      expect(error).toBeInstanceOf(CheckpointError);
+      expect(String(error)).toMatch(/cannot read .*: got EACCES.*Check the permissions of the folder/);
+      expect(String(error)).toContain(path);
+    }
+  });
+
+  it('a run’s folder that is a file has its name in the error', async () => {
+    const file = join(newRun(), 'file');
+    writeFileSync(file, '');
+    await expect(completeCheckpoints(file)).rejects.toThrow(CheckpointError);
+    await expect(completeCheckpoints(file)).rejects.toThrow(`cannot read ${file}: got ENOTDIR`);
+    expect(await completeCheckpoints(join(file, 'run'))).toEqual([]);
   });
 
   it('a save that fails leaves nothing behind, and an older checkpoint as it was', async () => {

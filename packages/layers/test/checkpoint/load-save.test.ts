@@ -4,7 +4,13 @@ import fc from 'fast-check';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadCheckpoint, readSafetensors, saveCheckpoint, writeSafetensors } from '../../src/checkpoint/index';
+import {
+  loadCheckpoint,
+  loadCheckpointConfig,
+  readSafetensors,
+  saveCheckpoint,
+  writeSafetensors,
+} from '../../src/checkpoint/index';
 import type { LanguageModel, StoredTensor } from '../../src/index';
 import { useTestBackend } from '../../../core/test/support/backends';
 import { temporaryFolder } from '../support/temporary-folder';
@@ -176,6 +182,14 @@ describe('checkpoints that are not whole', () => {
       }),
       { numRuns: 30 },
     );
+  });
+
+  it('a config.json may begin with a byte order mark', async () => {
+    const dir = await changed('llama', {});
+    const file = join(dir, 'config.json');
+    const plain = await loadCheckpointConfig(dir);
+    writeFileSync(file, `\uFEFF${readFileSync(file, 'utf8')}`);
+    expect(await loadCheckpointConfig(dir)).toEqual(plain);
   });
 
   it('a config.json with a wrong field is refused with file and field', async () => {

@@ -1,8 +1,7 @@
 import { DataError } from '@vwn/core';
 import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describeFolder } from '../data-files';
+import { describeFolder, namesIn, readText } from '../data-files';
 import type { RollingTask } from '../task';
 
 const extension = '.txt';
@@ -17,13 +16,14 @@ export const perplexity: RollingTask = {
   async documents(dataDir: string): Promise<readonly string[]> {
     const own = join(dataDir, 'perplexity');
     const folder = existsSync(own) ? own : dataDir;
-    const entries = existsSync(folder) ? await readdir(folder) : [];
-    const names = entries.filter((name) => name.endsWith(extension)).sort();
+    const names = (await namesIn(folder)).filter((name) => name.endsWith(extension)).sort();
     if (names.length === 0)
       throw new DataError(`there is no text for perplexity in ${describeFolder(folder)}`, {
         expected: `files whose names end in ${extension}, each one document`,
         hint: `Put them into ${own}`,
       });
-    return Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')));
+    const texts: string[] = [];
+    for (const name of names) texts.push(await readText(join(folder, name)));
+    return texts;
   },
 };
