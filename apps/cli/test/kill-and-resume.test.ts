@@ -41,6 +41,7 @@ describe('a training run that is killed', () => {
       const resumed = await vwn(run(out, '--resume'), { cwd: folder });
       expect(resumed.stderr + resumed.status).toMatch(/0$/);
       expect(computed(out)).toEqual(computed('whole'));
+      expect(readdirSync(join(folder, out)).sort()).toEqual(readdirSync(join(folder, 'whole')).sort());
     }
   }, 180_000);
 
@@ -53,6 +54,34 @@ describe('a training run that is killed', () => {
     expect(readdirSync(join(folder, 'stopped')).some((name) => name.startsWith('checkpoint-'))).toBe(true);
     expect((await vwn(run('stopped', '--resume'), { cwd: folder })).status).toBe(0);
     expect(computed('stopped')).toEqual(computed('whole'));
+  }, 120_000);
+
+  it('that had not begun names no checkpoint, and its folder can be used', async () => {
+    // The bundled text takes long enough to prepare to be stopped at it.
+    const child = startVwn(run('early', '--set', 'data.corpus=sotu'), { cwd: folder });
+    let stderr = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      if (!stderr.includes('training a tokenizer') && `${stderr}${chunk}`.includes('training a tokenizer'))
+        child.kill('SIGINT');
+      stderr += String(chunk);
+    });
+    expect(await new Promise((resolve) => child.on('close', resolve))).toBe(130);
+    expect(stderr).toContain('stopped before the first step; nothing was saved');
+    expect(readdirSync(join(folder, 'early'))).toEqual([]);
+    expect((await vwn(run('early'), { cwd: folder })).status).toBe(0);
+  }, 120_000);
+
+  it('is not resumed by a second process while it goes on, and ends as if there had been none', async () => {
+    const child = startVwn(run('twice', '--set', 'train.max_steps=3000'), { cwd: folder });
+    const closed = new Promise((resolve) => child.on('close', resolve));
+    while (lines('twice') < 1 && child.exitCode === null) await sleep(1);
+    const second = await vwn(run('twice', '--resume'), { cwd: folder });
+    child.kill('SIGINT');
+    expect(second.status).toBe(1);
+    expect(second.stderr).toContain(`another process (pid ${child.pid}) is training in twice. Wait for its end`);
+    expect(await closed).toBe(130);
+    expect(computed('twice').map(({ step }) => step)).toEqual(Array.from({ length: lines('twice') }, (_, i) => i + 1));
+    expect(readdirSync(join(folder, 'twice')).filter((name) => name.includes('.tmp-'))).toEqual([]);
   }, 120_000);
 
   it('is not resumed with another model, and says which setting differs', async () => {

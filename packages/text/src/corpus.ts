@@ -26,9 +26,9 @@ export async function readCorpus(source: CorpusSource): Promise<Document[]> {
       expected: 'sotu, or at least one file or folder',
       hint: 'Name .txt, .md or .jsonl files, or folders of them',
     });
-  const documents: Document[] = [];
-  for (const path of source) documents.push(...(await readPath(path)));
-  return documents;
+  const parts: Document[][] = [];
+  for (const path of source) parts.push(await readPath(path));
+  return parts.flat();
 }
 
 /**
@@ -70,14 +70,13 @@ async function listTexts(folder: string): Promise<string[]> {
 }
 
 async function readFiles(folder: string, names: readonly string[]): Promise<Document[]> {
-  const documents: Document[] = [];
+  const parts: Document[][] = [];
   for (const name of names) {
     const file = join(folder, name);
     const text = decodeUtf8(await readBytes(file), file);
-    if (extname(file).toLowerCase() === '.jsonl') documents.push(...readJsonl(text, name, file));
-    else documents.push({ name, text });
+    parts.push(extname(file).toLowerCase() === '.jsonl' ? readJsonl(text, name, file) : [{ name, text }]);
   }
-  return documents.filter(({ text }) => text.length > 0);
+  return parts.flat().filter(({ text }) => text.length > 0);
 }
 
 async function readBytes(file: string): Promise<Uint8Array> {
@@ -124,34 +123,73 @@ export interface CorpusSplit {
 }
 
 /**
- * Holds out whole documents, chosen by the seed: about `fraction` of all characters, at least one document. A single
- * document is cut instead, its end held out. Documents keep their order.
+ * Holds out whole documents, chosen by the seed: about `fraction` of all characters, at least one document. Where whole
+ * documents would hold out far more than that, the last one chosen is cut instead, and so is a single document: its end
+ * is held out, its beginning trained on. Documents keep their order.
  * @throws DataError for a fraction outside [0, 1)
  */
 export function splitCorpus(documents: readonly Document[], fraction: number, seed: number | string): CorpusSplit {
   if (!(fraction >= 0 && fraction < 1))
     throw new DataError('the held-out fraction is out of range', { expected: '0 ≤ fraction < 1', got: `${fraction}` });
   if (fraction === 0) return { train: [...documents], heldOut: [] };
-  if (documents.length === 1) return cutDocument(documents[0] as Document, fraction);
+  if (documents.length === 1) return cutDocument(documents[0] as Document, 1 - fraction);
   const order = Rng.fromSeed(seed)
     .fork('held-out documents')
     .shuffle([...documents.keys()]);
-  const wanted = fraction * documents.reduce((sum, { text }) => sum + text.length, 0);
-  const chosen = new Set<number>();
-  let held = 0;
-  for (const i of order) {
-    if (chosen.size > 0 && (held >= wanted || chosen.size === documents.length - 1)) break;
-    chosen.add(i);
-    held += (documents[i] as Document).text.length;
-  }
-  return {
-    train: documents.filter((_, i) => !chosen.has(i)),
-    heldOut: documents.filter((_, i) => chosen.has(i)),
-  };
+  const total = documents.reduce((sum, { text }) => sum + text.length, 0);
+  const { whole, cut } = chooseHeldOut(documents, order, fraction * total, total);
+  const trained = documents.map((each, i) => (cut?.index === i ? cut.train : whole.has(i) ? [] : [each]));
+  const heldOut = documents.map((each, i) => (cut?.index === i ? cut.heldOut : whole.has(i) ? [each] : []));
+  return { train: trained.flat(), heldOut: heldOut.flat() };
 }
 
-function cutDocument({ name, text }: Document, fraction: number): CorpusSplit {
-  const middle = Math.floor(text.length * (1 - fraction));
+interface HeldOutChoice {
+  /** Indices of the documents that are held out as they are. */
+  readonly whole: ReadonlySet<number>;
+  /** The document that both sides share. */
+  readonly cut?: CorpusSplit & { readonly index: number };
+}
+
+/** Documents in an order, until `wanted` characters are held out; the last of them cut where it is far too long. */
+function chooseHeldOut(
+  documents: readonly Document[],
+  order: readonly number[],
+  wanted: number,
+  total: number,
+): HeldOutChoice {
+  const whole = new Set<number>();
+  let held = 0;
+  for (const index of order) {
+    const document = documents[index] as Document;
+    const after = held + document.text.length;
+    if (after - wanted > mostExcess(wanted, total)) {
+      const cut = cutDocument(document, 1 - Math.max(1, wanted - held) / document.text.length);
+      if (isOnBothSides(cut)) return { whole, cut: { ...cut, index } };
+      if (whole.size === documents.length - 1) return { whole }; // something must be left to train on
+    }
+    whole.add(index);
+    held = after;
+    if (held >= wanted) break;
+  }
+  return { whole };
+}
+
+/**
+ * Whole documents are worth some excess, since the model has then seen nothing of what it is measured on; but not twice
+ * the text that was asked for, nor half of what was to be trained on.
+ */
+function mostExcess(wanted: number, total: number): number {
+  return Math.min(wanted, (total - wanted) / 2);
+}
+
+/** A character that two code units make, and one alone, cannot be cut. */
+function isOnBothSides({ train, heldOut }: CorpusSplit): boolean {
+  return [...train, ...heldOut].every(({ text }) => text.length > 0);
+}
+
+/** @param trained the share of the text that is not held out */
+function cutDocument({ name, text }: Document, trained: number): CorpusSplit {
+  const middle = Math.floor(text.length * trained);
   // Never between the two halves of a character outside the basic plane.
   const at = (text.codePointAt(middle - 1) ?? 0) > 0xffff ? middle - 1 : middle;
   return { train: [{ name, text: text.slice(0, at) }], heldOut: [{ name, text: text.slice(at) }] };

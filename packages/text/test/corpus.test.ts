@@ -55,6 +55,12 @@ describe('the user’s own corpus', () => {
     ]);
   });
 
+  it('may have more documents than a call takes arguments', async () => {
+    const file = write('many.jsonl', '{"text":"a"}\n'.repeat(200_000));
+    expect(await readCorpus([file])).toHaveLength(200_000);
+    expect(await readCorpus([join(file, '..', 'many.jsonl'), file])).toHaveLength(400_000);
+  });
+
   it('without a byte-order mark', async () => {
     expect(await readCorpus([write('bom.txt', '\uFEFFtext')])).toEqual([{ name: 'bom.txt', text: 'text' }]);
   });
@@ -76,27 +82,48 @@ describe('the user’s own corpus', () => {
 });
 
 describe('the held-out split', () => {
-  const corpus = fc.array(fc.record({ name: fc.string(), text: fc.string({ minLength: 1, maxLength: 40 }) }), {
-    minLength: 2,
-    maxLength: 20,
-  });
+  const corpus = fc.array(fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }), { minLength: 2, maxLength: 20 });
   const fraction = fc.double({ min: 0.01, max: 0.9, noNaN: true });
 
-  it('gives every document to exactly one side, both in order, and leaves none empty', () => {
+  it('gives every character to exactly one side, in order, cuts one document at most, and leaves no side empty', () => {
     fc.assert(
-      fc.property(corpus, fraction, fc.integer(), (documents, part, seed) => {
+      fc.property(corpus, fraction, fc.integer(), (texts, part, seed) => {
+        const documents = texts.map((text, i) => ({ name: String(i), text }));
         const { train, heldOut } = splitCorpus(documents, part, seed);
-        expect([...train, ...heldOut].sort(by(documents))).toEqual(documents);
-        expect(train.map((each) => documents.indexOf(each))).toEqual(ascending(train.map((each) => documents.indexOf(each)))); // prettier-ignore
-        expect(train.length).toBeGreaterThan(0);
-        expect(heldOut.length).toBeGreaterThan(0);
+        const parts = (name: string) => [...train, ...heldOut].filter((each) => each.name === name);
+        for (const { name, text } of documents) expect(parts(name).map((each) => each.text).join('')).toBe(text); // prettier-ignore
+        expect(train.length + heldOut.length).toBeLessThanOrEqual(documents.length + 1);
+        for (const side of [train, heldOut]) {
+          const order = side.map(({ name }) => Number(name));
+          expect(order).toEqual([...order].sort((a, b) => a - b));
+          expect(side.length).toBeGreaterThan(0);
+          expect(side.every(({ text }) => text.length > 0)).toBe(true);
+        }
       }),
     );
   });
 
+  it('holds out about the asked part where documents are few and of very different sizes, whatever the seed', () => {
+    const sizes = [40_000, 3_000];
+    const documents = sizes.map((size, i) => ({ name: String(i), text: 'x'.repeat(size) }));
+    for (let seed = 0; seed < 40; seed++)
+      for (const part of [0.02, 0.3, 0.5, 0.95]) {
+        const share = length(splitCorpus(documents, part, seed).heldOut) / 43_000;
+        expect(share).toBeGreaterThan(part - 0.001);
+        expect(share).toBeLessThan(Math.min(2 * part, (1 + part) / 2) + 0.001);
+      }
+  });
+
+  it('holds out whole documents only, where they are many', async () => {
+    const documents = await readCorpus('sotu');
+    for (const seed of [0, 1, 2, 3]) {
+      const { train, heldOut } = splitCorpus(documents, 0.05, seed);
+      expect(train.length + heldOut.length).toBe(documents.length);
+    }
+  });
+
   it('holds out about the asked part of the text, the same for the same seed and another for another', async () => {
     const documents = await readCorpus('sotu');
-    const length = (list: { text: string }[]) => list.reduce((sum, { text }) => sum + text.length, 0);
     const { heldOut } = splitCorpus(documents, 0.05, 1);
     expect(length(heldOut) / length(documents)).toBeGreaterThan(0.05);
     expect(length(heldOut) / length(documents)).toBeLessThan(0.08);
@@ -123,10 +150,6 @@ describe('the held-out split', () => {
   });
 });
 
-function by<T>(order: readonly T[]): (a: T, b: T) => number {
-  return (a, b) => order.indexOf(a) - order.indexOf(b);
-}
-
-function ascending(numbers: number[]): number[] {
-  return [...numbers].sort((a, b) => a - b);
+function length(list: { text: string }[]): number {
+  return list.reduce((sum, { text }) => sum + text.length, 0);
 }

@@ -5,7 +5,7 @@ export {
   type TrainConfig,
   type TrainOptions,
 } from './train-config';
-export { train, type RunOptions, type TrainResult } from './train';
+export { train, type FinishedRun, type InterruptedRun, type RunOptions, type TrainResult } from './train';
 export type { TrainEvent } from './events';
 export { readMetrics, type StepMetrics } from './log/metrics';
 export { learningRate, type Schedule } from './schedule';

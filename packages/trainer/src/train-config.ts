@@ -18,7 +18,7 @@ const dataSchema = z.strictObject({
   corpus: z.union([z.literal('sotu'), z.array(z.string()).min(1)]).default('sotu'),
   /** Train a tokenizer of so many tokens on the training text, or use one (tokenizer.json or its folder). */
   tokenizer: z.union([z.strictObject({ vocab_size: positive }), z.string()]).optional(),
-  /** Share of the text that is held out for evaluation, by whole documents. */
+  /** Share of the text that is held out for evaluation, by whole documents unless they are too long for that. */
   holdout: share.default(0.02),
 });
 

@@ -1,14 +1,13 @@
-import { CheckpointError, ConfigError, getPrecision, NumericsError, setPrecision } from '@vwn/core';
+import { ConfigError, getPrecision, NumericsError, setPrecision } from '@vwn/core';
 import { LanguageModel } from '@vwn/layers';
-import { loadWeights, resolveCheckpointDir } from '@vwn/layers/checkpoint';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { loadWeights } from '@vwn/layers/checkpoint';
 import { fingerprint, firstDifference, readTrainerState, restoreOptimizer, saveTrainingCheckpoint } from './checkpoint';
 import { Batches } from './data/batches';
 import { prepareData, type PreparedData } from './data/prepare';
+import { tokenizerOfWeights } from './data/tokenizer-of-weights';
 import type { TrainEvent } from './events';
 import { HeldOut } from './held-out';
-import { appendMetrics, cutMetrics, type StepMetrics } from './log/metrics';
+import { appendMetrics, type StepMetrics } from './log/metrics';
 import { AdamWOptimizer } from './optimizer/adamw';
 import { RunFolder } from './run-folder';
 import { learningRate } from './schedule';
@@ -27,17 +26,28 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface TrainResult {
+interface Outcome {
   readonly step: number;
-  /** The last checkpoint. */
-  readonly checkpointDir: string;
   /** Total training loss of the last step. */
   readonly loss: number;
   /** Last held-out next-token loss, if anything is held out. */
   readonly evalLoss?: number;
-  /** Stopped by the signal before max_steps. */
-  readonly interrupted: boolean;
 }
+
+export interface FinishedRun extends Outcome {
+  readonly interrupted: false;
+  /** The last checkpoint. */
+  readonly checkpointDir: string;
+}
+
+/** Stopped by the signal before max_steps. */
+export interface InterruptedRun extends Outcome {
+  readonly interrupted: true;
+  /** The last checkpoint; absent when no step was made, of which there is nothing to save. */
+  readonly checkpointDir?: string;
+}
+
+export type TrainResult = FinishedRun | InterruptedRun;
 
 /**
  * Trains a model as configured, on the current tfjs backend. Deterministic on one backend: the same configuration gives
@@ -45,15 +55,25 @@ export interface TrainResult {
  * @throws ConfigError, DataError, CheckpointError, StorageError, NumericsError; BackendError for a precision that the
  *   backend does not have
  */
+export function train(config: TrainConfig, options: RunOptions & { readonly signal?: undefined }): Promise<FinishedRun>;
+export function train(config: TrainConfig, options: RunOptions): Promise<TrainResult>;
 export async function train(config: TrainConfig, options: RunOptions): Promise<TrainResult> {
   const before = getPrecision();
+  const folder = new RunFolder(options.outDir);
   setPrecision(config.train.precision);
   try {
-    const run = await Run.open(config, options);
+    const run = await Run.open(config, options, folder);
     return await run.toEnd().finally(() => run.dispose());
   } finally {
+    folder.close();
     setPrecision(before);
   }
+}
+
+/** The windows that a run is trained and measured on. */
+interface Windows {
+  readonly batches: Batches;
+  readonly heldOut: HeldOut | undefined;
 }
 
 /** One run in progress. */
@@ -68,6 +88,7 @@ class Run {
     private readonly options: RunOptions,
     private readonly folder: RunFolder,
     private readonly data: PreparedData,
+    private readonly windows: Windows,
     private readonly model: LanguageModel,
     private readonly optimizer: AdamWOptimizer,
     private step: number,
@@ -76,50 +97,56 @@ class Run {
     this.training = new CapturedTrainingStep(model, optimizer);
   }
 
-  static async open(config: TrainConfig, options: RunOptions): Promise<Run> {
-    const folder = new RunFolder(options.outDir);
+  static async open(config: TrainConfig, options: RunOptions, folder: RunFolder): Promise<Run> {
     await folder.open(options.resume ?? false);
     const from = options.resume ? (await folder.checkpoints()).at(-1) : undefined;
     const step = from ? await checkResumable(from.dir, config) : 0;
     const emit = (message: string) => options.onEvent?.({ type: 'preparing', message });
-    const data = await prepareData(config, emit, await tokenizerPath(config, options, from?.dir));
+    if (options.resume) tellWhereFrom(folder, step, config, emit);
+    const tokenizer = await tokenizerOfWeights(config, { init: options.init, resumed: from?.dir }, emit);
+    const data = await prepareData(config, emit, tokenizer);
+    const windows = windowsOf(config, data);
     const weights = from?.dir ?? options.init;
     const model = weights
       ? await loadWeights(weights, config.model)
       : new LanguageModel(config.model, { seed: config.train.seed });
     const optimizer = new AdamWOptimizer(config.train);
     if (from) await restoreOptimizer(from.dir, model, optimizer);
-    await folder.writeConfig(config);
-    await cutMetrics(folder.metricsFile, step);
-    return new Run(config, options, folder, data, model, optimizer, step);
+    return new Run(config, options, folder, data, windows, model, optimizer, step);
   }
 
   async toEnd(): Promise<TrainResult> {
     const { max_steps, save_steps, save_total_limit } = this.config.train;
-    const { signal, onEvent } = this.options;
-    const batches = new Batches(this.data.train, this.windowOptions());
-    const heldOut = this.heldOut();
-    onEvent?.({
+    this.options.onEvent?.({
       type: 'prepared',
       step: this.step,
       parameters: this.model.parameters.count(),
       trainTokens: this.data.train.length,
       heldOutTokens: this.data.heldOut.length,
     });
-    while (this.step < max_steps && !signal?.aborted) {
-      this.oneStep(batches, heldOut);
+    // The first turn may end before the system is asked for the signals that came during the preparations.
+    for (let turn = 0; turn < 2; turn++) await letSignalsIn();
+    if (this.goesOn()) await this.folder.begin(this.config, this.step);
+    while (this.goesOn()) {
+      this.oneStep();
       if (this.step % save_steps === 0 || this.step === max_steps) await this.save(save_total_limit);
-      await new Promise((resolve) => setImmediate(resolve)); // lets signals and timers in
+      await letSignalsIn();
     }
-    const interrupted = this.step < max_steps;
     if (this.lastSaved !== this.step) await this.save(save_total_limit);
-    return {
-      step: this.step,
-      checkpointDir: this.folder.checkpointDir(this.lastSaved),
-      loss: this.metrics?.loss ?? Number.NaN,
-      ...(this.evalLoss === undefined ? {} : { evalLoss: this.evalLoss }),
-      interrupted,
-    };
+    return this.result();
+  }
+
+  private goesOn(): boolean {
+    return this.step < this.config.train.max_steps && !this.options.signal?.aborted;
+  }
+
+  private result(): TrainResult {
+    const { step, evalLoss, lastSaved } = this;
+    const loss = this.metrics?.loss ?? Number.NaN;
+    const outcome = { step, loss, ...(evalLoss === undefined ? {} : { evalLoss }) };
+    const checkpointDir = this.folder.checkpointDir(lastSaved);
+    if (step >= this.config.train.max_steps) return { ...outcome, checkpointDir, interrupted: false };
+    return { ...outcome, ...(lastSaved > 0 ? { checkpointDir } : {}), interrupted: true };
   }
 
   dispose(): void {
@@ -128,13 +155,15 @@ class Run {
     this.optimizer.dispose();
   }
 
-  private oneStep(batches: Batches, heldOut: HeldOut | undefined): void {
+  private oneStep(): void {
     const { train } = this.config;
     const started = performance.now();
     const step = this.step + 1;
     const lr = learningRate(step, train);
     const accumulated = train.gradient_accumulation_steps;
-    const micro = Array.from({ length: accumulated }, (_, i) => batches.batch(this.step * accumulated + i));
+    const micro = Array.from({ length: accumulated }, (_, i) =>
+      this.windows.batches.batch(this.step * accumulated + i),
+    );
     const result = this.training.run(micro, { lr, maxGradNorm: train.max_grad_norm });
     if (!result.finite) throw this.notFinite(step, lr, result);
     this.step = step;
@@ -150,10 +179,11 @@ class Run {
       step_ms: Math.round(stepMs * 100) / 100,
       tokens_per_s: Math.round((stepTokens / stepMs) * 1e4) / 10,
     };
-    this.record(metrics, heldOut);
+    this.record(metrics);
   }
 
-  private record(metrics: StepMetrics, heldOut: HeldOut | undefined): void {
+  private record(metrics: StepMetrics): void {
+    const { heldOut } = this.windows;
     const { step, tokens } = metrics;
     const { eval_steps, max_steps } = this.config.train;
     const evaluates = heldOut && (step % eval_steps === 0 || step === max_steps);
@@ -177,16 +207,6 @@ class Run {
     this.lastSaved = this.step;
     await this.folder.prune(limit);
     this.options.onEvent?.({ type: 'saved', step: this.step, dir });
-  }
-
-  private heldOut(): HeldOut | undefined {
-    if (this.config.data.holdout === 0) return undefined;
-    return new HeldOut(this.data.heldOut, this.windowOptions(), this.config.train.eval_batches);
-  }
-
-  private windowOptions() {
-    const { batch_size: batchSize, sequence_length: sequenceLength, seed } = this.config.train;
-    return { batchSize, sequenceLength, extraTokens: 1 + this.config.model.num_nextn_predict_layers, seed };
   }
 
   /** @throws NumericsError, before weights that are no numbers are saved */
@@ -225,12 +245,24 @@ async function checkResumable(dir: string, config: TrainConfig): Promise<number>
   });
 }
 
-/** The tokenizer that comes with the weights, when there are any and the configuration does not name one. */
-async function tokenizerPath(config: TrainConfig, { init }: RunOptions, resumed?: string): Promise<string | undefined> {
-  const dir = resumed ?? (init === undefined ? undefined : await resolveCheckpointDir(init));
-  if (dir === undefined || (resumed === undefined && config.data.tokenizer !== undefined)) return undefined;
-  const file = join(dir, 'tokenizer.json');
-  if (existsSync(file)) return file;
-  if (resumed !== undefined && Array.isArray(config.data.corpus)) return undefined;
-  throw new CheckpointError(`${dir} has no tokenizer.json`, { hint: 'Name a tokenizer in data.tokenizer' });
+/** @throws DataError when either part of the text is too short */
+function windowsOf({ data, model, train }: TrainConfig, tokens: PreparedData): Windows {
+  const { batch_size: batchSize, sequence_length: sequenceLength, seed } = train;
+  const options = { batchSize, sequenceLength, extraTokens: 1 + model.num_nextn_predict_layers, seed };
+  const batches = new Batches(tokens.train, options);
+  return {
+    batches,
+    heldOut: data.holdout === 0 ? undefined : new HeldOut(tokens.heldOut, options, train.eval_batches),
+  };
+}
+
+/** Where a run that was to go on has nothing to go on from, or nowhere to go, the reader would wonder. */
+function tellWhereFrom({ dir }: RunFolder, step: number, { train }: TrainConfig, emit: (message: string) => void) {
+  if (step === 0) emit(`${dir} has no checkpoint to go on from: starting from the beginning`);
+  if (step >= train.max_steps)
+    emit(`step ${step} of train.max_steps = ${train.max_steps} is reached: nothing to do (to go on, raise it)`);
+}
+
+function letSignalsIn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

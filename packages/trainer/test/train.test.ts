@@ -1,53 +1,12 @@
 import { NumericsError, StorageError } from '@vwn/core';
 import { loadCheckpoint } from '@vwn/layers/checkpoint';
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { describeOnBackends } from '../../core/test/support/backends';
-import { parseTrainConfig, readMetrics, train, type TrainEvent } from '../src/index';
-
-const folder = mkdtempSync(join(tmpdir(), 'vwn-trainer-test-'));
-const text = join(folder, 'text.txt');
-writeFileSync(
-  text,
-  Array.from({ length: 200 }, (_, i) => `The ${['cat', 'dog', 'owl'][i % 3]} counted ${i} stars. `).join(''),
-);
-
-let runs = 0;
-const newRun = () => join(folder, `run-${runs++}`);
-
-function config(...overrides: string[]) {
-  return parseTrainConfig(
-    {
-      model: {
-        vocab_size: 300,
-        hidden_size: 16,
-        intermediate_size: 24,
-        num_hidden_layers: 1,
-        num_attention_heads: 2,
-        virtual_width: { m: 2, n: 4 },
-      },
-      data: { corpus: [text], tokenizer: { vocab_size: 300 }, holdout: 0.1 },
-      train: { batch_size: 4, sequence_length: 16, max_steps: 12, learning_rate: 0.01, eval_steps: 6, save_steps: 4 },
-    },
-    { overrides },
-  );
-}
-
-async function losses(dir: string): Promise<number[]> {
-  return (await readMetrics(join(dir, 'metrics.jsonl'))).map(({ loss }) => loss);
-}
+import { readMetrics, train, type TrainEvent } from '../src/index';
+import { config, folder, losses, newRun, noProcess, text } from './support/small-run';
 
 describeOnBackends('training', () => {
   it('lowers the loss, writes a line a step, keeps the newest checkpoints, tells what it does, leaves no tensors', async () => {
@@ -87,10 +46,10 @@ describeOnBackends('training', () => {
       onEvent: (event) => event.type === 'step' && event.metrics.step === 5 && stop.abort(),
     });
     appendFileSync(join(resumed, 'metrics.jsonl'), '{"step":6,"tokens":384,"lo');
-    mkdirSync(join(resumed, 'checkpoint-9.tmp-1-abc'));
+    mkdirSync(join(resumed, `checkpoint-9.tmp-${noProcess}-abcdef`));
     await train(config(), { outDir: resumed, resume: true });
     expect(await losses(resumed)).toEqual(await losses(whole));
-    expect(existsSync(join(resumed, 'checkpoint-9.tmp-1-abc'))).toBe(false);
+    expect(existsSync(join(resumed, `checkpoint-9.tmp-${noProcess}-abcdef`))).toBe(false);
   });
 
   it('accumulated gradients equal those of the large batch', async () => {

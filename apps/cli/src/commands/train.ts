@@ -1,5 +1,5 @@
 import { ConfigError, type Precision } from '@vwn/core';
-import { parseTrainConfig, train, type TrainEvent } from '@vwn/trainer';
+import { parseTrainConfig, train, type InterruptedRun, type TrainEvent } from '@vwn/trainer';
 import { Command } from 'commander';
 import { basename, join } from 'node:path';
 import { folder } from '../arguments';
@@ -72,11 +72,15 @@ async function trainWithProgress(config: ReturnType<typeof parseTrainConfig>, ou
       signal: stop.signal,
       onEvent: (event: TrainEvent) => progress.show(event),
     });
-    if (result.interrupted)
-      throw new Interrupted(`stopped at step ${result.step}, saved ${result.checkpointDir}; go on with --resume`);
+    if (result.interrupted) throw new Interrupted(whereStopped(result));
     return result;
   } finally {
     progress.finish();
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
+}
+
+function whereStopped({ step, checkpointDir }: InterruptedRun): string {
+  if (checkpointDir === undefined) return 'stopped before the first step; nothing was saved';
+  return `stopped at step ${step}, saved ${checkpointDir}; go on with --resume`;
 }

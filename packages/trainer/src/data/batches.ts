@@ -26,16 +26,13 @@ export class Batches {
     private readonly tokens: Tokens,
     private readonly options: BatchOptions,
   ) {
-    const { sequenceLength: T, extraTokens } = options;
     requirePositiveWhole('Batches', 'batchSize', options.batchSize);
-    requirePositiveWhole('Batches', 'sequenceLength', T);
-    this.windows = Math.floor((tokens.length - extraTokens) / T);
-    if (this.windows >= 1) return;
-    throw new DataError('the text is shorter than one training window', {
-      expected: `at least ${T + extraTokens} tokens`,
-      got: String(tokens.length),
+    requirePositiveWhole('Batches', 'sequenceLength', options.sequenceLength);
+    requireWindow(tokens, options, {
+      what: 'the text is shorter than one training window',
       hint: 'Give more text, hold out less, or lower train.sequence_length',
     });
+    this.windows = countWindows(tokens, options);
   }
 
   /** The batch of a number counted from 0: [batchSize][T + extraTokens] token ids. */
@@ -57,4 +54,15 @@ export class Batches {
     }
     return this.order;
   }
+}
+
+/** @throws DataError when there is not one window */
+export function requireWindow(tokens: Tokens, options: BatchOptions, { what, hint }: { what: string; hint: string }) {
+  if (countWindows(tokens, options) >= 1) return;
+  const expected = `at least ${options.sequenceLength + options.extraTokens} tokens`;
+  throw new DataError(what, { expected, got: String(tokens.length), hint });
+}
+
+function countWindows(tokens: Tokens, { sequenceLength, extraTokens }: BatchOptions): number {
+  return Math.floor((tokens.length - extraTokens) / sequenceLength);
 }

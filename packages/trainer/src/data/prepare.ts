@@ -14,7 +14,7 @@ export interface PreparedData {
 /**
  * Text into tokens: reads the corpus, holds documents out, trains or loads the tokenizer, encodes, with the
  * end-of-text token after each document.
- * @param tokenizerPath a tokenizer that takes precedence over the configured one: that of the run being resumed
+ * @param tokenizerPath a tokenizer that takes precedence over the configured one: that of the weights a run starts from
  * @throws DataError, ConfigError
  */
 export async function prepareData(
@@ -22,14 +22,19 @@ export async function prepareData(
   onProgress: (message: string) => void,
   tokenizerPath?: string,
 ): Promise<PreparedData> {
-  if (Array.isArray(data.corpus) && data.corpus.some((file) => file.endsWith('.bin')))
-    return prepareTokenFiles(data.corpus, data.holdout, model);
+  const files = tokenFiles(data.corpus);
+  if (files) return prepareTokenFiles(files, data.holdout, model);
   onProgress('reading the corpus');
   const split = splitCorpus(await readCorpus(data.corpus), data.holdout, train.seed);
   const tokenizer = await prepareTokenizer(data.tokenizer, tokenizerPath, split.train, model, onProgress);
   onProgress('encoding the text');
   const encode = (documents: readonly Document[]) => encodeDocuments(documents, tokenizer);
   return { train: encode(split.train), heldOut: encode(split.heldOut), tokenizer };
+}
+
+/** The files of a corpus of tokens, which needs no tokenizer; undefined for text. */
+export function tokenFiles(corpus: TrainConfig['data']['corpus']): readonly string[] | undefined {
+  return Array.isArray(corpus) && corpus.some((file) => file.endsWith('.bin')) ? corpus : undefined;
 }
 
 async function prepareTokenizer(
