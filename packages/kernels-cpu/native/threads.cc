@@ -176,7 +176,7 @@ class Pool {
 
   /** Where the system has no more threads, those that there are do all work. */
   void start() {
-    if (!workers_.empty() || wanted_ == 1) return;
+    if (!workers_.empty()) return;
     parts_ = std::make_unique<Part[]>(static_cast<size_t>(wanted_));
     stopping_.store(false);
     patience_ = wanted_ > usableCpus() ? Clock::duration(patienceOfMany) : Clock::duration(patience);

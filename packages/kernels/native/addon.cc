@@ -187,7 +187,7 @@ napi_value freeNow(napi_env env, napi_callback_info info) {
     return fail(env, "free: a block’s buffer and address are needed");
   try {
     if (!blocks->free(env, values[0], reinterpret_cast<void *>(static_cast<uintptr_t>(address))))
-      return fail(env, "free: there is no block of this buffer and address: it has been given back, or is another’s");
+      return fail(env, "free: there is no block of this buffer and address that could be given back: it has been, or is another’s");
   } catch (const std::exception &error) {
     return fail(env, error.what());
   }

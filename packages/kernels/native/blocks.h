@@ -42,7 +42,9 @@ class Blocks {
     size_t bytes = 0;
     if (isHostMemory_ && (napi_get_arraybuffer_info(env, buffer, &there, &bytes) != napi_ok || there != data)) return false;
     Block *const block = find(data);
-    if (!block || (isHostMemory_ && napi_detach_arraybuffer(env, buffer) != napi_ok)) return false;
+    if (!block) return false;
+    // Detached before the memory is free, for JavaScript must not see it then; Node calls the finalizer in a later turn of its loop.
+    if (isHostMemory_ && napi_detach_arraybuffer(env, buffer) != napi_ok) return false;
     giveBack(env, *block);
     return true;
   }

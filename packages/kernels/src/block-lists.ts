@@ -47,9 +47,7 @@ export class BlockLists {
 
   /** Empties the lists, telling of every block. */
   drain(each: (size: number, block: NativeBlock) => void): void {
-    for (const { size, blocks } of this.lists.values()) for (const block of blocks) each(size, block);
-    this.lists.clear();
-    this.kept = 0;
+    this.dropTo(0, each);
   }
 }
 

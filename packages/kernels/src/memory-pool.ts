@@ -1,8 +1,10 @@
 import { constants } from 'node:buffer';
+import { totalmem } from 'node:os';
 import { BackendError } from '@vwn/core';
 import { Arena } from './arena';
 import { BlockLists, sizeClass } from './block-lists';
 import type { NativeBlock, NativeLibrary } from './native-library';
+import { partsOf } from './native-text';
 
 export interface PoolStatistics {
   /** Bytes that tensors hold, in the sizes that they asked for. */
@@ -30,14 +32,15 @@ export interface PoolBlock extends NativeBlock {
   readonly isConstant: boolean;
 }
 
-/** What a pool may keep beyond what tensors have held at once. */
-const slack = 256 * 2 ** 20;
+/** Of the memory that the process may have: so much may be kept, whatever tensors have held. */
+const shareOfMemory = Math.min(totalmem(), process.constrainedMemory() || Infinity) / 8;
 
 /**
  * A caching allocator: blocks go back on a list of their size and are handed out again, so that a training step, whose
- * shapes repeat, asks the system for nothing. Sizes are rounded up by an eighth at most, so that lists stay few. Where shapes
- * do not repeat, blocks of sizes that are not asked for any more go back to the system: what nobody holds is never more
- * than what tensors held at the most, and {@link slack}.
+ * shapes repeat, asks the system for nothing. Sizes are rounded up by an eighth at most, so that lists stay few. Where
+ * shapes do not repeat, blocks of sizes that were of no use for longest go back: before it asks the system for more of the
+ * memory that the process shares with others, the pool keeps at most twice what tensors have held at once, or an eighth of
+ * that memory where this is more. So several shapes in turn have all their blocks. A device says when it has no more.
  */
 export class MemoryPool {
   private readonly free = new BlockLists();
@@ -48,9 +51,15 @@ export class MemoryPool {
   private readonly arenas = new Set<Arena>();
   private inUse = 0;
   private highWater = 0;
+  /** As {@link highWater}, of all time. */
+  private mostInUse = 0;
   private reserved = 0;
 
-  constructor(private readonly library: Pick<NativeLibrary, 'allocate' | 'free' | 'read' | 'write'>) {}
+  /** @param share bytes that may be kept whatever tensors have held */
+  constructor(
+    private readonly library: Pick<NativeLibrary, 'allocate' | 'free' | 'read' | 'write'>,
+    private readonly share = shareOfMemory,
+  ) {}
 
   /**
    * The block's bytes: the memory itself, or, of a device's, a copy.
@@ -62,8 +71,8 @@ export class MemoryPool {
     try {
       this.library.read(block.address, copy);
     } catch (cause) {
-      const got = cause instanceof Error ? cause.message : String(cause);
-      throw new BackendError('a kernel failed before its results were read', { got, cause });
+      const text = cause instanceof Error ? cause.message : String(cause);
+      throw new BackendError('a kernel failed before its results were read', { ...partsOf(text), cause });
     }
     return copy.buffer;
   }
@@ -89,7 +98,7 @@ export class MemoryPool {
     const again = isConstant ? undefined : arena?.take(size);
     const { buffer, address } = again ?? this.free.take(size) ?? this.reserve(size);
     this.inUse += bytes;
-    if (this.inUse > this.highWater) this.highWater = this.inUse;
+    this.noteUse(this.inUse);
     if (arena && this.inUse > arena.mostInUse) arena.mostInUse = this.inUse;
     return { buffer, address, bytes, arena, isConstant };
   }
@@ -131,7 +140,7 @@ export class MemoryPool {
 
   /** Counts what a replay holds between its first kernel and its last. */
   countReplay({ mostInUse }: Arena): void {
-    this.highWater = Math.max(this.highWater, this.inUse + mostInUse);
+    this.noteUse(this.inUse + mostInUse);
   }
 
   /** Gives every block that no tensor holds back to the system. @returns whether there were any */
@@ -151,14 +160,21 @@ export class MemoryPool {
     return { bytesInUse: this.inUse, highWaterBytes: this.highWater, reservedBytes: this.reserved };
   }
 
+  private noteUse(bytes: number): void {
+    if (bytes > this.highWater) this.highWater = bytes;
+    if (bytes > this.mostInUse) this.mostInUse = bytes;
+  }
+
   private readonly giveBack = (size: number, { buffer, address }: NativeBlock): void => {
-    this.reserved -= size;
     this.library.free(buffer, address);
+    this.reserved -= size;
   };
 
   private reserve(size: number): NativeBlock {
-    if (!this.library.read) requireBuffer(size);
-    this.free.dropTo(this.highWater + slack, this.giveBack);
+    if (!this.library.read) {
+      requireBuffer(size);
+      this.free.dropTo(Math.max(2 * this.mostInUse, this.share), this.giveBack);
+    }
     let block = this.library.allocate(size);
     if (!block && this.trim()) block = this.library.allocate(size);
     if (!block)

@@ -171,7 +171,10 @@ export class NativeBackend extends MathBackendCPU {
     }
   }
 
-  /** A kernel that has no room for its scratch memory says so before it writes anything: what the pool keeps may be that room. */
+  /**
+   * What the pool keeps may be the room that a kernel lacks for its scratch memory. One that lacks it has changed none of its
+   * inputs (docs/add-a-kernel.md): run again, it writes its results from the start.
+   */
   private runWithRoom(): void {
     try {
       this.library.run();

@@ -3,7 +3,7 @@ import { BackendError } from '@vwn/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MemoryPool, sizeClass, type PoolBlock } from '../src/index';
-import { FakeLedger, FakeSystem } from './support/fake-library';
+import { FakeDeviceLedger, FakeLedger, FakeSystem } from './support/fake-library';
 
 const bytes = fc.oneof(fc.nat(5000), fc.integer({ min: 0, max: 2 ** 31 }), fc.maxSafeInteger().map(Math.abs));
 
@@ -114,12 +114,12 @@ describe('the pool', () => {
     expect(pool.statistics()).toEqual({ bytesInUse: 2048, highWaterBytes: 4096, reservedBytes: 2048 });
   });
 
-  it('keeps no more than tensors have held at once, and 256 MiB, whatever sizes come and go', () => {
-    const limit = 256 * 2 ** 20;
+  it('keeps no more than twice what tensors have held at once, or its share, when it asks for more', () => {
     const mebibytes = fc.integer({ min: 1, max: 600 }).map((size) => size * 2 ** 20);
+    const share = 256 * 2 ** 20;
     fc.assert(
       fc.property(fc.array(fc.tuple(mebibytes, fc.boolean()), { maxLength: 40 }), (steps) => {
-        const pool = new MemoryPool(new FakeLedger());
+        const pool = new MemoryPool(new FakeLedger(), share);
         const held = [];
         for (const [size, isKept] of steps) {
           const block = pool.allocate(size);
@@ -130,23 +130,41 @@ describe('the pool', () => {
         pool.allocate(64);
         const { bytesInUse, highWaterBytes, reservedBytes } = pool.statistics();
         // Blocks in use are larger than what was asked for by an eighth at most.
-        expect(reservedBytes - bytesInUse).toBeLessThanOrEqual(highWaterBytes + limit + bytesInUse / 8 + 64);
+        expect(reservedBytes - bytesInUse).toBeLessThanOrEqual(
+          Math.max(2 * highWaterBytes, share) + bytesInUse / 8 + 64,
+        );
       }),
       { numRuns: 300 },
     );
   });
 
-  it('drops the sizes first that were of use longest ago, and none while shapes repeat', () => {
+  const units = (...sizes: number[]) => sizes.map((size) => size * 2 ** 27);
+  const step = (pool: MemoryPool, sizes: number[]) =>
+    sizes.map((size) => pool.allocate(size)).forEach((block) => pool.release(block));
+
+  it('asks for nothing while three shapes take turns, also once the high-water mark has begun anew', () => {
     const system = new FakeLedger();
-    const pool = new MemoryPool(system);
-    const gibibyte = 2 ** 30;
-    const step = (sizes: number[]) => sizes.map((size) => pool.allocate(size)).forEach((block) => pool.release(block));
-    for (let i = 0; i < 5; i++) step([gibibyte, 2 * gibibyte, 3 * gibibyte]);
-    expect(system.asked).toHaveLength(3);
-    step([5 * gibibyte, 0.5 * gibibyte]);
+    const pool = new MemoryPool(system, 0);
+    const shapes = [units(1, 2, 3), units(1.25, 2.5, 3.5), units(0.75, 1.75, 2.75)];
+    for (const shape of shapes) step(pool, shape);
+    pool.resetHighWater();
+    const asked = system.asked.length;
+    for (let turn = 0; turn < 30; turn++) step(pool, shapes[turn % 3] as number[]);
+    expect(system.asked).toHaveLength(asked);
     expect(system.freed).toEqual([]);
-    step([4 * gibibyte]);
-    expect(system.freed).toEqual([gibibyte, 2 * gibibyte, 3 * gibibyte]);
+  });
+
+  it('gives those sizes back first that were of use longest ago, and none of a device', () => {
+    for (const [system, freed] of [
+      [new FakeLedger(), units(1, 2, 3)],
+      [new FakeDeviceLedger(), []],
+    ] as const) {
+      const pool = new MemoryPool(system, units(10)[0]);
+      step(pool, units(1, 2, 3));
+      for (const size of units(4, 5, 3.5)) step(pool, [size]);
+      step(pool, units(1.5));
+      expect(system.freed.slice(0, 3)).toEqual(freed);
+    }
   });
 
   it('refuses a tensor that no buffer can hold, and says how large one may be', () => {

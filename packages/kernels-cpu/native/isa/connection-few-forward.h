@@ -52,6 +52,28 @@ VWN_INLINE void fewReadNormed(const SublayerNorm &norm, const float *alpha, cons
   normRowBy(reciprocalOf(squares, norm.row), norm.row, room, norm.weight, x);
 }
 
+/** Writes a token's next state, `write` making it a vector at a time, and gives its products with the set that reads it. */
+template <int M, int N, class T, class Write>
+VWN_INLINE void fewWriteRead(const FewSet<M, N> &set, int64_t wide, T *next, float *products, float *squares, const Write &write) {
+  if constexpr (inPairs<T>)
+    if (set.halves)
+      return fewProductsOfPairs(set, products, squares, [&](int64_t d, vf(&pairs)[N]) {
+        vf lower[N], upper[N];
+        write(d, lower);
+        write(d + W, upper);
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++) {
+          pairs[i] = narrowBoth(lower[i], upper[i]);
+          storePairs(next + i * wide + d, pairs[i]);
+        }
+      });
+  fewProducts(set, products, squares, [&](int64_t d, vf(&row)[N]) {
+    write(d, row);
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) store(next + i * wide + d, row[i]);
+  });
+}
+
 /** The write of a block: the next state, of which `reading` gets its products at once. */
 template <int M, int N, class T>
 VWN_APART void fewWriteBlock(const Shape &s, const Span &span, const Sets &sets, const Forward<T> &io, Ahead &ahead, Memory memory,
@@ -60,10 +82,10 @@ VWN_APART void fewWriteBlock(const Shape &s, const Span &span, const Sets &sets,
   const FewCoefficients<N + M, N> of(s, memory);
   const int64_t wide = s.wide, ofState = N * wide, ofBackbone = M * wide;
   const T *h = io.h + span.first * ofState, *out = io.out + span.first * ofBackbone;
-  T *hNext = io.hNext + span.first * ofState;
   fewProductsOfBlock(set, span.count, h, of, ahead);
   fewActivate<false>(set, span.count, of);
   for (int64_t t = 0; t < span.count; t++, ahead.step()) {
+    T *const next = io.hNext + (span.first + t) * ofState;
     const auto write = [&](int64_t d, vf(&row)[N]) {
       vf before[N], made[M];
 #pragma GCC unroll 4
@@ -72,34 +94,13 @@ VWN_APART void fewWriteBlock(const Shape &s, const Span &span, const Sets &sets,
       for (int j = 0; j < M; j++) made[j] = load(out + t * ofBackbone + j * wide + d);
       fewWrite<M, N>(of.alpha + t * set.size, before, made, row);
     };
-    const auto storeRow = [&](int64_t d, vf(&row)[N]) {
+    if (reading) fewWriteRead(*reading, wide, next, read.products + t * reading->size, read.reciprocal + t * W, write);
+    for (int64_t d = 0; !reading && d < wide; d += W) {
+      vf row[N];
       write(d, row);
 #pragma GCC unroll 4
-      for (int i = 0; i < N; i++) store(hNext + t * ofState + i * wide + d, row[i]);
-    };
-    if (!reading) {
-      for (int64_t d = 0; d < wide; d += W) {
-        vf row[N];
-        storeRow(d, row);
-      }
-      continue;
+      for (int i = 0; i < N; i++) store(next + i * wide + d, row[i]);
     }
-    float *products = read.products + t * reading->size, *squares = read.reciprocal + t * W;
-    if constexpr (inPairs<T>)
-      if (reading->halves) {
-        fewProductsOfPairs(*reading, products, squares, [&](int64_t d, vf(&pairs)[N]) {
-          vf lower[N], upper[N];
-          write(d, lower);
-          write(d + W, upper);
-#pragma GCC unroll 4
-          for (int i = 0; i < N; i++) {
-            pairs[i] = narrowBoth(lower[i], upper[i]);
-            storePairs(hNext + t * ofState + i * wide + d, pairs[i]);
-          }
-        });
-        continue;
-      }
-    fewProducts(*reading, products, squares, storeRow);
   }
 }
 

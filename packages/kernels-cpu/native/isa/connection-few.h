@@ -80,19 +80,30 @@ VWN_INLINE void spreadSlots(vf x, vf *to, std::integer_sequence<int, index...>) 
   ((to[index] = lanesOf<SlotOfLane<N, index>>(x, x)), ...);
 }
 
-/** Where column 2·(lane / N) + `second` of the slot of a lane is; behind the last column, where there is 0. */
+/** Where column 2·(lane / N) + `second` of the slot of a lane is, in at most two vectors; of a column that is not there, anywhere. */
 template <int columns, int N, bool second>
 struct LaneOfTwo {
   static constexpr int of(int lane) { return (2 * (lane / N) + second) * N + lane % N; }
-  static constexpr int at(int lane) { return of(lane) < columns * N ? of(lane) : columns * N; }
+  static constexpr bool isThere(int lane) { return of(lane) < columns * N; }
+  static constexpr int at(int lane) { return isThere(lane) ? of(lane) : 0; }
 };
 
-/** Two columns by two, lane p·N + i: (column 2p, column 2p + 1) of slot i. There are fewer such lanes than a vector has. */
+/** Whether column 2·(lane / N) + 1 of the slot of a lane is there: all bits, or none. */
+template <int columns, int N, size_t... lane>
+VWN_INLINE vi hasSecond(std::index_sequence<lane...>) {
+  return vi{(LaneOfTwo<columns, N, true>::isThere(static_cast<int>(lane)) ? -1 : 0)...};
+}
+
+/**
+ * Two columns by two, lane p·N + i: (column 2p, column 2p + 1) of slot i; 0 for a column that is not there, whatever stands in lanes of
+ * no slot. There are fewer such lanes than a vector has.
+ */
 template <int columns, int N, int vectors>
 VWN_INLINE vf twoByTwo(const vf (&x)[vectors]) {
   static_assert(vectors <= 2 && (columns + 1) / 2 * N <= W);
   const vf last = vectors > 1 ? x[1] : vf{};
-  return interleave(lanesOf<LaneOfTwo<columns, N, false>>(x[0], last), lanesOf<LaneOfTwo<columns, N, true>>(x[0], last));
+  const vf first = lanesOf<LaneOfTwo<columns, N, false>>(x[0], last), second = lanesOf<LaneOfTwo<columns, N, true>>(x[0], last);
+  return interleave(first, (vf)((vi)second & hasSecond<columns, N>(std::make_index_sequence<W>{})));
 }
 
 /** Lane i < N is the sum over columns of lane c·N + i. */

@@ -67,7 +67,6 @@ export class FakeDevice {
 export class FakeLedger {
   readonly asked: number[] = [];
   readonly freed: number[] = [];
-  readonly read = (): void => undefined;
   private readonly sizes = new Map<number, number>();
 
   allocate(bytes: number): NativeBlock {
@@ -81,4 +80,8 @@ export class FakeLedger {
     this.freed.push(this.sizes.get(address) ?? NaN);
     this.sizes.delete(address);
   }
+}
+
+export class FakeDeviceLedger extends FakeLedger {
+  readonly read = (): void => undefined;
 }
