@@ -86,30 +86,18 @@ describe('vwn train', () => {
     expect(existsSync(join(cwd, 'after', 'checkpoint-1'))).toBe(true);
   });
 
+  /** Into a folder that is not to come into being. */
+  const runWith = (...settings: string[]) => run('train', 'config.yaml', '--out', 'bad', '--set', ...settings);
+
   it('refuses a key of the model that is not known, in a setting, as in other sections', async () => {
-    const { status, stderr } = await run(
-      'train',
-      'config.yaml',
-      '--out',
-      'bad',
-      '--set',
-      'model.virtual_widht={m: 2, n: 8}',
-    );
+    const { status, stderr } = await runWith('model.virtual_widht={m: 2, n: 8}');
     expect(status).toBe(1);
     expect(stderr).toContain('virtual_widht: nothing of that name is known here; did you mean virtual_width?');
     expect(existsSync(join(cwd, 'bad'))).toBe(false);
   });
 
   it('reports every wrong setting of a configuration, with its file and field', async () => {
-    const { status, stderr } = await run(
-      'train',
-      'config.yaml',
-      '--out',
-      'bad',
-      '--set',
-      'train.max_steps=0',
-      'data.holdout=2',
-    );
+    const { status, stderr } = await runWith('train.max_steps=0', 'data.holdout=2');
     expect(status).toBe(1);
     expect(stderr).toContain('config.yaml has 2 problems');
     expect(stderr).toContain('data.holdout: expected at most 1, got 2');

@@ -56,7 +56,7 @@ template <int columns, int N, int ups, int vectors, class T, class Start, class 
 VWN_INLINE void fewStateGradientAt(int64_t d, const float *alpha, const float *up, const FewThrough<T, columns, N> &through,
                                    const float *shift, const T *state, int64_t wide, const Start &start, const To &to) {
   vf sums[N][vectors];
-  const auto add = [&](const float *row, const float *coefficients, const auto &term) {
+  const auto add = [&]<bool pairs>(const float *row, const float *coefficients) {
     vf x[vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) x[v] = load(row + d + v * W);
@@ -64,21 +64,18 @@ VWN_INLINE void fewStateGradientAt(int64_t d, const float *alpha, const float *u
     for (int i = 0; i < N; i++) {
       const vf coefficient = splat(coefficients[i]);
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; v++) sums[i][v] = term(sums[i][v], coefficient, x[v]);
+      for (int v = 0; v < vectors; v++) sums[i][v] = plusProduct<pairs>(sums[i][v], coefficient, x[v]);
     }
   };
-  const auto product = [](vf sum, vf coefficient, vf x) { return sum + coefficient * x; };
 #pragma GCC unroll 4
   for (int i = 0; i < N; i++)
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) sums[i][v] = start(i, d + v * W) + splat(shift[i]) * load(state + i * wide + d + v * W);
 #pragma GCC unroll 4
-  for (int c = 0; c < ups; c++) add(up + c * wide, alpha + c * N, product);
+  for (int c = 0; c < ups; c++) add.template operator()<false>(up + c * wide, alpha + c * N);
 #pragma GCC unroll 8
   for (int k = 0; k < (inPairs<T> ? (columns + 1) / 2 : columns); k++)
-    if constexpr (inPairs<T>)
-      add(through.weights + k * wide, through.gradient + k * N, [](vf sum, vf a, vf b) { return dotPairs(sum, a, b); });
-    else add(through.weights + k * wide, through.gradient + k * N, product);
+    add.template operator()<inPairs<T>>(through.weights + k * wide, through.gradient + k * N);
 #pragma GCC unroll 4
   for (int i = 0; i < N; i++)
 #pragma GCC unroll 4

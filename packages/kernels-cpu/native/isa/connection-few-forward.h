@@ -57,7 +57,7 @@ template <int M, int N, class T, class Write>
 VWN_INLINE void fewWriteRead(const FewSet<M, N> &set, int64_t wide, T *next, float *products, float *squares, const Write &write) {
   if constexpr (inPairs<T>)
     if (set.halves)
-      return fewProductsOfPairs(set, products, squares, [&](int64_t d, vf(&pairs)[N]) {
+      return fewProducts<true>(set, products, squares, [&](int64_t d, vf(&pairs)[N]) {
         vf lower[N], upper[N];
         write(d, lower);
         write(d + W, upper);
@@ -67,7 +67,7 @@ VWN_INLINE void fewWriteRead(const FewSet<M, N> &set, int64_t wide, T *next, flo
           storePairs(next + i * wide + d, pairs[i]);
         }
       });
-  fewProducts(set, products, squares, [&](int64_t d, vf(&row)[N]) {
+  fewProducts<false>(set, products, squares, [&](int64_t d, vf(&row)[N]) {
     write(d, row);
 #pragma GCC unroll 4
     for (int i = 0; i < N; i++) store(next + i * wide + d, row[i]);

@@ -114,43 +114,32 @@ VWN_INLINE vf sumOfColumns(const vf (&x)[vectors], std::integer_sequence<int, co
   return total;
 }
 
+/** sum + a·b, of numbers or of their pairs. */
+template <bool pairs>
+VWN_INLINE vf plusProduct(vf sum, vf a, vf b) {
+  if constexpr (pairs) return dotPairs(sum, a, b);
+  else return sum + a * b;
+}
+
 /**
- * Products of a token's slots with the set's weights, and Σ h² of each slot; stateAt(d, x) brings the N vectors at d.
+ * Products of a token's slots with the set's weights, and Σ h² of each slot; stateAt(d, x) brings a vector of each of the N slots from d
+ * on: of W numbers, or of W pairs.
  */
-template <int columns, int N, class StateAt>
+template <bool pairs, int columns, int N, class StateAt>
 VWN_INLINE void fewProducts(const FewSet<columns, N> &set, float *products, float *squares, const StateAt &stateAt) {
   vf sums[columns * N] = {}, own[N] = {};
-  for (int64_t d = 0; d < set.wide; d += W) {
+  for (int64_t d = 0; d < set.wide; d += pairs ? 2 * W : W) {
     vf x[N];
     stateAt(d, x);
 #pragma GCC unroll 16
     for (int c = 0; c < columns; c++) {
-      const vf weight = load(set.weights + c * set.wide + d);
+      const int64_t at = c * set.wide + d;
+      const vf weight = pairs ? loadPairs(set.halves + at) : load(set.weights + at);
 #pragma GCC unroll 4
-      for (int i = 0; i < N; i++) sums[c * N + i] += weight * x[i];
+      for (int i = 0; i < N; i++) sums[c * N + i] = plusProduct<pairs>(sums[c * N + i], weight, x[i]);
     }
 #pragma GCC unroll 4
-    for (int i = 0; i < N; i++) own[i] += x[i] * x[i];
-  }
-  storeSums(sums, products);
-  storeSums(own, squares);
-}
-
-/** The same by products of pairs: pairsAt(d, x) brings 2·W elements of N slots as pairs. */
-template <int columns, int N, class PairsAt>
-VWN_INLINE void fewProductsOfPairs(const FewSet<columns, N> &set, float *products, float *squares, const PairsAt &pairsAt) {
-  vf sums[columns * N] = {}, own[N] = {};
-  for (int64_t d = 0; d < set.wide; d += 2 * W) {
-    vf x[N];
-    pairsAt(d, x);
-#pragma GCC unroll 16
-    for (int c = 0; c < columns; c++) {
-      const vf weight = loadPairs(set.halves + c * set.wide + d);
-#pragma GCC unroll 4
-      for (int i = 0; i < N; i++) sums[c * N + i] = dotPairs(sums[c * N + i], weight, x[i]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < N; i++) own[i] = dotPairs(own[i], x[i], x[i]);
+    for (int i = 0; i < N; i++) own[i] = plusProduct<pairs>(own[i], x[i], x[i]);
   }
   storeSums(sums, products);
   storeSums(own, squares);
@@ -165,13 +154,13 @@ VWN_APART void fewProductsOfBlock(const FewSet<columns, N> &set, int64_t tokens,
     float *products = of.products + t * set.size, *squares = of.reciprocal + t * W;
     if constexpr (inPairs<T>)
       if (set.halves) {
-        fewProductsOfPairs(set, products, squares, [&](int64_t d, vf(&x)[N]) {
+        fewProducts<true>(set, products, squares, [&](int64_t d, vf(&x)[N]) {
 #pragma GCC unroll 4
           for (int i = 0; i < N; i++) x[i] = loadPairs(from + i * set.wide + d);
         });
         continue;
       }
-    fewProducts(set, products, squares, [&](int64_t d, vf(&x)[N]) {
+    fewProducts<false>(set, products, squares, [&](int64_t d, vf(&x)[N]) {
 #pragma GCC unroll 4
       for (int i = 0; i < N; i++) x[i] = load(from + i * set.wide + d);
     });
