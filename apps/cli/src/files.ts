@@ -60,8 +60,8 @@ export function writeUserFile(file: string, content: string): void {
 }
 
 /**
- * Makes a result file's folder before a long run, whose results would be lost where they cannot be written. What is there
- * already stays as it is.
+ * Refuses a result file that cannot be written, before a long run whose results would be lost; makes its folder. A file
+ * that is there stays as it is.
  * @throws StorageError
  */
 export function requireWritable(file: string): void {
@@ -69,6 +69,7 @@ export function requireWritable(file: string): void {
     const isThere = existsSync(file) && !statSync(file).isDirectory();
     // Not opened: a pipe's reader would take its end for that of the results.
     if (isThere) return accessSync(file, constants.W_OK);
+    // Made and removed again: whether that works the system alone can tell.
     closeSync(openSync(file, 'a'));
     rmSync(realpathSync(file));
   });

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { smallConfig, smallText, temporaryFolder, vwn } from './support/vwn';
@@ -145,7 +145,7 @@ describe('vwn generate', () => {
     writeFileSync(file, bytes.fill(0xff, 8 + Number(bytes.readBigUInt64LE(0)))); // NaN in every place
     const { status, stdout, stderr } = await run('generate', 'damaged', '--prompt', 'The');
     expect({ status, stdout }).toEqual({ status: 1, stdout: 'The' });
-    expect(stderr).toContain('the model gives logits that are not finite: got NaN. The weights are damaged');
+    expect(stderr).toContain('the model gives logits that make no probabilities: got NaN. The weights are damaged');
   });
 
   it('streams a continuation that the seed decides', async () => {
@@ -254,6 +254,16 @@ describe('vwn quickstart', () => {
     const again = ['quickstart', '--steps', '1', '--out', 'again'];
     expect((await run(...again)).status).toBe(0);
     expect((await run(...again)).status).toBe(0);
+    const lock = join(cwd, 'again', 'vwn-4x', `lock.tmp-${process.pid}-abcdef`);
+    writeFileSync(lock, '');
+    const busy = await run(...again, '--force');
+    expect(busy.status).toBe(1);
+    expect(busy.stderr).toContain(`another process (pid ${process.pid}) is training in`);
+    rmSync(lock);
+    const backup = join(cwd, 'again', 'vwn-4x', 'notes.tmp-backup');
+    writeFileSync(backup, 'mine');
+    expect((await run(...again)).stderr).toContain('an earlier quickstart: got notes.tmp-backup');
+    rmSync(backup);
     const notes = join(cwd, 'again', 'vwn-4x', 'notes.txt');
     writeFileSync(notes, 'mine');
     const refused = await run(...again);

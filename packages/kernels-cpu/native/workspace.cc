@@ -20,13 +20,10 @@ void *sharedScratch(Slot slot, int64_t bytes) {
   Block &block = blocks[static_cast<int>(slot)];
   if (bytes <= block.bytes && block.data) return block.data;
   freeBlock(block.data, static_cast<size_t>(block.bytes));
-  const int64_t wanted = rounded(bytes < 4096 ? 4096 : bytes), before = block.bytes;
-  block = {allocateBlock(static_cast<size_t>(wanted)), wanted};
-  if (block.data) return block.data;
-  // Captured kernels, which have run with what there was before, must find as much again.
-  block = {before > 0 ? allocateBlock(static_cast<size_t>(before)) : nullptr, before};
-  if (!block.data) block.bytes = 0;
-  return nullptr;
+  const int64_t wanted = rounded(bytes < 4096 ? 4096 : bytes);
+  block.data = allocateBlock(static_cast<size_t>(wanted));
+  block.bytes = block.data ? wanted : 0;
+  return block.data;
 }
 
 ThreadScratch threadScratch(Slot slot, int64_t bytesEach) {

@@ -72,7 +72,7 @@ describeNative('blocks of any size', () => {
     const blocks = Array.from({ length: 50 }, () => allocate(100_000));
     for (const { buffer, address } of blocks) library.free(buffer, address);
     const [first] = blocks as [NativeBlock];
-    expect(() => library.free(first.buffer, first.address)).toThrow('there is no block of this buffer and address');
+    expect(() => library.free(first.buffer, first.address)).toThrow('no block has this buffer and address');
     blocks.length = 0;
     const next = Array.from({ length: 50 }, () => allocate(100_000));
     next.forEach(({ buffer }, i) => new Uint8Array(buffer).fill(i));
@@ -85,7 +85,7 @@ describeNative('blocks of any size', () => {
   it('are not freed by a buffer or an address that is no block’s own', () => {
     const library = loadLibrary();
     const [a, b] = [allocate(64), allocate(64)];
-    const wrong = 'there is no block of this buffer and address';
+    const wrong = 'no block has this buffer and address';
     expect(() => library.free(a.buffer, b.address)).toThrow(wrong);
     expect(() => library.free(new ArrayBuffer(64), a.address)).toThrow(wrong);
     for (const address of [0, -1, NaN, 2 ** 60])

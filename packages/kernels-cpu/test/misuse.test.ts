@@ -60,8 +60,8 @@ describeNative('a call', () => {
     const call = (operands: tf.Tensor[], numbers: number[]) => () => nativeBackend().call('swiglu', operands, numbers);
     const product = (b: tf.Tensor, K: number) => () =>
       nativeBackend().call('matmul', [x, b, x], [2, 2, K, 0, 0, 0, 1, 0, 0]);
-    expect(call([x, x], [4])).toThrow('expected at least 3, got the call has 2 buffers');
-    expect(call([x, x, x], [])).toThrow('expected at least 1, got the call has 0 numbers');
+    expect(call([x, x], [4])).toThrow('expected at least 3 buffers, got the call has 2 buffers');
+    expect(call([x, x, x], [])).toThrow('expected at least 1 numbers, got the call has 0 numbers');
     expect(call([x, x, x], [-1])).toThrow('expected a size from 0 to 2^53, got number 0 is -1');
     expect(call([x, ids, x], [4])).toThrow('expected one type, got buffers 0 and 1 are of float32 and int32');
     expect(product(ids, 2)).toThrow('expected float32 or bf16, got buffer 1 is of int32');

@@ -66,7 +66,7 @@ describe('offsets', () => {
     'that do not share out the rows are told of, and nothing else is read: %j',
     (offsets) => {
       const operands = [integers(offsets), randomOperand(12), randomOperand(6), randomOperand(6)];
-      const text = 'grouped_linear: offsets must rise from 0 to the number of rows';
+      const text = 'offsets do not share out the rows of x, and must be numbers that rise from 0 to the number of rows';
       const gradient = [...operands, randomOperand(8), result(12), result(6), result(6)];
       for (const halves of [0, 1]) {
         const numbers = [4, 3, 2, halves, 2];
@@ -80,7 +80,7 @@ describe('offsets', () => {
     for (const halves of [0, 1])
       expect(() =>
         runOnCuda('grouped_linear', [integers([0, 1]), result(0), randomOperand(6), result(0)], [0, 3, 1, halves, 2]),
-      ).toThrow('offsets must rise');
+      ).toThrow('offsets do not share out the rows of x');
   });
 
   it('are wanted in a call with a weight for each group, at most 8 sets of which have a gradient', () => {
@@ -137,7 +137,7 @@ describe('routing', () => {
         [randomOperand(4), integers(rows), integers(offsets), randomOperand(4), randomOperand(2), result(4)],
         [2, 2, 1],
       );
-    const text = 'offsets must rise from 0 to the number of rows, and rows be below it';
+    const text = 'offsets or rows do not share out the tokens, and must be offsets that rise from 0';
     expect(() => gradient([0, 2], [0, 1, 2])).toThrow(text);
     expect(() => gradient([0, -1], [0, 1, 2])).toThrow(text);
     expect(() => gradient([0, 1], [0, 3, 2])).toThrow(text);

@@ -236,9 +236,7 @@ describe('linear_cross_entropy', () => {
         [randomOperand(2), randomOperand(2 * V), integers([target]), result(1), result(1)],
         [1, 2, V, -100, 0],
       );
-    expect(() => call(3, 3)).toThrow(
-      'a target is outside the vocabulary: targets must be 0 … V − 1 or the ignored index',
-    );
+    expect(() => call(3, 3)).toThrow('a target is outside the vocabulary, and must be 0 … V − 1 or the ignored index');
     expect(() => call(0, 0)).toThrow('a vocabulary of no words has no cross-entropy');
     expect(call(-100, 3)[3]).toEqual(Float64Array.of(0));
   });

@@ -15,8 +15,8 @@ namespace VWN_ISA {
 class Call {
  public:
   Call(const vwn_call *call, int buffers, int numbers) : call_(*call) {
-    if (call->buffer_count < buffers) fail("the call has %d buffers, and must have at least %d", call->buffer_count, buffers);
-    if (call->number_count < numbers) fail("the call has %d numbers, and must have at least %d", call->number_count, numbers);
+    if (call->buffer_count < buffers) fail("the call has %d buffers, and must have at least %d buffers", call->buffer_count, buffers);
+    if (call->number_count < numbers) fail("the call has %d numbers, and must have at least %d numbers", call->number_count, numbers);
   }
 
   /** A flag, an offset or an index, of either sign; 0 for what is no number. */

@@ -5,7 +5,8 @@
  *
  * Nothing here aborts, allocates for the caller, or keeps a pointer after it returns. A function returns NULL, or a
  * static text that says what was wrong; the loader turns that into an exception. Where a text has the form "what is
- * wrong, and must be what is expected; what to do", either of the last two left out or not, each part is told as such.
+ * wrong, and must be what is expected; what to do", either of the last two left out or not, each part is told as such. A text that begins
+ * with "out of memory" asks for room: the loader gives back what it keeps, and makes the call once more.
  */
 #ifndef VWN_KERNELS_H
 #define VWN_KERNELS_H

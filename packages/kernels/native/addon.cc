@@ -187,7 +187,7 @@ napi_value freeNow(napi_env env, napi_callback_info info) {
     return fail(env, "free: a block’s buffer and address are needed");
   try {
     if (!blocks->free(env, values[0], reinterpret_cast<void *>(static_cast<uintptr_t>(address))))
-      return fail(env, "free: there is no block of this buffer and address that could be given back: it has been, or is another’s");
+      return fail(env, "free: no block has this buffer and address; it has been given back, or belongs to another library");
   } catch (const std::exception &error) {
     return fail(env, error.what());
   }
@@ -299,7 +299,7 @@ void describe(napi_env env, napi_value exports, const vwn::Library &library) {
 NAPI_MODULE_INIT() {
   if (!claim(env)) {
     const std::string text = std::string("another thread of this process uses ") + vwn::libraryName + " already";
-    napi_throw_error(env, "VWN_IN_USE", (text + ": run it in one of them").c_str());
+    napi_throw_error(env, "VWN_IN_USE", text.c_str());
     return nullptr;
   }
   napi_value buffer, array;

@@ -11,12 +11,8 @@ interface List {
 export class BlockLists {
   private readonly lists = new Map<number, List>();
   private events = 0;
-  private kept = 0;
-
   /** Bytes of all blocks. */
-  get bytes(): number {
-    return this.kept;
-  }
+  private kept = 0;
 
   take(size: number): NativeBlock | undefined {
     const list = this.lists.get(size);

@@ -53,7 +53,7 @@ function wrongSetting({ message }: Error): ConfigError {
 function inUse(name: string, { message }: Error): BackendError {
   return new BackendError(`the native library of ${name} cannot be loaded twice`, {
     expected: 'one thread of the process to use it',
-    got: message.replace(/: .*/s, ''),
+    got: message,
     hint: 'Run it in one of them, or in a process of its own; when that thread has ended, another may load it',
   });
 }

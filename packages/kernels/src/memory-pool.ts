@@ -40,7 +40,8 @@ const shareOfMemory = Math.min(totalmem(), process.constrainedMemory() || Infini
  * shapes repeat, asks the system for nothing. Sizes are rounded up by an eighth at most, so that lists stay few. Where
  * shapes do not repeat, blocks of sizes that were of no use for longest go back: before it asks the system for more of the
  * memory that the process shares with others, the pool keeps at most twice what tensors have held at once, or an eighth of
- * that memory where this is more. So several shapes in turn have all their blocks. A device says when it has no more.
+ * that memory where this is more. So several shapes in turn have all their blocks. On a device, whose memory
+ * is nobody else’s, all is kept until an allocation fails.
  */
 export class MemoryPool {
   private readonly free = new BlockLists();
@@ -145,10 +146,10 @@ export class MemoryPool {
 
   /** Gives every block that no tensor holds back to the system. @returns whether there were any */
   trim(): boolean {
+    const before = this.reserved;
     for (const arena of this.arenas) this.closeArena(arena);
-    const hadBlocks = this.free.bytes > 0;
     this.free.drain(this.giveBack);
-    return hadBlocks;
+    return this.reserved < before;
   }
 
   /** Starts the high-water mark again from what is in use now. */

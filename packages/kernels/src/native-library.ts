@@ -1,4 +1,4 @@
-/** A block of memory for tensors, which lives as long as its buffer. */
+/** A block of memory for tensors, which lives until it is given back ({@link NativeLibrary.free}) or its buffer is collected. */
 export interface NativeBlock {
   /** The memory itself, which kernels and JavaScript share; of a device's memory, empty. */
   readonly buffer: ArrayBuffer;

@@ -70,7 +70,7 @@ describe('an addon that is found', () => {
   });
 
   it('says to use one thread, and nothing of installing, where another one uses it', () => {
-    const text = 'another thread of this process uses vwn-test already: run it in one of them';
+    const text = 'another thread of this process uses vwn-test already';
     const error = failureOf(throwing('VWN_IN_USE', text), { isNamed: false }) as BackendError;
     expect(error).toMatchObject({ name: 'BackendError', got: 'another thread of this process uses vwn-test already' });
     expect(error.message).not.toContain(hint);

@@ -37,7 +37,7 @@ describe('sampleToken', () => {
     for (const temperature of [0, 1]) {
       const draw = () => sampleToken(Float32Array.from(row), { temperature, topK: 1 }, Rng.fromSeed(0));
       expect(draw).toThrow(NumericsError);
-      expect(draw).toThrow(`the model gives logits that are not finite: ${got}. The weights are damaged`);
+      expect(draw).toThrow(`the model gives logits that make no probabilities: ${got}. The weights are damaged`);
     }
   });
 });

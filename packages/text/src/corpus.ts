@@ -132,11 +132,11 @@ export function splitCorpus(documents: readonly Document[], fraction: number, se
   if (!(fraction >= 0 && fraction < 1))
     throw new DataError('the held-out fraction is out of range', { expected: '0 ≤ fraction < 1', got: `${fraction}` });
   if (fraction === 0) return { train: [...documents], heldOut: [] };
-  if (documents.length === 1) return cutDocument(documents[0] as Document, 1 - fraction);
+  const total = documents.reduce((sum, { text }) => sum + text.length, 0);
+  if (documents.length === 1) return cutDocument(documents[0] as Document, total * (1 - fraction));
   const order = Rng.fromSeed(seed)
     .fork('held-out documents')
     .shuffle([...documents.keys()]);
-  const total = documents.reduce((sum, { text }) => sum + text.length, 0);
   const { whole, cut } = chooseHeldOut(documents, order, fraction * total, total);
   const trained = documents.map((each, i) => (cut?.index === i ? cut.train : whole.has(i) ? [] : [each]));
   const heldOut = documents.map((each, i) => (cut?.index === i ? cut.heldOut : whole.has(i) ? [each] : []));
@@ -163,7 +163,7 @@ function chooseHeldOut(
     const document = documents[index] as Document;
     const after = held + document.text.length;
     if (after - wanted > mostExcess(wanted, total)) {
-      const cut = cutDocument(document, 1 - Math.max(1, wanted - held) / document.text.length);
+      const cut = cutDocument(document, document.text.length - Math.max(1, wanted - held));
       if (isOnBothSides(cut)) return { whole, cut: { ...cut, index } };
       if (whole.size === documents.length - 1) return { whole }; // something must be left to train on
     }
@@ -187,9 +187,9 @@ function isOnBothSides({ train, heldOut }: CorpusSplit): boolean {
   return [...train, ...heldOut].every(({ text }) => text.length > 0);
 }
 
-/** @param trained the share of the text that is not held out */
+/** @param trained characters that are not held out */
 function cutDocument({ name, text }: Document, trained: number): CorpusSplit {
-  const middle = Math.floor(text.length * trained);
+  const middle = Math.floor(trained);
   // Never between the two halves of a character outside the basic plane.
   const at = (text.codePointAt(middle - 1) ?? 0) > 0xffff ? middle - 1 : middle;
   return { train: [{ name, text: text.slice(0, at) }], heldOut: [{ name, text: text.slice(at) }] };

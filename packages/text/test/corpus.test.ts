@@ -114,6 +114,15 @@ describe('the held-out split', () => {
       }
   });
 
+  it('cuts a document to the character that was asked for', () => {
+    for (let size = 20; size < 60; size++)
+      for (let wanted = 1; wanted < size / 3; wanted++) {
+        const documents = [size - 1, 1].map((count) => ({ name: String(count), text: 'x'.repeat(count) }));
+        const { train, heldOut } = splitCorpus(documents, wanted / size, wanted);
+        expect([length(train), length(heldOut)]).toEqual([size - wanted, wanted]);
+      }
+  });
+
   it('holds out whole documents only, where they are many', async () => {
     const documents = await readCorpus('sotu');
     for (const seed of [0, 1, 2, 3]) {

@@ -1,6 +1,11 @@
 import type { LanguageModel } from '@vwn/layers';
 import { tidy } from '@tensorflow/tfjs-core';
-import { Batches, requireWindow, type BatchOptions, type Tokens } from './data/batches';
+import { Batches, type BatchOptions, type Tokens } from './data/batches';
+
+const tooShortToMeasure = {
+  what: 'the held-out text is shorter than one window',
+  hint: 'Hold out more (data.holdout), give more text, or lower train.sequence_length',
+};
 
 /** A fixed set of held-out windows, the same at every evaluation and for every model of one data configuration. */
 export class HeldOut {
@@ -8,11 +13,8 @@ export class HeldOut {
 
   /** @throws DataError when there is not one window */
   constructor(tokens: Tokens, options: BatchOptions, count: number) {
-    requireWindow(tokens, options, {
-      what: 'the held-out text is shorter than one window',
-      hint: 'Hold out more (data.holdout), give more text, or lower train.sequence_length',
-    });
-    const all = new Batches(tokens, { ...options, seed: `held out ${options.seed}` });
+    const seed = `held out ${options.seed}`;
+    const all = new Batches(tokens, { ...options, seed }, tooShortToMeasure);
     const distinct = Math.max(1, Math.min(count, Math.floor(all.windows / options.batchSize)));
     this.batches = Array.from({ length: distinct }, (_, i) => all.batch(i));
   }

@@ -7,6 +7,7 @@ export {
 } from './train-config';
 export { train, type FinishedRun, type InterruptedRun, type RunOptions, type TrainResult } from './train';
 export type { TrainEvent } from './events';
+export { requireNotTraining } from './run-lock';
 export { readMetrics, type StepMetrics } from './log/metrics';
 export { learningRate, type Schedule } from './schedule';
 export { AdamWOptimizer, type OptimizerOptions } from './optimizer/adamw';

@@ -1,19 +1,19 @@
 import { ConfigError, StorageError } from '@vwn/core';
-import { temporaryMark } from '@vwn/layers/checkpoint';
-import { randomBytes } from 'node:crypto';
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readTemporaryName, temporaryName } from '@vwn/layers/checkpoint';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 
 const lockName = 'lock';
 
-/** What runs write and have not finished, or do not keep; the number is that of the process. Other files are the user's. */
-const temporaries = /^(checkpoint-\d+|config\.yaml|metrics\.jsonl|lock)\.tmp-([1-9]\d*)-[0-9a-f]{6}$/;
+/** What runs write under a temporary name until it is complete, or do not keep. Other files are the user's. */
+const ofRuns = /^(checkpoint-\d+|config\.yaml|metrics\.jsonl|lock)$/;
 
 /** Locks of this process. One of its number that is not here is left from a process that had the number before. */
 const held = new Set<string>();
 
 /**
- * Keeps other processes of this machine from training into a folder. Every process puts a file of its own there and then
+ * Keeps other processes of this machine from training into a folder, though not worker threads of one process, nor
+ * containers that share it, which number their processes anew. Every process puts a file of its own there and then
  * looks for others, so that there is no moment in which two could take over what a killed one left; two that start at
  * the very same time may both be refused.
  */
@@ -25,10 +25,10 @@ export class RunLock {
 
   /** @throws ConfigError naming the process that is training there; StorageError */
   static take(dir: string): RunLock {
-    const lock = new RunLock(dir, `${lockName}${temporaryMark}${process.pid}-${randomBytes(3).toString('hex')}`);
+    const lock = new RunLock(dir, basename(temporaryName(join(dir, lockName))));
     lock.write();
     try {
-      lock.refuseOthers();
+      requireNotTraining(dir, lock.name);
     } catch (error) {
       lock.release();
       throw error;
@@ -63,22 +63,27 @@ export class RunLock {
     refusedAs(`cannot write into the run folder ${this.dir}`, () => writeFileSync(path, '', { flag: 'wx' }));
     held.add(this.name);
   }
+}
 
-  private refuseOthers(): void {
-    for (const name of readdirSync(this.dir)) {
-      const writer = writerOf(name);
-      if (writer?.of !== lockName || name === this.name || !isAtWork(name, writer.pid)) continue;
-      const who = writer.pid === process.pid ? 'this process' : 'another process';
-      throw new ConfigError(`${who} (pid ${writer.pid}) is training in ${this.dir}`, {
-        hint: `Wait for its end or stop it, or choose another folder (--out); if that process is not a training, delete ${join(this.dir, name)}`,
-      });
-    }
+/**
+ * Refuses a folder that a process of this machine is training into.
+ * @param own the name of the caller's own lock there, if it has one
+ * @throws ConfigError naming the process
+ */
+export function requireNotTraining(dir: string, own?: string): void {
+  for (const name of existsSync(dir) ? readdirSync(dir) : []) {
+    const writer = writerOf(name);
+    if (writer?.of !== lockName || name === own || !isAtWork(name, writer.pid)) continue;
+    const who = writer.pid === process.pid ? 'this process' : 'another process';
+    throw new ConfigError(`${who} (pid ${writer.pid}) is training in ${dir}`, {
+      hint: `Wait for its end or stop it, or choose another folder (--out); if that process is not a training, delete ${join(dir, name)}`,
+    });
   }
 }
 
 function writerOf(name: string): { of: string; pid: number } | undefined {
-  const [, of, pid] = temporaries.exec(name) ?? [];
-  return of === undefined ? undefined : { of, pid: Number(pid) };
+  const writer = readTemporaryName(name);
+  return writer && ofRuns.test(writer.of) ? writer : undefined;
 }
 
 function isAtWork(name: string, pid: number): boolean {

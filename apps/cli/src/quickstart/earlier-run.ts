@@ -1,5 +1,5 @@
 import { ConfigError } from '@vwn/core';
-import { temporaryMark } from '@vwn/layers/checkpoint';
+import { isTemporary } from '@vwn/layers/checkpoint';
 import { parseTrainConfig, type TrainConfig } from '@vwn/trainer';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ export function requireReplaceable(dir: string, contestant: Contestant): void {
 
 /** Something in the folder that quickstart did not make. */
 function foreign(dir: string, contestant: Contestant): string | undefined {
-  const names = listFolder(dir).filter((name) => !name.includes(temporaryMark));
+  const names = listFolder(dir).filter((name) => !isTemporary(name));
   const other = names.find((name) => !ofRuns.test(name));
   if (other !== undefined) return other;
   if (names.length === 0 || isQuickstart(join(dir, 'config.yaml'), contestant)) return undefined;

@@ -1,6 +1,6 @@
 import { Rng } from '@vwn/core';
 import { generate } from '@vwn/layers';
-import { train, type TrainEvent } from '@vwn/trainer';
+import { requireNotTraining, train, type TrainEvent } from '@vwn/trainer';
 import { join } from 'node:path';
 import { removeFolder } from '../files';
 import { openModel } from '../model';
@@ -22,11 +22,16 @@ export interface Race {
 
 /**
  * Trains all contestants one after the other on the same batches; the first one's tokenizer serves all.
- * @throws ConfigError, before anything is deleted, where a contestant's folder holds what is not an earlier quickstart
+ * @throws ConfigError, before anything is deleted, where a process is training into a contestant's folder, or it holds
+ *   what is not an earlier quickstart
  */
 export async function runContestants({ out, steps, force = false }: Race): Promise<ContestantOutcome[]> {
   const outcomes: ContestantOutcome[] = [];
-  if (!force) for (const contestant of contestants) requireReplaceable(join(out, contestant.folder), contestant);
+  for (const contestant of contestants) {
+    const dir = join(out, contestant.folder);
+    requireNotTraining(dir);
+    if (!force) requireReplaceable(dir, contestant);
+  }
   for (const contestant of contestants) {
     const first = outcomes[0];
     const tokenizer = first && join(first.checkpointDir, 'tokenizer.json');

@@ -3,7 +3,7 @@ import { ExitCode, printFailure } from './failure';
 
 /**
  * What becomes of a command when nobody reads it any more, as behind `| head`. Without a reader of results there is nothing
- * left to do. Without one of progress there is: a training run must not be lost with the terminal that watched it.
+ * left to do. Without one of progress there is: a training run must not end with the program that its progress was piped to.
  */
 export function outliveReaders(): void {
   process.stdout.on('error', (cause: NodeJS.ErrnoException) => {

@@ -167,7 +167,7 @@ VWN_APART void fewReadGradient(const Shape &s, const Span &span, const Sets &set
                           dRead + t * ofBackbone, sums.norm);
   for (int64_t t = 0; t < span.count; t++, ahead.step())
     fewReadDots<M, N>(dRead + t * ofBackbone, state + t * ofState, wide, of.gradient + t * set.size);
-  fewActivateGradient(set, s, span.count, of, sums.read);
+  fewActivateGradient<T>(set, s, span.count, of, sums.read);
   fewWeightsGradient<M, N>(wide, span.count, of.gradient, state, sums.read.weights);
   for (int64_t t = 0; t < span.count; t++, ahead.step()) {
     const auto start = [&](int i, int64_t d) { return dhNext ? load(dhNext + t * ofState + i * wide + d) : vf{}; };
@@ -200,7 +200,7 @@ VWN_APART void fewWriteGradient(const Shape &s, const Span &span, const Sets &se
       }
     fewWriteDots<M, N>(beta, up, from, made, wide, down, gradient);
   }
-  fewActivateGradient(set, s, span.count, of, sums);
+  fewActivateGradient<T>(set, s, span.count, of, sums);
   fewWeightsGradient<N + M, N>(wide, span.count, of.gradient, h, sums.weights);
   for (int64_t t = 0; t < span.count; t++, ahead.step()) {
     const auto start = [](int, int64_t) { return vf{}; };

@@ -2,7 +2,8 @@
  * What a connection step of few slots is made of, m and n known when this is compiled. Coefficient c of slot i of a token is
  * in lane c·n + i of the token's own vectors, and a pass over a state makes all of its sums at once, in registers as far as
  * AVX-512 has them: with a handful of slots, products of general size spend more time on starting than on multiplying. Where the
- * processor multiplies pairs of bf16, sums over db and over columns are made of such, operands rounded.
+ * processor multiplies pairs of bf16, a state in bf16 is: in its products with W and with dNext, if rows are whole vectors of pairs
+ * (`halves`), and in the gradient through W always, two columns by two (`words`). Factors in float32 are rounded for that.
  */
 #pragma once
 #include "ahead.h"
@@ -28,7 +29,9 @@ struct FewSet : FewLanes<columns, N> {
   float db, eps;
   float offsets[Lanes::size] = {}, scales[Lanes::size] = {};
 
-  FewSet(const Shape &s, const CoefficientSet &set) : weights(set.weights), halves(s.wide % (2 * W) ? nullptr : set.halves), words(set.words), wide(s.wide), db(static_cast<float>(s.db)), eps(s.eps) {
+  FewSet(const Shape &s, const CoefficientSet &set)
+      : weights(set.weights), halves(s.wide % (2 * W) ? nullptr : set.halves), words(set.words), wide(s.wide),
+        db(static_cast<float>(s.db)), eps(s.eps) {
     // A step without this half has no such set.
     for (int c = 0; c < set.columns; c++)
       for (int i = 0; i < N; i++) offsets[c * N + i] = set.offsets[c * s.ld + i], scales[c * N + i] = set.scales[c * s.ld + i];
@@ -47,7 +50,8 @@ struct FewCoefficients {
 
   FewCoefficients(const Shape &s, Memory &memory)
       : alpha(memory.take(s.block * size)), products(memory.take(s.block * size)), activation(memory.take(s.block * size)),
-        gradient(memory.take(s.block * size)), reciprocal(memory.take(s.block * W)), shift(memory.take(s.block * W)), words(memory.take(s.block * size)) {}
+        gradient(memory.take(s.block * size)), reciprocal(memory.take(s.block * W)), shift(memory.take(s.block * W)),
+        words(memory.take(s.block * size)) {}
   static int64_t room(const Shape &s) { return s.block * (5 * size + 2 * W); }
 };
 
@@ -201,7 +205,7 @@ struct FewSums : FewLanes<columns, N> {
 };
 
 /** As activateGradient() of connection-coefficients.h: of.gradient becomes that of the products with W. */
-template <int columns, int N>
+template <class T, int columns, int N>
 VWN_INLINE void fewActivateGradient(const FewSet<columns, N> &set, const Shape &s, int64_t tokens, const FewCoefficients<columns, N> &of,
                                     const CoefficientSums &sums) {
   constexpr int size = FewSet<columns, N>::size, vectors = FewSet<columns, N>::vectors;
@@ -221,7 +225,7 @@ VWN_INLINE void fewActivateGradient(const FewSet<columns, N> &set, const Shape &
       gradients[v] = through;
       dots[v] = through * load(of.products + at);
     }
-    if constexpr (hasPairs) store(of.words + t * size, twoByTwo<columns, N>(gradients));
+    if constexpr (inPairs<T>) store(of.words + t * size, twoByTwo<columns, N>(gradients));
     store(of.shift + t * W, sumOfColumns<N>(dots, std::make_integer_sequence<int, columns>{}) * r * r / -set.db);
   }
   block.addTo(s, sums);

@@ -15,7 +15,7 @@ namespace VWN_ISA {
 
 constexpr Element pair = Element::pair;
 
-/** Whether tensors of T with such a shape are computed in pairs here. Few slots have passes of their own (connection-few.h). */
+/** Whether tensors of T with such a shape are computed in pairs here. Of fewer slots the common shapes have passes of their own (connection-few.h), and the rest is computed in float32. */
 template <class T>
 VWN_INLINE bool usesPairs(const Shape &s) {
   return inPairs<T> && s.n % 2 == 0 && s.db % 2 == 0 && s.n >= 8;

@@ -36,6 +36,7 @@ struct Product {
 };
 
 /** What a kernel returns when one of the functions below returns false: scratch memory cannot be had. */
+/** Begins as outOfMemory does: see vwn_kernels.h. */
 constexpr const char *noRoomToPack = "out of memory: no room for packed matrices";
 
 /**

@@ -67,7 +67,7 @@ const char *checkLists(const RouteTokensGradArguments &in) {
   bool fits = in.offsets[0] == 0 && in.offsets[in.experts] == R;
   for (int64_t e = 0; e < in.experts; e++) fits = fits && in.offsets[e] <= in.offsets[e + 1];
   for (int64_t i = 0; i < R; i++) fits = fits && in.rows[i] >= 0 && in.rows[i] < R;
-  return fits ? nullptr : "route_tokens_grad: offsets must rise from 0 to the number of rows, and rows be below it";
+  return fits ? nullptr : "offsets or rows do not share out the tokens, and must be offsets that rise from 0 to the number of rows, and rows below it";
 }
 
 /** With w = p/Σp over a token's rows: dp = dProbabilities + (dw − Σ w·dw)/Σp, and dLogits = p·(dp − Σ p·dp). */

@@ -1,7 +1,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { sizeOf } from '../native-backend';
 
-/** Of one native call, which takes 16384 and some shared ones; a mixture of many experts has more tensors. */
+/** Of one native call, which takes 21844 less a third of its numbers, and some shared ones; a mixture of many experts has more tensors. */
 export const mostOperands = 16000;
 
 export function lastOf({ shape }: TensorInfo): number {

@@ -4,16 +4,20 @@ import { open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { makeFolder } from './make-folder';
 
-/** In the name of everything that is not complete yet; nothing with it in its name is ever loaded. */
-export const temporaryMark = '.tmp-';
+/** The name beside `path` of what is to become it and is not complete yet, which is never loaded. */
+export function temporaryName(path: string): string {
+  return join(dirname(path), `${basename(path)}.tmp-${process.pid}-${randomBytes(3).toString('hex')}`);
+}
+
+/** What a temporary file or folder is to become, and the process that writes it; undefined for any other name. */
+export function readTemporaryName(path: string): { of: string; pid: number } | undefined {
+  const [, of, pid] = /^(.+)\.tmp-([1-9]\d*)-[0-9a-f]{6}$/.exec(basename(resolve(path))) ?? [];
+  return of === undefined ? undefined : { of, pid: Number(pid) };
+}
 
 /** Whether a file or folder of that path is one that is not complete yet. */
 export function isTemporary(path: string): boolean {
-  return /\.tmp-\d+-[0-9a-f]{6}$/.test(basename(resolve(path)));
-}
-
-export function temporaryName(path: string): string {
-  return join(dirname(path), `${basename(path)}${temporaryMark}${process.pid}-${randomBytes(3).toString('hex')}`);
+  return readTemporaryName(path) !== undefined;
 }
 
 /** Writes parts to a temporary sibling, flushes, renames. @throws StorageError; nothing is left behind then. */

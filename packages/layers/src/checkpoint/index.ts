@@ -1,4 +1,10 @@
-export { isTemporary, temporaryMark, writeFileAtomically, writeFolderAtomically } from './atomic-write';
+export {
+  isTemporary,
+  readTemporaryName,
+  temporaryName,
+  writeFileAtomically,
+  writeFolderAtomically,
+} from './atomic-write';
 export { completeCheckpoints, readCheckpointJson, readModelTensors, resolveCheckpointDir } from './checkpoint-files';
 export { loadCheckpoint, loadCheckpointConfig, loadWeights } from './load-checkpoint';
 export { makeFolder } from './make-folder';

@@ -34,10 +34,10 @@ function requireSampling(temperature: number, topK: number, topP: number): void 
 }
 
 function requireProbabilities(logits: Float32Array): void {
-  const wrong = logits.find((each) => !(each < Infinity)) ?? -Infinity;
-  if (wrong === -Infinity && logits.some((each) => each > -Infinity)) return;
-  throw new NumericsError('the model gives logits that are not finite', {
-    got: wrong === -Infinity ? 'only -Infinity' : String(wrong),
+  const wrong = logits.find((each) => !(each < Infinity));
+  if (wrong === undefined && logits.some((each) => each > -Infinity)) return;
+  throw new NumericsError('the model gives logits that make no probabilities', {
+    got: wrong === undefined ? 'only -Infinity' : String(wrong),
     hint: 'The weights are damaged, or training had diverged when they were saved',
   });
 }

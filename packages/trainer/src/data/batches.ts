@@ -12,6 +12,17 @@ export interface BatchOptions {
 
 export type Tokens = Uint16Array | Uint32Array;
 
+/** What to say of tokens that are not one window. */
+interface TooShort {
+  readonly what: string;
+  readonly hint: string;
+}
+
+const tooShortToTrain: TooShort = {
+  what: 'the text is shorter than one training window',
+  hint: 'Give more text, hold out less, or lower train.sequence_length',
+};
+
 /**
  * Batches of windows over a stream of tokens. Windows begin every T tokens; each epoch visits every window once in an
  * order of its own. A batch is a pure function of seed and number, so a resumed run needs no state to go on.
@@ -25,14 +36,14 @@ export class Batches {
   constructor(
     private readonly tokens: Tokens,
     private readonly options: BatchOptions,
+    { what, hint }: TooShort = tooShortToTrain,
   ) {
-    requirePositiveWhole('Batches', 'batchSize', options.batchSize);
-    requirePositiveWhole('Batches', 'sequenceLength', options.sequenceLength);
-    requireWindow(tokens, options, {
-      what: 'the text is shorter than one training window',
-      hint: 'Give more text, hold out less, or lower train.sequence_length',
-    });
-    this.windows = countWindows(tokens, options);
+    const { batchSize, sequenceLength: T, extraTokens } = options;
+    requirePositiveWhole('Batches', 'batchSize', batchSize);
+    requirePositiveWhole('Batches', 'sequenceLength', T);
+    this.windows = Math.floor((tokens.length - extraTokens) / T);
+    if (this.windows < 1)
+      throw new DataError(what, { expected: `at least ${T + extraTokens} tokens`, got: String(tokens.length), hint });
   }
 
   /** The batch of a number counted from 0: [batchSize][T + extraTokens] token ids. */
@@ -54,15 +65,4 @@ export class Batches {
     }
     return this.order;
   }
-}
-
-/** @throws DataError when there is not one window */
-export function requireWindow(tokens: Tokens, options: BatchOptions, { what, hint }: { what: string; hint: string }) {
-  if (countWindows(tokens, options) >= 1) return;
-  const expected = `at least ${options.sequenceLength + options.extraTokens} tokens`;
-  throw new DataError(what, { expected, got: String(tokens.length), hint });
-}
-
-function countWindows(tokens: Tokens, { sequenceLength, extraTokens }: BatchOptions): number {
-  return Math.floor((tokens.length - extraTokens) / sequenceLength);
 }
